@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "err.h"
+
+static int
+io_error(void)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return E_AGAIN;
+    if (errno == EPIPE || errno == ECONNRESET)
+        return E_EOF;
+    return E_SYS;
+}
+
+int
+io_read(int fd, void *p, size_t cap, size_t *n)
+{
+    ssize_t k;
+    do
+        k = read(fd, p, cap);
+    while (k < 0 && errno == EINTR);
+    if (k < 0)
+        return io_error();
+    if (k == 0)
+        return E_EOF;
+    *n = (size_t)k;
+    return 0;
+}
+
+/* sendmsg rather than writev: MSG_NOSIGNAL, for the peer may be dead. */
+int
+io_writev(int fd, const struct iovec *v, int count, size_t *n)
+{
+    struct msghdr m = {.msg_iov = (struct iovec *)v,
+                       .msg_iovlen = (size_t)count};
+    ssize_t k;
+    do
+        k = sendmsg(fd, &m, MSG_NOSIGNAL);
+    while (k < 0 && errno == EINTR);
+    if (k < 0)
+        return io_error();
+    *n = (size_t)k;
+    return 0;
+}
+
+int
+io_write_all(int fd, const void *p, size_t n)
+{
+    const char *at = p;
+    while (n > 0) {
+        ssize_t k = write(fd, at, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return io_error();
+        at += k;
+        n -= (size_t)k;
+    }
+    return 0;
+}
+
+static int
+set_flag(int fd, int get, int set, int flag, int on)
+{
+    int flags = fcntl(fd, get);
+    if (flags < 0)
+        return E_SYS;
+    flags = on ? flags | flag : flags & ~flag;
+    return fcntl(fd, set, flags) < 0 ? E_SYS : 0;
+}
+
+int
+io_set_nonblock(int fd, int on)
+{
+    return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
+}
+
+int
+io_set_cloexec(int fd, int on)
+{
+    return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
+}
+
+void
+io_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+int
+io_send_packet(int fd, const void *p, size_t n, const int *fds, int count)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int) * IO_MAX_FDS)];
+        struct cmsghdr align;
+    } control;
+    struct iovec v = {.iov_base = (void *)p, .iov_len = n};
+    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+    if (count > IO_MAX_FDS)
+        return E_LIMIT;
+    if (count > 0) {
+        memset(&control, 0, sizeof control);
+        m.msg_control = control.bytes;
+        m.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)count);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * (size_t)count);
+    }
+    ssize_t k;
+    do
+        k = sendmsg(fd, &m, MSG_NOSIGNAL);
+    while (k < 0 && errno == EINTR);
+    return k < 0 ? io_error() : 0;
+}
+
+/* Take the descriptors out of a received message: at most IO_MAX_FDS, since
+ * the control buffer has no room for more (the kernel closes the rest). */
+static int
+take_fds(struct msghdr *m, int *fds)
+{
+    int count = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t k = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(fds + count, CMSG_DATA(c), k * sizeof(int));
+        count += (int)k;
+    }
+    return count;
+}
+
+int
+io_recv_packet(int fd, void *p, size_t cap, size_t *n, int *fds, int *count)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int) * IO_MAX_FDS)];
+        struct cmsghdr align;
+    } control;
+    struct iovec v = {.iov_base = p, .iov_len = cap};
+    struct msghdr m = {.msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof control.bytes};
+    ssize_t k;
+    do
+        k = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+    while (k < 0 && errno == EINTR);
+    if (k < 0)
+        return io_error();
+    int got = take_fds(&m, fds);
+    if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+        while (got > 0)
+            close(fds[--got]);
+        return E_LIMIT;
+    }
+    if (k == 0 && got == 0)
+        return E_EOF;
+    *n = (size_t)k;
+    *count = got;
+    return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* etf_check.h - decide whether a helper's ETF may reach Erlang.
+ *
+ * One pass, no recursion, no allocation, resumable: it is fed the growing
+ * body of a frame and never looks at a byte twice.  It accepts exactly what
+ * binary_to_term(B, [safe]) decodes, minus what a helper has no business to
+ * send: compressed terms, funs, exports, old atom tags, unless allowed pids,
+ * ports and references, and anything beyond the limits.
+ *
+ * Used by: driver, tests, fuzzers.   Does not know: Python, ERTS.
+ * Errors: E_AGAIN (fine so far, feed more), E_FORMAT, E_REFUSED, E_DEPTH,
+ * E_LIMIT, E_TRAILING, E_SHORT (from etf_check_end).  Threads: one. */
+#ifndef TERRARIUM_ETF_CHECK_H
+#define TERRARIUM_ETF_CHECK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ETF_CHECK_MAX_DEPTH = 1024 };
+
+enum etf_check_flags {
+    ETF_ALLOW_IDS = 1, /* pids, ports, references */
+    ETF_ALLOW_FUNS = 2 /* funs and exports (trusted contexts only) */
+};
+
+struct etf_check {
+    size_t at;     /* bytes accepted so far */
+    size_t skip;   /* bytes of a binary's body still to come */
+    uint32_t flags;
+    uint32_t max_depth;
+    uint32_t depth; /* of the open containers in left[] */
+    uint32_t started;
+    uint64_t left[ETF_CHECK_MAX_DEPTH]; /* terms each container still wants */
+};
+
+/* max_depth is capped at ETF_CHECK_MAX_DEPTH. */
+void etf_check_init(struct etf_check *c, uint32_t flags, uint32_t max_depth);
+
+/* Look at body[0..len); len may only grow between calls.  0: a whole term
+ * ends exactly at len.  E_TRAILING: it ended before. */
+int etf_check(struct etf_check *c, const uint8_t *body, size_t len);
+
+/* All at once: 0 or a final error (E_SHORT where more bytes were needed). */
+int etf_check_all(const uint8_t *body, size_t len, uint32_t flags,
+                  uint32_t max_depth);
+
+#endif

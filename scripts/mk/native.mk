@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+# The C programs: priv/terrarium, priv/terrarium_py-X.Y, priv/py_drv.so.
+# Each program is compiled with -I only for the floors it may use, so the
+# compiler itself refuses an include that breaks the architecture.
+
+SAN_SUFFIX := $(if $(SAN),-san)
+SAN_FLAGS := $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+, := ,
+
+BUILD := build/c$(SAN_SUFFIX)
+GEN := build/gen
+WIRE_HRL := erl/port/py_wire.hrl
+WIRE_PY := py/erlang/_wire.py
+WIRE_H := $(GEN)/wire_fingerprint.h
+
+WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes \
+        -Wmissing-prototypes -Wpointer-arith -Werror
+CFLAGS ?= -O2 -g
+BASE_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC $(WARN) $(SAN_FLAGS) $(CFLAGS)
+
+MSGPACK_LIBS := $(shell $(PKG_CONFIG) --libs msgpack 2>/dev/null || echo -lmsgpackc)
+
+# --- the Python to embed --------------------------------------------------
+PY_MK := $(shell mkdir -p $(GEN); $(PYTHON) scripts/python_build.py > $(GEN)/python.mk.new 2>$(GEN)/python.err; \
+  cmp -s $(GEN)/python.mk.new $(GEN)/python.mk || cp $(GEN)/python.mk.new $(GEN)/python.mk; cat $(GEN)/python.err)
+-include $(GEN)/python.mk
+PY_BUILD := build/py-$(PY_VERSION)-$(shell echo '$(PY_EXECUTABLE)' | cksum | cut -d' ' -f1)$(SAN_SUFFIX)
+
+# --- ERTS -------------------------------------------------------------------
+ERTS_INCLUDE := $(shell cat $(GEN)/erts.mk 2>/dev/null)
+ifeq ($(ERTS_INCLUDE),)
+ERTS_INCLUDE := $(shell mkdir -p $(GEN); $(ERL) -noshell -eval 'io:format("~ts/erts-~ts/include", [code:root_dir(), erlang:system_info(version)]), halt().' 2>/dev/null | tee $(GEN)/erts.mk)
+endif
+
+BASE_SRC := $(wildcard c_src/base/*.c)
+WIRE_SRC := $(wildcard c_src/wire/*.c)
+LAUNCHER_SRC := $(wildcard c_src/launcher/*.c)
+DRIVER_SRC := $(wildcard c_src/driver/*.c)
+ZYGOTE_SRC := $(wildcard c_src/zygote/*.c)
+HELPER_SRC := $(wildcard c_src/helper/*.c)
+
+obj = $(patsubst c_src/%.c,$(1)/%.o,$(2))
+COMMON_OBJ := $(call obj,$(BUILD),$(BASE_SRC) $(WIRE_SRC))
+LAUNCHER_OBJ := $(call obj,$(BUILD),$(LAUNCHER_SRC))
+DRIVER_OBJ := $(call obj,$(BUILD),$(DRIVER_SRC))
+PY_OBJ := $(call obj,$(PY_BUILD),$(ZYGOTE_SRC) $(HELPER_SRC))
+
+INC_base := -Ic_src/base
+INC_wire := $(INC_base) -Ic_src/wire -I$(GEN)
+INC_launcher := $(INC_wire)
+INC_driver := $(INC_wire) -I$(ERTS_INCLUDE) -fvisibility=hidden
+INC_helper := $(INC_wire) $(PY_CFLAGS) -DTERRARIUM_PYTHON='"$(PY_EXECUTABLE)"'
+INC_zygote := $(INC_helper) -Ic_src/helper
+
+.PHONY: native python-check install-priv
+native: python-check install-priv ## build the C programs into priv/
+
+python-check:
+	@test -n "$(PY_VERSION)" || { cat $(GEN)/python.err >&2; \
+	  echo "cannot use PYTHON=$(PYTHON); run scripts/setup or name another interpreter" >&2; exit 1; }
+
+$(WIRE_H): c_src/wire/wire.def scripts/gen_wire
+	$(Q)escript scripts/gen_wire $< $(WIRE_HRL) $(WIRE_PY) $@
+	@touch $@
+$(WIRE_HRL) $(WIRE_PY): $(WIRE_H)
+	$(Q)test -f $@ || escript scripts/gen_wire c_src/wire/wire.def $(WIRE_HRL) $(WIRE_PY) $(WIRE_H)
+
+define compile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  CC $<")
+	$(Q)$(CC) $(BASE_CFLAGS) $(1) -MMD -MP -c $< -o $@
+endef
+
+$(BUILD)/base/%.o: c_src/base/%.c
+	$(call compile,$(INC_base))
+$(BUILD)/wire/%.o: c_src/wire/%.c | $(WIRE_H)
+	$(call compile,$(INC_wire))
+$(BUILD)/launcher/%.o: c_src/launcher/%.c | $(WIRE_H)
+	$(call compile,$(INC_launcher))
+$(BUILD)/driver/%.o: c_src/driver/%.c | $(WIRE_H)
+	$(call compile,$(INC_driver))
+$(PY_BUILD)/zygote/%.o: c_src/zygote/%.c | $(WIRE_H)
+	$(call compile,$(INC_zygote))
+$(PY_BUILD)/helper/%.o: c_src/helper/%.c | $(WIRE_H)
+	$(call compile,$(INC_helper))
+
+define link
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  LD $@")
+	$(Q)$(CC) $(SAN_FLAGS) $(LDFLAGS) $(2) -o $@ $(filter %.o,$^) $(1)
+endef
+
+$(BUILD)/terrarium: $(LAUNCHER_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS))
+$(BUILD)/py_drv.so: $(DRIVER_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS),-shared -Wl$(,)-z$(,)defs -Wl$(,)--allow-shlib-undefined -Wl$(,)--unresolved-symbols=ignore-all)
+$(PY_BUILD)/terrarium_py: $(PY_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) $(PY_LDLIBS) -lz -lpthread)
+
+# Copy only what changed: a program that is running keeps its old inode.
+put = cmp -s $(1) $(2) || { cp $(1) $(2).new && mv -f $(2).new $(2); }
+install-priv: $(BUILD)/terrarium $(BUILD)/py_drv.so $(PY_BUILD)/terrarium_py $(WIRE_HRL) $(WIRE_PY)
+	@mkdir -p priv/py/erlang
+	@$(call put,$(BUILD)/terrarium,priv/terrarium)
+	@$(call put,$(BUILD)/py_drv.so,priv/py_drv.so)
+	@$(call put,$(PY_BUILD)/terrarium_py,priv/terrarium_py-$(PY_VERSION))
+	@$(call put,$(PY_BUILD)/terrarium_py,priv/terrarium_py)
+	@cp -u py/erlang/*.py* priv/py/erlang/ 2>/dev/null; true
+
+-include $(COMMON_OBJ:.o=.d) $(LAUNCHER_OBJ:.o=.d) $(DRIVER_OBJ:.o=.d) $(PY_OBJ:.o=.d)
