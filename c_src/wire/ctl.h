@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ctl.h - control messages: msgpack maps with string keys, one a packet.
- * ctl.c is the only file that includes <msgpack.h>.
+ * ctl.c (reading) and ctl_pack.c (writing) are the only files that include
+ * <msgpack.h>; ctl_scan.c checks shapes, ctl_to_etf.c and
+ * ctl_from_etf.c translate.
  *
  * Used by: launcher, zygote, helper (boot and hello bodies), driver.
  * Does not know: Python, ERTS.
