@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-# The C programs: priv/terrarium, priv/terrarium_py-X.Y, priv/py_drv.so.
+# The C programs: terrarium, terrarium_py-X.Y, py_drv.so, into PRIV.
 # Each program is compiled with -I only for the floors it may use, so the
 # compiler itself refuses an include that breaks the architecture.
 
+, := ,
 SAN_SUFFIX := $(if $(SAN),-san)
 SAN_FLAGS := $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-, := ,
+
+# A variant (sanitizers, another Python) never touches priv/: it has a tree of
+# its own, laid out as an Erlang library so that code:priv_dir/1 finds it.
+VARIANT ?= $(if $(SAN),san)
+APP := $(if $(VARIANT),build/tree/$(VARIANT)/lib/terrarium,_build/default/lib/terrarium)
+PRIV ?= $(if $(VARIANT),$(APP)/priv,priv)
 
 BUILD := build/c$(SAN_SUFFIX)
 GEN := build/gen
@@ -18,12 +24,15 @@ WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes \
 CFLAGS ?= -O2 -g
 BASE_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC $(WARN) $(SAN_FLAGS) $(CFLAGS)
 
-MSGPACK_LIBS := $(shell $(PKG_CONFIG) --libs msgpack 2>/dev/null || echo -lmsgpackc)
+MSGPACK_LIBS := $(shell $(PKG_CONFIG) --libs msgpack 2>/dev/null || \
+  $(PKG_CONFIG) --libs msgpack-c 2>/dev/null || echo -lmsgpackc)
 
 # --- the Python to embed --------------------------------------------------
-PY_MK := $(shell mkdir -p $(GEN); $(PYTHON) scripts/python_build.py > $(GEN)/python.mk.new 2>$(GEN)/python.err; \
-  cmp -s $(GEN)/python.mk.new $(GEN)/python.mk || cp $(GEN)/python.mk.new $(GEN)/python.mk; cat $(GEN)/python.err)
--include $(GEN)/python.mk
+PY_MK := $(GEN)/python$(subst /,-,$(PYTHON)).mk
+PY_ERR := $(PY_MK:.mk=.err)
+$(shell mkdir -p $(GEN); $(PYTHON) scripts/python_build.py > $(PY_MK).new 2> $(PY_ERR); \
+  mv -f $(PY_MK).new $(PY_MK))
+-include $(PY_MK)
 PY_BUILD := build/py-$(PY_VERSION)-$(shell echo '$(PY_EXECUTABLE)' | cksum | cut -d' ' -f1)$(SAN_SUFFIX)
 
 # --- ERTS -------------------------------------------------------------------
@@ -53,10 +62,10 @@ INC_helper := $(INC_wire) $(PY_CFLAGS) -DTERRARIUM_PYTHON='"$(PY_EXECUTABLE)"'
 INC_zygote := $(INC_helper) -Ic_src/helper
 
 .PHONY: native python-check install-priv
-native: python-check install-priv ## build the C programs into priv/
+native: python-check install-priv ## build the C programs only
 
 python-check:
-	@test -n "$(PY_VERSION)" || { cat $(GEN)/python.err >&2; \
+	@test -n "$(PY_VERSION)" || { cat $(PY_ERR) >&2; \
 	  echo "cannot use PYTHON=$(PYTHON); run scripts/setup or name another interpreter" >&2; exit 1; }
 
 $(WIRE_H): c_src/wire/wire.def scripts/gen_wire
@@ -81,6 +90,8 @@ $(BUILD)/driver/%.o: c_src/driver/%.c | $(WIRE_H)
 	$(call compile,$(INC_driver))
 $(PY_BUILD)/zygote/%.o: c_src/zygote/%.c | $(WIRE_H)
 	$(call compile,$(INC_zygote))
+# The program itself is the only one there to look up at the zygote.
+$(PY_BUILD)/helper/main.o: INC_helper += -Ic_src/zygote
 $(PY_BUILD)/helper/%.o: c_src/helper/%.c | $(WIRE_H)
 	$(call compile,$(INC_helper))
 
@@ -98,13 +109,15 @@ $(PY_BUILD)/terrarium_py: $(PY_OBJ) $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS) $(PY_LDLIBS) -lz -lpthread)
 
 # Copy only what changed: a program that is running keeps its old inode.
-put = cmp -s $(1) $(2) || { cp $(1) $(2).new && mv -f $(2).new $(2); }
+PY_FILES = $(sort $(wildcard py/erlang/*.py py/erlang/*.pyi py/erlang/py.typed) $(WIRE_PY))
+put = cmp -s $(1) $(2) || { cp $(1) $(2).$$$$ && mv -f $(2).$$$$ $(2); }
 install-priv: $(BUILD)/terrarium $(BUILD)/py_drv.so $(PY_BUILD)/terrarium_py $(WIRE_HRL) $(WIRE_PY)
-	@mkdir -p priv/py/erlang
-	@$(call put,$(BUILD)/terrarium,priv/terrarium)
-	@$(call put,$(BUILD)/py_drv.so,priv/py_drv.so)
-	@$(call put,$(PY_BUILD)/terrarium_py,priv/terrarium_py-$(PY_VERSION))
-	@$(call put,$(PY_BUILD)/terrarium_py,priv/terrarium_py)
-	@cp -u py/erlang/*.py* priv/py/erlang/ 2>/dev/null; true
+	@mkdir -p $(PRIV)/py/erlang
+	@$(call put,$(BUILD)/terrarium,$(PRIV)/terrarium)
+	@$(call put,$(BUILD)/py_drv.so,$(PRIV)/py_drv.so)
+	@$(call put,$(PY_BUILD)/terrarium_py,$(PRIV)/terrarium_py-$(PY_VERSION))
+	@$(call put,$(PY_BUILD)/terrarium_py,$(PRIV)/terrarium_py)
+	@cp -u $(PY_FILES) $(PRIV)/py/erlang/
+	@cd $(PRIV)/py/erlang && rm -f $(filter-out $(notdir $(PY_FILES)),$(notdir $(wildcard $(PRIV)/py/erlang/*.py*)))
 
 -include $(COMMON_OBJ:.o=.d) $(LAUNCHER_OBJ:.o=.d) $(DRIVER_OBJ:.o=.d) $(PY_OBJ:.o=.d)

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* helper.h - one context's life, from the fork to its end.
+ *
+ * Used by: zygote, in the child it has just forked; tests.
+ * Knows: boot, session and the set-up that precedes them.
+ * Does not know: who forked it, or how many others there are. */
+#ifndef TERRARIUM_HELPER_H
+#define TERRARIUM_HELPER_H
+
+/* Be a helper on the connected stream socket `sock`, with `blackbox_fd` the
+ * sealed memfd of blackbox.h (-1: none).  The caller has forked, has called
+ * PyOS_AfterFork_Child, holds the GIL on the main thread, and has cleaned up
+ * descriptors and the signal mask.  Both descriptors now belong to the helper.
+ *
+ * Ends the process: 0 at end-of-file or after STOP, else a handoff_exit. */
+_Noreturn void helper_main(int sock, int blackbox_fd);
+
+#endif
