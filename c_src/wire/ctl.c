@@ -168,6 +168,35 @@ ctl_get_map(const struct ctl_map *m, const char *key, struct ctl_map *sub)
     return 1;
 }
 
+/* msgpack-c wants -1 for any failure; buf's own code is kept in `error`. */
+struct copy {
+    struct buf *to;
+    int error;
+};
+
+static int
+copy_bytes(void *data, const char *p, size_t n)
+{
+    struct copy *c = data;
+    c->error = buf_put(c->to, p, n);
+    return c->error == 0 ? 0 : -1;
+}
+
+int
+ctl_get_packed(const struct ctl_map *m, const char *key, struct buf *b)
+{
+    const msgpack_object *o = find(m, key);
+    if (o == NULL || o->type != MSGPACK_OBJECT_MAP)
+        return E_FORMAT;
+    struct copy c = {.to = b};
+    size_t before = b->len;
+    msgpack_packer pk;
+    msgpack_packer_init(&pk, &c, copy_bytes);
+    if (msgpack_pack_object(&pk, *o) != 0)
+        b->len = before;
+    return c.error;
+}
+
 size_t
 ctl_list_len(const struct ctl_map *m, const char *key)
 {

@@ -28,7 +28,7 @@ struct ctl_out {
     int error;        /* the first error; later puts do nothing */
 };
 
-void ctl_begin(struct ctl_out *o); /* an empty map */
+void ctl_begin(struct ctl_out *o);                      /* an empty map */
 void ctl_put_type(struct ctl_out *o, const char *type); /* "type" => type */
 void ctl_put_str(struct ctl_out *o, const char *key, const char *s);
 void ctl_put_bin(struct ctl_out *o, const char *key, const void *p, size_t n);
@@ -66,6 +66,9 @@ int ctl_get_uint(const struct ctl_map *m, const char *key, uint64_t *v);
 int ctl_get_int(const struct ctl_map *m, const char *key, int64_t *v);
 int ctl_get_bool(const struct ctl_map *m, const char *key, int *v);
 int ctl_get_map(const struct ctl_map *m, const char *key, struct ctl_map *sub);
+/* The map under key, packed again at the end of a buffer, to be passed on
+ * without looking into it: 0, E_FORMAT (no map there), E_LIMIT, E_NOMEM. */
+int ctl_get_packed(const struct ctl_map *m, const char *key, struct buf *b);
 /* Length of the list under key, 0 if there is none; its i-th string. */
 size_t ctl_list_len(const struct ctl_map *m, const char *key);
 int ctl_list_bytes(const struct ctl_map *m, const char *key, size_t i,
