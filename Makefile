@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Terrarium's one Makefile.  `make help` lists the targets.
 #
-# Variables you may set: PYTHON (interpreter to embed), CC, CFLAGS, LDFLAGS,
-# ERL, REBAR3, SAN=1 (address and undefined-behaviour sanitizers), V=1 (show
-# commands).
+# Variables you may set:
+#   PYTHON=…       interpreter to embed (default /usr/bin/python3)
+#   SAN=1          address and undefined-behaviour sanitizers, own build folders
+#   V=1            show the commands
+#   T=…            only this suite (test-c, test-ct), file pattern (test-py) or
+#                  module (test-prop)
+#   FUZZ_SECONDS=… time for each fuzz target (default 60)
+#   CC CFLAGS LDFLAGS ERL REBAR3 CLANG PKG_CONFIG
+#
+# make runs in two passes.  The first only sees to it that the packages a
+# target needs are there (scripts/setup) and then calls make again for the
+# target itself, because the second pass asks Python and Erlang for their
+# paths while it reads scripts/mk/native.mk.
 
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 ERL ?= erl
@@ -18,20 +28,77 @@ Q := $(if $(V),,@)
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
-include scripts/mk/native.mk
-include scripts/mk/test.mk
-include scripts/mk/lint.mk
-
-.PHONY: help all demo bench docs clean distclean setup shell
-
+.PHONY: help clean distclean setup
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile scripts/mk/*.mk | sort -u | \
+	  sed 's/:.*## /\t/' | expand -t 16
 
-all: native ## build the C programs and the Erlang application
-	$(Q)$(REBAR3) compile
+setup: ## install every package that building, testing and linting need
+	@PYTHON='$(PYTHON)' scripts/setup
 
 clean: ## remove what was built
-	rm -rf build priv _build/default _build/test erl/port/py_wire.hrl py/erlang/_wire.py
+	rm -rf build priv _build/default _build/test _build/lint \
+	  erl/port/py_wire.hrl py/erlang/_wire.py test/ct/*.beam
 
 distclean: clean ## and everything else that is not in git
-	rm -rf _build doc bench.json
+	rm -rf _build doc bench.json .mypy_cache
+
+# --- first pass: packages -------------------------------------------------
+ifndef TERRARIUM_SETUP_DONE
+
+GROUPS_all := build
+GROUPS_native := build
+GROUPS_shell := build
+GROUPS_demo := build
+GROUPS_bench := build
+GROUPS_lint := build lint
+GROUPS_format := build lint
+GROUPS_fuzz := build fuzz
+GROUPS_docs := build docs
+TEST_TARGETS := test test-c test-py test-prop test-ct test-pythons fuzz-replay
+FIRST_PASS := all native shell demo bench lint format fuzz docs $(TEST_TARGETS)
+
+# Inside rebar3's hook (it sets ERLANG_ROOT_DIR) nothing is ever installed.
+.NOTPARALLEL:
+.PHONY: $(FIRST_PASS) FORCE
+$(FIRST_PASS):
+	@PYTHON='$(PYTHON)' scripts/setup --quiet \
+	  $(if $(ERLANG_ROOT_DIR),--check) \
+	  $(or $(GROUPS_$@),build test$(if $(SAN), san))
+	@$(MAKE) --no-print-directory TERRARIUM_SETUP_DONE=1 $@
+
+# A single file, and the parts of lint: no check, straight to the second pass.
+build/% priv/% lint-%: FORCE
+	@$(MAKE) --no-print-directory TERRARIUM_SETUP_DONE=1 $@
+
+# --- second pass: the work ------------------------------------------------
+else
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+
+# What a tool that calls make again (rebar3's hook) must not inherit.
+CLEAN_ENV := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u SAN -u PRIV \
+  PYTHON='$(PYTHON)' TERRARIUM_SETUP_DONE=1
+
+include scripts/mk/native.mk
+include scripts/mk/test.mk
+include scripts/mk/fuzz.mk
+include scripts/mk/lint.mk
+include scripts/mk/docs.mk
+
+.PHONY: all shell demo bench
+all: native ## build the C programs and the Erlang application
+	$(Q)$(CLEAN_ENV) $(REBAR3) compile
+
+shell: all ## an Erlang shell with Terrarium started, under the launcher
+	priv/terrarium -- $(ERL) -pa _build/default/lib/terrarium/ebin \
+	  -eval '{ok, _} = application:ensure_all_started(terrarium).'
+
+demo: all ## Python's standard library, parsed from Erlang, with a crash
+	$(Q)scripts/demo
+
+bench: all ## latency, throughput, memory, recovery; bench.json and a table
+	$(Q)scripts/bench
+
+endif

@@ -1,2 +1,115 @@
 # SPDX-License-Identifier: Apache-2.0
-# Tests, each runner also alone.
+# Tests, each runner also alone.  T=name selects.  Every runner's output goes
+# to build/log too; scripts/step keeps its closing line for the summary.
+
+CHECK_CFLAGS := $(shell $(PKG_CONFIG) --cflags check 2>/dev/null)
+CHECK_LIBS := $(shell $(PKG_CONFIG) --libs check 2>/dev/null || echo -lcheck)
+
+TEST_OUT := build/test$(SAN_SUFFIX)
+SAN_ENV := $(if $(SAN),scripts/san_env)
+TEST_ENV := TERRARIUM_PRIV=$(abspath $(PRIV)) TERRARIUM_TEST_PROGS=$(abspath $(TEST_OUT))
+STEP := scripts/step $(if $(VARIANT),$(VARIANT)-)
+
+# --- Check --------------------------------------------------------------------
+# suites.h: neither Python nor ERTS; suites_py.h: with Python; suites_drv.h: the
+# driver over stubs.  SUITE(name) in a list stands for test/c/check_name.c.
+suites = $(shell sed -n 's/^ *SUITE(\([a-z0-9_]*\)).*/\1/p' test/c/$(1) 2>/dev/null)
+sources = $(wildcard $(patsubst %,test/c/check_%.c,$(call suites,$(1))))
+testobj = $(patsubst %.c,$(1)/%.o,$(2))
+
+SUITES_C := $(call sources,suites.h) $(wildcard test/c/support_*.c)
+SUITES_PY := $(call sources,suites_py.h) $(wildcard test/c/support_*.c) $(wildcard test/c/pysupport_*.c)
+SUITES_DRV := $(call sources,suites_drv.h) $(wildcard test/c/fake_erts*.c)
+
+TEST_C_OBJ := $(call testobj,$(BUILD),$(SUITES_C)) $(BUILD)/test/c/main_c.o
+TEST_PY_OBJ := $(call testobj,$(PY_BUILD),$(SUITES_PY)) $(PY_BUILD)/test/c/main_py.o
+TEST_DRV_OBJ := $(call testobj,$(BUILD),$(SUITES_DRV)) $(BUILD)/test/c/main_drv.o
+
+INC_test := $(INC_wire) -Itest/c $(CHECK_CFLAGS)
+$(BUILD)/test/c/main_%.o: test/c/main.c test/c/suites.h | $(WIRE_H)
+	$(call compile,$(INC_test) -DSUITES='"suites$(patsubst _c,,_$*).h"')
+$(PY_BUILD)/test/c/main_py.o: test/c/main.c test/c/suites_py.h | $(WIRE_H)
+	$(call compile,$(INC_test) -DSUITES='"suites_py.h"')
+$(TEST_DRV_OBJ): INC_test += -Ic_src/driver -I$(ERTS_INCLUDE)
+$(BUILD)/test/%.o: test/%.c | $(WIRE_H)
+	$(call compile,$(INC_test))
+$(PY_BUILD)/test/%.o: test/%.c | $(WIRE_H)
+	$(call compile,$(INC_test) -Ic_src/helper -Ic_src/zygote $(PY_CFLAGS))
+
+$(BUILD)/test/check: $(TEST_C_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) $(CHECK_LIBS))
+$(PY_BUILD)/test/check_py: $(TEST_PY_OBJ) $(filter-out %/helper/main.o,$(PY_OBJ)) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) $(CHECK_LIBS) $(PY_LDLIBS) $(EI_LIBS) -lz -lpthread)
+$(BUILD)/test/check_drv: $(TEST_DRV_OBJ) $(DRIVER_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) $(CHECK_LIBS))
+# The codec is compared with libei, which only this test links.
+EI_LIBS := -lei
+
+CHECK_BINS := $(if $(call suites,suites.h),$(BUILD)/test/check) \
+  $(if $(call suites,suites_py.h),$(PY_BUILD)/test/check_py) \
+  $(if $(call suites,suites_drv.h),$(BUILD)/test/check_drv)
+
+# Programs that tests run.
+PROGS := $(patsubst test/progs/%.c,$(TEST_OUT)/%,$(wildcard test/progs/*.c))
+$(TEST_OUT)/%: $(BUILD)/test/progs/%.o $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS))
+
+.PHONY: test test-c test-py test-prop test-ct test-pythons test-python
+test: ## all tests: C, Python, properties, Common Test
+	@scripts/step --reset
+	@rc=0; for t in test-c test-py test-prop test-ct; do \
+	  $(MAKE) --no-print-directory $$t || rc=1; done; \
+	scripts/step --summary; exit $$rc
+
+# A suite named by T= is looked for in every list.
+test-c: native $(CHECK_BINS) $(PROGS) fuzz-replay ## C unit tests (Check), and the fuzzers' corpora once
+	@rc=0; for b in $(CHECK_BINS); do \
+	  $(if $(T),$$b -l | grep -qx '$(T)' || continue;) \
+	  $(TEST_ENV) $(STEP)c-$${b##*/} $(SAN_ENV) $$b $(if $(T),-k $(T)) || rc=1; \
+	done; exit $$rc
+
+test-py: native ## Python unit tests, in priv/terrarium_py
+	@$(TEST_ENV) $(STEP)py $(SAN_ENV) --python $(PRIV)/terrarium_py python \
+	  -W error::ResourceWarning -m unittest discover -s test/py -t . $(if $(T),-p '$(T)')
+
+$(APP)/ebin/terrarium.app: erl-compile
+.PHONY: erl-compile
+erl-compile: native
+	@$(CLEAN_ENV) $(REBAR3) compile
+	@$(if $(VARIANT),mkdir -p $(APP); ln -sfn $(CURDIR)/_build/default/lib/terrarium/ebin $(APP)/ebin)
+
+test-prop: erl-compile $(PROGS) ## properties (PropEr)
+	@$(TEST_ENV) $(STEP)prop $(SAN_ENV) --vm scripts/prop $(APP) $(T)
+
+# Suites that also run early started, under the launcher.
+CT_SMOKE ?= py_SUITE py_crash_SUITE py_runtime_SUITE
+CT_SUITES = $(patsubst %,test/ct/%,$(or $(T),$(1)))
+
+comma := $(,)
+empty :=
+space := $(empty) $(empty)
+ct_list = $(subst $(space),$(comma),$(strip $(1)))
+
+ifdef VARIANT
+# No rebar3 here: the suites run against this variant's tree.
+CT_VARIANT ?= $(if $(SAN),$(CT_SMOKE))
+test-ct: erl-compile $(PROGS)
+	@$(TEST_ENV) $(STEP)ct $(SAN_ENV) --vm scripts/ct $(APP) $(or $(T),$(CT_VARIANT))
+else
+test-ct: all $(PROGS) ## Common Test, late started and under the launcher
+	@$(TEST_ENV) $(STEP)ct $(CLEAN_ENV) $(REBAR3) ct --readable=false \
+	  $(if $(T),--suite $(T))
+	@$(TEST_ENV) $(STEP)ct-early $(PRIV)/terrarium -- $(CLEAN_ENV) $(REBAR3) ct \
+	  --readable=false --suite $(call ct_list,$(or $(T),$(filter $(CT_SMOKE),$(basename $(notdir $(wildcard test/ct/*.erl))))))
+endif
+
+test-pythons: ## what depends on Python, with every Python 3.10 to 3.14 found
+	@scripts/test_pythons $(MAKE)
+
+# One of them (scripts/test_pythons calls this with PYTHON and VARIANT).
+test-python: native
+	@rc=0; $(MAKE) --no-print-directory test-c || rc=1; \
+	for t in test-py test-prop test-ct; do \
+	  $(MAKE) --no-print-directory $$t || rc=1; done; exit $$rc
+
+-include $(TEST_C_OBJ:.o=.d) $(TEST_PY_OBJ:.o=.d) $(TEST_DRV_OBJ:.o=.d)
