@@ -27,18 +27,21 @@ enum wire_limit {
 #include "wire.def"
 };
 
-enum drv_op {
+enum drv_op_code {
 #define OP(name, code, meaning) DRV_OP_##name = code,
 #include "wire.def"
 };
 
-enum drv_reply {
+enum drv_reply_code {
 #define REPLY(name, code, meaning) DRV_REPLY_##name = code,
 #include "wire.def"
 };
 
 #define CTL(name, direction, meaning) extern const char CTL_##name[];
 #include "wire.def"
+
+/* The signal by which the driver interrupts a request in a helper. */
+#define WIRE_SIGNAL_INTERRUPT (SIGRTMIN + 2)
 
 struct wire_frame_info {
     const char *name; /* NULL: no such opcode */

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drv_helper.h - a helper's port: shared by the files that make it up.
+ *
+ *   drv_helper.c   its life: start, events, timers, end, small commands
+ *   drv_calls.c    requests: submit, attach, cancel, answer, fail
+ *   drv_write.c    bytes to the helper, with the driver queue behind
+ *
+ * Threads: ERTS calls one at a time. */
+#ifndef TERRARIUM_DRV_HELPER_H
+#define TERRARIUM_DRV_HELPER_H
+
+#include "channel.h"
+#include "drv.h"
+#include "drv_output.h"
+#include "drv_pending.h"
+#include "drv_reader.h"
+#include "drv_waiters.h"
+
+/* Counters, in the order in which ?OP_STATS lists them. */
+#define HELPER_STATS(X)                                                        \
+    X(requests)    /* accepted */                                              \
+    X(answers)     /* RESULT frames */                                         \
+    X(errors)      /* ERROR frames */                                          \
+    X(cancelled)   /* CANCELLED frames */                                      \
+    X(interrupts)  /* signals sent to end a running request */                 \
+    X(kills)       /* SIGKILLs sent */                                         \
+    X(unwanted)    /* answers that nobody waited for any more */               \
+    X(busy)        /* submissions turned away because the port was busy */     \
+    X(pending)     /* requests not answered now */                             \
+    X(outstanding) /* their bytes */                                           \
+    X(bytes_in)    /* ever read from the helper */                             \
+    X(bytes_out)   /* ever written to it */
+
+struct helper_stats {
+#define X(name) uint64_t name;
+    HELPER_STATS(X)
+#undef X
+};
+
+enum helper_state {
+    HELPER_BOOTING, /* its HELLO has not come */
+    HELPER_READY,
+    HELPER_CLOSED /* the connection has ended; callers may still wait */
+};
+
+struct helper {
+    struct drv_port base;
+    struct channel channel;
+    struct drv_reader reader;
+    struct drv_output output;
+    struct pending_table pending;
+    struct waiters waiters;
+    struct helper_stats stats;
+    int pidfd;
+    enum helper_state state;
+    int watching_write; /* ready_output is on: the queue is not empty */
+    int write_failed;   /* the peer is gone; reading will say so */
+    int busy;
+    int resignal; /* a CANCEL frame waits in the queue: signal again after */
+    uint32_t grace_ms;
+    uint32_t deadline_ms;
+    uint64_t grace_id;   /* the interrupted request; 0: no grace running */
+    ErlDrvTime grace_at; /* when it ends in a kill (monotonic ms) */
+    ErlDrvTime frame_at; /* when the frame under way must be whole; 0: none */
+    ErlDrvTermData atom_answer;
+};
+
+/* ---- drv_helper.c ------------------------------------------------------- */
+
+ErlDrvTime helper_now(void);
+void helper_arm_timer(struct helper *h);
+void helper_kill(struct helper *h);
+/* Interrupt exactly this request, if it runs. */
+void helper_signal(struct helper *h, uint64_t id);
+/* End the connection and tell the owner; text may be NULL. */
+void helper_close(struct helper *h, const char *why, const char *text);
+
+/* ---- drv_write.c -------------------------------------------------------- */
+
+void helper_write_frame(struct helper *h, uint8_t opcode, uint8_t flags,
+                        uint64_t id, const void *body, size_t n);
+/* The same with a body in an I/O vector, whose first `skip` bytes are not
+ * part of it.  Binaries are referred to, not copied. */
+void helper_write_frame_vec(struct helper *h, uint8_t opcode, uint8_t flags,
+                            uint64_t id, ErlIOVec *ev, size_t skip);
+void helper_flush(struct helper *h);
+
+/* ---- drv_calls.c -------------------------------------------------------- */
+
+ErlDrvSSizeT calls_submit(struct helper *h, uint8_t opcode, const uint8_t *body,
+                          size_t n, struct drv_reply *r);
+ErlDrvSSizeT calls_reserve(struct helper *h, const uint8_t *body, size_t n,
+                           struct drv_reply *r);
+ErlDrvSSizeT calls_attach(struct helper *h, const uint8_t *body, size_t n,
+                          struct drv_reply *r);
+ErlDrvSSizeT calls_cancel(struct helper *h, const uint8_t *body, size_t n,
+                          struct drv_reply *r);
+ErlDrvSSizeT calls_wait_ready(struct helper *h, const uint8_t *body, size_t n,
+                              struct drv_reply *r);
+ErlDrvSSizeT calls_fail(struct helper *h, const uint8_t *body, size_t n,
+                        struct drv_reply *r);
+/* The body of a reserved request: <<Id:8/binary, Etf/binary>>. */
+void calls_body(struct helper *h, ErlIOVec *ev);
+/* RESULT, ERROR or CANCELLED.  Takes f->bin.  0, or E_REFUSED: no such
+ * request. */
+int calls_answer(struct helper *h, struct drv_frame *f);
+void calls_exit(struct helper *h, ErlDrvMonitor *m);
+/* Signal every cancelled request again: their CANCEL frames are out now. */
+void calls_resignal(struct helper *h);
+
+#endif

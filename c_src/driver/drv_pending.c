@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "drv_pending.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+enum { NO_PLACE = UINT32_MAX, PLACE_BITS = 16, FIRST_SIZE = 64 };
+
+_Static_assert(WIRE_LIMIT_MAX_PENDING == 1 << PLACE_BITS,
+               "an id's place fits the table");
+
+void
+pending_init(struct pending_table *t)
+{
+    memset(t, 0, sizeof *t);
+    t->free = NO_PLACE;
+}
+
+static void
+release(struct pending *q)
+{
+    if (q->ref != NULL)
+        driver_free(q->ref);
+    if (q->answer != NULL)
+        driver_free_binary(q->answer);
+}
+
+void
+pending_fini(struct pending_table *t)
+{
+    for (uint32_t i = 0; i < t->size; i++) {
+        release(t->slots[i]);
+        driver_free(t->slots[i]);
+    }
+    if (t->slots != NULL)
+        driver_free(t->slots);
+    pending_init(t);
+}
+
+/* Add one place; entries never move, so pointers to them stay good. */
+static struct pending *
+add_place(struct pending_table *t)
+{
+    if (t->size == WIRE_LIMIT_MAX_PENDING)
+        return NULL;
+    if (t->size == 0 || (t->size >= FIRST_SIZE && !(t->size & (t->size - 1)))) {
+        uint32_t cap = t->size == 0 ? FIRST_SIZE : t->size * 2;
+        void *grown = t->slots == NULL
+                          ? driver_alloc(cap * sizeof *t->slots)
+                          : driver_realloc(t->slots, cap * sizeof *t->slots);
+        if (grown == NULL)
+            return NULL;
+        t->slots = grown;
+    }
+    struct pending *q = driver_alloc(sizeof *q);
+    if (q == NULL)
+        return NULL;
+    memset(q, 0, sizeof *q);
+    t->slots[t->size++] = q;
+    return q;
+}
+
+static uint64_t
+random48(struct pending_table *t)
+{
+    uint64_t v = 0;
+    if (t->entropy_left < 6) {
+        /* Without GRND_NONBLOCK it could only block before the system's
+         * first entropy, long before a VM runs. */
+        if (getrandom(t->entropy, sizeof t->entropy, 0) !=
+            (ssize_t)sizeof t->entropy)
+            return 0;
+        t->entropy_left = sizeof t->entropy;
+    }
+    t->entropy_left -= 6;
+    memcpy(&v, t->entropy + t->entropy_left, 6);
+    memset(t->entropy + t->entropy_left, 0, 6);
+    return v;
+}
+
+static uint64_t
+new_id(struct pending_table *t, uint32_t place)
+{
+    uint64_t id = random48(t) << PLACE_BITS | place;
+    return id >> PLACE_BITS ? id : (uint64_t)1 << PLACE_BITS | place;
+}
+
+struct pending *
+pending_new(struct pending_table *t, uint8_t opcode, uint8_t flags)
+{
+    uint32_t place = t->free;
+    struct pending *q;
+    if (place != NO_PLACE) {
+        q = t->slots[place];
+        t->free = q->next_free;
+    } else {
+        place = t->size;
+        q = add_place(t);
+        if (q == NULL)
+            return NULL;
+    }
+    memset(q, 0, sizeof *q);
+    q->id = new_id(t, place);
+    q->state = PENDING_RESERVED;
+    q->opcode = opcode;
+    q->flags = flags;
+    t->count++;
+    return q;
+}
+
+void
+pending_free(struct pending_table *t, struct pending *q)
+{
+    uint32_t place = (uint32_t)(q->id & (WIRE_LIMIT_MAX_PENDING - 1));
+    if (q->state == PENDING_SENT)
+        pending_unlink(t, q);
+    release(q);
+    memset(q, 0, sizeof *q);
+    q->next_free = t->free;
+    t->free = place;
+    t->count--;
+}
+
+struct pending *
+pending_find(const struct pending_table *t, uint64_t id)
+{
+    uint32_t place = (uint32_t)(id & (WIRE_LIMIT_MAX_PENDING - 1));
+    if (id == 0 || place >= t->size || t->slots[place]->id != id)
+        return NULL;
+    return t->slots[place];
+}
+
+void
+pending_sent(struct pending_table *t, struct pending *q)
+{
+    q->state = PENDING_SENT;
+    q->prev = t->last;
+    q->next = NULL;
+    if (t->last != NULL)
+        t->last->next = q;
+    else
+        t->first = q;
+    t->last = q;
+}
+
+void
+pending_unlink(struct pending_table *t, struct pending *q)
+{
+    if (q->prev != NULL)
+        q->prev->next = q->next;
+    else
+        t->first = q->next;
+    if (q->next != NULL)
+        q->next->prev = q->prev;
+    else
+        t->last = q->prev;
+    q->prev = q->next = NULL;
+    q->state = PENDING_ANSWERED;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drv_reply.c - the few shapes in which the driver talks to Erlang. */
+#include "drv.h"
+
+#include <string.h>
+
+#include "wire.h"
+
+#define SPEC_SIZE(spec) ((int)(sizeof(spec) / sizeof((spec)[0])))
+
+ErlDrvSSizeT
+drv_reply(struct drv_reply *r, uint8_t code)
+{
+    **r->buf = (char)code;
+    return 1;
+}
+
+ErlDrvSSizeT
+drv_reply_data(struct drv_reply *r, uint8_t code, const void *p, size_t n)
+{
+    char *to = *r->buf;
+    if (n + 1 > r->cap) {
+        ErlDrvBinary *b = driver_alloc_binary((ErlDrvSizeT)n + 1);
+        if (b == NULL)
+            return 0;
+        *r->buf = (char *)b;
+        to = b->orig_bytes;
+    }
+    to[0] = (char)code;
+    if (n > 0)
+        memcpy(to + 1, p, n);
+    return (ErlDrvSSizeT)n + 1;
+}
+
+ErlDrvSSizeT
+drv_reply_refused(struct drv_reply *r, const char *text)
+{
+    return drv_reply_data(r, DRV_REPLY_REFUSED, text, strlen(text));
+}
+
+static ErlDrvTermData
+atom(const char *name)
+{
+    return driver_mk_atom((char *)name);
+}
+
+void
+drv_tell_binary(struct drv_port *p, const char *tag, const void *data, size_t n)
+{
+    ErlDrvTermData spec[] = {ERL_DRV_PORT,
+                             p->term,
+                             ERL_DRV_ATOM,
+                             atom(tag),
+                             ERL_DRV_BUF2BINARY,
+                             (ErlDrvTermData)data,
+                             (ErlDrvTermData)n,
+                             ERL_DRV_TUPLE,
+                             2,
+                             ERL_DRV_TUPLE,
+                             2};
+    erl_drv_output_term(p->term, spec, SPEC_SIZE(spec));
+}
+
+void
+drv_tell_output(struct drv_port *p, const char *stream, const void *data,
+                size_t n)
+{
+    ErlDrvTermData spec[] = {ERL_DRV_PORT,
+                             p->term,
+                             ERL_DRV_ATOM,
+                             atom("output"),
+                             ERL_DRV_ATOM,
+                             atom(stream),
+                             ERL_DRV_BUF2BINARY,
+                             (ErlDrvTermData)data,
+                             (ErlDrvTermData)n,
+                             ERL_DRV_TUPLE,
+                             3,
+                             ERL_DRV_TUPLE,
+                             2};
+    erl_drv_output_term(p->term, spec, SPEC_SIZE(spec));
+}
+
+void
+drv_tell_atom(struct drv_port *p, const char *tag)
+{
+    ErlDrvTermData spec[] = {ERL_DRV_PORT, p->term,       ERL_DRV_ATOM,
+                             atom(tag),    ERL_DRV_TUPLE, 2};
+    erl_drv_output_term(p->term, spec, SPEC_SIZE(spec));
+}
+
+void
+drv_tell_closed(struct drv_port *p, const char *why, const char *text)
+{
+    ErlDrvTermData spec[16];
+    int n = 0;
+    spec[n++] = ERL_DRV_PORT;
+    spec[n++] = p->term;
+    spec[n++] = ERL_DRV_ATOM;
+    spec[n++] = atom("closed");
+    spec[n++] = ERL_DRV_ATOM;
+    spec[n++] = atom(why);
+    if (text != NULL) {
+        spec[n++] = ERL_DRV_BUF2BINARY;
+        spec[n++] = (ErlDrvTermData)text;
+        spec[n++] = (ErlDrvTermData)strlen(text);
+        spec[n++] = ERL_DRV_TUPLE;
+        spec[n++] = 2;
+    }
+    spec[n++] = ERL_DRV_TUPLE;
+    spec[n++] = 2;
+    spec[n++] = ERL_DRV_TUPLE;
+    spec[n++] = 2;
+    erl_drv_output_term(p->term, spec, n);
+}
+
+void
+drv_watch(struct drv_port *p, int fd, int mode, int on)
+{
+    if (on)
+        mode |= ERL_DRV_USE;
+    driver_select(p->port, (ErlDrvEvent)(intptr_t)fd, mode, on);
+}
+
+void
+drv_unwatch_close(struct drv_port *p, int *fd)
+{
+    if (*fd >= 0)
+        driver_select(p->port, (ErlDrvEvent)(intptr_t)*fd,
+                      ERL_DRV_READ | ERL_DRV_WRITE | ERL_DRV_USE, 0);
+    *fd = -1;
+}
