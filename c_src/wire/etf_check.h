@@ -2,14 +2,19 @@
 /* etf_check.h - decide whether a helper's ETF may reach Erlang.
  *
  * One pass, no recursion, no allocation, resumable: it is fed the growing
- * body of a frame and never looks at a byte twice.  It accepts exactly what
+ * body of a frame and never looks at a byte twice (only the head of a term
+ * that was cut between two calls is read again).  It accepts exactly what
  * binary_to_term(B, [safe]) decodes, minus what a helper has no business to
- * send: compressed terms, funs, exports, old atom tags, unless allowed pids,
- * ports and references, and anything beyond the limits.
+ * send: compressed terms, old atom tags, unless allowed funs and exports,
+ * pids, ports and references, and anything beyond the limits.
+ *
+ * What it cannot see, so that binary_to_term may still say badarg, and no
+ * worse: atoms and exports that do not exist, a map with a key twice, ids
+ * that claim to be of this node but cannot be, a fun's wrong size field.
  *
  * Used by: driver, tests, fuzzers.   Does not know: Python, ERTS.
  * Errors: E_AGAIN (fine so far, feed more), E_FORMAT, E_REFUSED, E_DEPTH,
- * E_LIMIT, E_TRAILING, E_SHORT (from etf_check_end).  Threads: one. */
+ * E_LIMIT, E_TRAILING, E_SHORT (from etf_check_all).  Threads: one. */
 #ifndef TERRARIUM_ETF_CHECK_H
 #define TERRARIUM_ETF_CHECK_H
 
@@ -24,8 +29,8 @@ enum etf_check_flags {
 };
 
 struct etf_check {
-    size_t at;     /* bytes accepted so far */
-    size_t skip;   /* bytes of a binary's body still to come */
+    size_t at;   /* bytes accepted so far */
+    size_t skip; /* bytes of a binary's body still to come */
     uint32_t flags;
     uint32_t max_depth;
     uint32_t depth; /* of the open containers in left[] */

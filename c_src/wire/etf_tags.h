@@ -36,6 +36,7 @@ enum etf_tag {
     ETF_ATOM_UTF8 = 118,
     ETF_SMALL_ATOM_UTF8 = 119,
     ETF_V4_PORT = 120,
+    ETF_LOCAL = 121,
     ETF_VERSION = 131
 };
 
