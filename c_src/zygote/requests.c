@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "requests.h"
+
+#include <stdio.h>
+
+#include "err.h"
+#include "greeting.h"
+#include "handoff.h"
+#include "mem.h"
+#include "spares.h"
+#include "spawn.h"
+#include "wire.h"
+
+/* ---- spawn -------------------------------------------------------------- */
+
+/* The whole BOOT frame; a request without a boot map boots with defaults. */
+static int
+make_boot(const struct ctl_map *m, struct buf *frame)
+{
+    static const uint8_t empty_map = 0x80;
+    uint8_t header[WIRE_LIMIT_HEADER_SIZE] = {0};
+    int e = buf_put(frame, header, sizeof header);
+    if (e == 0)
+        e = ctl_get_packed(m, "boot", frame);
+    if (e == E_FORMAT)
+        e = buf_put_u8(frame, empty_map);
+    if (e != 0)
+        return e;
+    struct wire_header h = {.length = (uint32_t)(frame->len - sizeof header),
+                            .opcode = WIRE_BOOT};
+    wire_put_header(frame->data, &h);
+    return 0;
+}
+
+/* A spare may have died a moment ago: then the next one. */
+static struct child *
+boot_spare(struct zygote *z, const struct buf *frame)
+{
+    struct child *c;
+    while ((c = spares_oldest(z)) != NULL) {
+        if (spawn_boot(c, frame) == 0)
+            return c;
+        spawn_doom(z, c);
+    }
+    return NULL;
+}
+
+static struct child *
+boot_new(struct zygote *z, const struct buf *frame, char *why, size_t n)
+{
+    struct child *c;
+    if (spawn_fork(z, &c, why, n) != 0)
+        return NULL;
+    int e = spawn_boot(c, frame);
+    if (e == 0)
+        return c;
+    snprintf(why, n, "boot frame: %s", err_str(e));
+    spawn_doom(z, c);
+    return NULL;
+}
+
+static void
+send_spawned(struct zygote *z, struct child *c, uint64_t id, int spare)
+{
+    struct ctl_out m;
+    int fds[CHILD_FDS];
+    c->id = id;
+    spares_used(z, c);
+    for (int i = 0; i < CHILD_FDS; i++) {
+        fds[i] = c->fds[i];
+        c->fds[i] = -1;
+    }
+    ctl_begin(&m);
+    ctl_put_type(&m, CTL_spawned);
+    ctl_put_uint(&m, "id", id);
+    ctl_put_int(&m, "pid", c->pid);
+    ctl_put_bool(&m, "spare", spare);
+    state_send(z, &m, fds, CHILD_FDS);
+}
+
+static void
+send_spawn_failed(struct zygote *z, uint64_t id, const char *why)
+{
+    struct ctl_out m;
+    ctl_begin(&m);
+    ctl_put_type(&m, CTL_spawn_failed);
+    ctl_put_uint(&m, "id", id);
+    ctl_put_str(&m, "reason", why);
+    state_send(z, &m, NULL, 0);
+}
+
+static void
+on_spawn(struct zygote *z, const struct ctl_map *m)
+{
+    char why[160] = "no hello came before it";
+    struct buf frame;
+    uint64_t id;
+    if (!ctl_get_uint(m, "id", &id)) {
+        state_log(z, "warning", "spawn without an id: ignored");
+        return;
+    }
+    if (!z->greeted) {
+        send_spawn_failed(z, id, why);
+        return;
+    }
+    buf_init(&frame, WIRE_LIMIT_MAX_CONTROL + WIRE_LIMIT_HEADER_SIZE);
+    int e = make_boot(m, &frame), spare = 1;
+    struct child *c = e == 0 ? boot_spare(z, &frame) : NULL;
+    if (e != 0) {
+        snprintf(why, sizeof why, "boot frame: %s", err_str(e));
+    } else if (c == NULL) {
+        spare = 0;
+        c = boot_new(z, &frame, why, sizeof why);
+    }
+    buf_fini(&frame);
+    if (c != NULL)
+        send_spawned(z, c, id, spare);
+    else
+        send_spawn_failed(z, id, why);
+}
+
+/* ---- the others --------------------------------------------------------- */
+
+static void
+on_settings(struct zygote *z, const struct ctl_map *m)
+{
+    uint64_t spares;
+    if (!ctl_get_uint(m, "spares", &spares))
+        return;
+    if (spares > ZYGOTE_MAX_SPARES) {
+        state_log(z, "warning", "spares: %d is the most", ZYGOTE_MAX_SPARES);
+        spares = ZYGOTE_MAX_SPARES;
+    }
+    z->options.spares = (unsigned)spares;
+    z->throttle = (struct throttle){0};
+}
+
+static void
+on_shutdown(struct zygote *z, const struct ctl_map *m)
+{
+    (void)m;
+    z->end = HANDOFF_EXIT_OK;
+}
+
+static const struct {
+    const char *type;
+    void (*handle)(struct zygote *z, const struct ctl_map *m);
+} table[] = {
+    {CTL_hello, greeting_receive},
+    {CTL_spawn, on_spawn},
+    {CTL_settings, on_settings},
+    {CTL_shutdown, on_shutdown},
+};
+
+static void
+dispatch(struct zygote *z, const struct ctl_map *m)
+{
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (ctl_is(m, table[i].type)) {
+            table[i].handle(z, m);
+            return;
+        }
+    }
+    char *type = ctl_dup(m, "type");
+    state_log(z, "warning", "unknown control message '%.40s': ignored",
+              type != NULL ? type : "");
+    mem_free(type);
+}
+
+void
+requests_handle(struct zygote *z, const void *p, size_t n)
+{
+    struct ctl_in in;
+    struct ctl_map m;
+    int e = ctl_open(&in, p, n, &m);
+    if (e != 0) {
+        state_log(z, "warning", "control message ignored: %s", err_str(e));
+        return;
+    }
+    dispatch(z, &m);
+    ctl_close(&in);
+}

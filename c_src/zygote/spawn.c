@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "py.h"
+
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "handoff.h"
+#include "helper.h"
+#include "io.h"
+#include "mem.h"
+#include "wire.h"
+
+/* The helper's ends of what connects it; its black box is in the child. */
+struct ends {
+    int socket;
+    int out;
+    int err;
+};
+
+static void
+ends_close(struct ends *e)
+{
+    io_close(&e->socket);
+    io_close(&e->out);
+    io_close(&e->err);
+}
+
+/* ---- descriptors -------------------------------------------------------- */
+
+static int
+open_blackbox(int *fd)
+{
+    int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+    *fd = memfd_create("terrarium-blackbox", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd < 0 || ftruncate(*fd, WIRE_LIMIT_BLACKBOX_SIZE) != 0 ||
+        fcntl(*fd, F_ADD_SEALS, seals) != 0)
+        return E_SYS;
+    return 0;
+}
+
+/* The VM's end does not block, for we write the boot frame into it; and its
+ * buffer is as large as the system allows (it is capped without an error). */
+static int
+open_socket(int *vm, int *helper)
+{
+    int pair[2], size = 2 * WIRE_LIMIT_MAX_CONTROL;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return E_SYS;
+    *vm = pair[0];
+    *helper = pair[1];
+    if (setsockopt(*vm, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0)
+        return E_SYS;
+    return io_set_nonblock(*vm, 1);
+}
+
+static int
+open_pipe(int *read_end, int *write_end)
+{
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) != 0)
+        return E_SYS;
+    *read_end = pair[0];
+    *write_end = pair[1];
+    return 0;
+}
+
+static int
+open_all(struct child *c, struct ends *e)
+{
+    int r = open_blackbox(&c->blackbox);
+    if (r == 0)
+        r = open_socket(&c->fds[CHILD_SOCKET], &e->socket);
+    if (r == 0)
+        r = open_pipe(&c->fds[CHILD_STDOUT], &e->out);
+    if (r == 0)
+        r = open_pipe(&c->fds[CHILD_STDERR], &e->err);
+    return r;
+}
+
+/* ---- the child ---------------------------------------------------------- */
+
+/* Order: first nothing may outlive the zygote, then nothing of the zygote may
+ * stay, then Python learns about the fork (its hooks may print). */
+static _Noreturn void
+be_helper(struct zygote *z, struct child *self, struct ends *e)
+{
+    int blackbox = self->blackbox;
+    setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != z->pid) /* it died before the line above */
+        _exit(HANDOFF_EXIT_SYSTEM);
+    if (dup2(e->out, STDOUT_FILENO) < 0 || dup2(e->err, STDERR_FILENO) < 0)
+        _exit(HANDOFF_EXIT_SYSTEM);
+    io_close(&e->out);
+    io_close(&e->err);
+    state_close_in_child(z, self);
+    setrlimit(RLIMIT_NOFILE, &z->files);
+    signals_give_back(&z->signals);
+    PyOS_AfterFork_Child();
+    helper_main(e->socket, blackbox);
+}
+
+/* ---- the parent --------------------------------------------------------- */
+
+static struct child *
+child_new(void)
+{
+    struct child *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return NULL;
+    *c = (struct child){.state = CHILD_SPARE, .blackbox = -1};
+    for (int i = 0; i < CHILD_FDS; i++)
+        c->fds[i] = -1;
+    return c;
+}
+
+void
+spawn_free(struct child *c)
+{
+    for (int i = 0; i < CHILD_FDS; i++)
+        io_close(&c->fds[i]);
+    io_close(&c->blackbox);
+    mem_free(c);
+}
+
+static int
+fork_child(struct zygote *z, struct child *c, struct ends *e)
+{
+    PyOS_BeforeFork();
+    c->pid = fork();
+    if (c->pid == 0)
+        be_helper(z, c, e);
+    int saved = errno;
+    PyOS_AfterFork_Parent();
+    errno = saved;
+    return c->pid < 0 ? E_SYS : 0;
+}
+
+int
+spawn_fork(struct zygote *z, struct child **out, char *why, size_t n)
+{
+    struct ends e = {-1, -1, -1};
+    const char *step = "descriptors";
+    struct child *c = child_new();
+    int r = c == NULL ? E_NOMEM : open_all(c, &e);
+    if (r != 0)
+        goto out;
+    step = "fork";
+    r = fork_child(z, c, &e);
+    if (r != 0)
+        goto out;
+    c->born_ms = now_ms();
+    c->next = z->children;
+    z->children = c;
+    z->spares++;
+    *out = c;
+    c->fds[CHILD_PIDFD] = (int)syscall(SYS_pidfd_open, c->pid, 0);
+    if (c->fds[CHILD_PIDFD] < 0) {
+        step = "pidfd";
+        r = E_SYS;
+    }
+out:
+    if (r != 0)
+        snprintf(why, n, "%s: %s", step,
+                 r == E_SYS ? strerror(errno) : err_str(r));
+    ends_close(&e);
+    if (r != 0 && c != NULL && c->pid > 0)
+        spawn_doom(z, c);
+    else if (r != 0 && c != NULL)
+        spawn_free(c);
+    return r;
+}
+
+int
+spawn_boot(struct child *c, const struct buf *frame)
+{
+    size_t at = 0;
+    while (at < frame->len) {
+        struct iovec v = {frame->data + at, frame->len - at};
+        size_t k;
+        int e = io_writev(c->fds[CHILD_SOCKET], &v, 1, &k);
+        if (e != 0)
+            return e;
+        at += k;
+    }
+    return 0;
+}
+
+void
+spawn_kill(const struct child *c)
+{
+    kill(-c->pid, SIGKILL);
+    kill(c->pid, SIGKILL);
+}
+
+void
+spawn_doom(struct zygote *z, struct child *c)
+{
+    if (c->state == CHILD_SPARE)
+        z->spares--;
+    c->state = CHILD_DOOMED;
+    spawn_kill(c);
+    for (int i = 0; i < CHILD_FDS; i++)
+        io_close(&c->fds[i]);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state.h - the one struct of a zygote, and its children.
+ *
+ * zygote.c owns it and passes it to everyone; there is no other state.
+ * Used by: the files of this folder.   Threads: none.
+ *
+ * Every descriptor that is reachable from here belongs to the zygote alone:
+ * state_close_in_child closes them in each forked child, for a copy of a
+ * sibling's socket would hide its end-of-file. */
+#ifndef TERRARIUM_ZYGOTE_STATE_H
+#define TERRARIUM_ZYGOTE_STATE_H
+
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "options.h"
+#include "outbox.h"
+#include "signals.h"
+
+enum child_state {
+    CHILD_SPARE,  /* forked ahead, waits for its boot frame */
+    CHILD_IN_USE, /* the VM knows it by its id */
+    CHILD_DOOMED  /* killed before the VM heard of it: dies unreported */
+};
+
+enum child_fd {               /* in the order of the spawned message */
+                CHILD_SOCKET, /* the VM's end */
+                CHILD_STDOUT,
+                CHILD_STDERR,
+                CHILD_PIDFD,
+                CHILD_FDS
+};
+
+struct child {
+    struct child *next;
+    enum child_state state;
+    pid_t pid;
+    uint64_t id;        /* the VM's name for it, while in use */
+    int64_t born_ms;    /* now_ms at its fork */
+    int blackbox;       /* what we read once it is dead */
+    int fds[CHILD_FDS]; /* until they are handed to the VM; then -1 */
+};
+
+/* Spares that die unused must not make a fork loop. */
+struct throttle {
+    unsigned streak;       /* of early deaths or failed forks */
+    int64_t not_before_ms; /* of the next fork ahead */
+};
+
+struct zygote {
+    struct zygote_options options;
+    pid_t pid;
+    char *program; /* path of this program, for a restart */
+    int argc;
+    char **argv;
+    struct rlimit files; /* as the helpers shall have it */
+    unsigned threads;    /* in this process, once all is imported */
+
+    int control;
+    int vm; /* pidfd of the VM's process; -1: not known */
+    int greeted;
+    struct signals signals;
+    struct outbox out;
+    uint8_t *in; /* WIRE_LIMIT_MAX_CONTROL bytes for the message just read */
+
+    struct child *children;
+    unsigned spares;
+    struct throttle throttle;
+    int reap_again; /* the dead may wait for us */
+    int end;        /* exit status; -1: go on */
+};
+
+enum { ZYGOTE_GO_ON = -1 };
+
+int64_t now_ms(void);
+
+/* Queue a log message for the VM (dropped when the queue is full). */
+void state_log(struct zygote *z, const char *level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Queue a message; takes m and fds.  Out of memory, or a peer that makes no
+ * sense of us, ends the zygote: the VM's picture of it would be wrong. */
+void state_send(struct zygote *z, struct ctl_out *m, const int *fds, int count);
+
+/* In the child `self`: close all that is the zygote's, and the VM's ends. */
+void state_close_in_child(struct zygote *z, struct child *self);
+
+#endif
