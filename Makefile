@@ -37,7 +37,7 @@ setup: ## install every package that building, testing and linting need
 	@PYTHON='$(PYTHON)' scripts/setup
 
 clean: ## remove what was built
-	rm -rf build priv _build/default _build/test _build/lint \
+	rm -rf build priv _build/default _build/test \
 	  erl/port/py_wire.hrl py/erlang/_wire.py test/ct/*.beam
 
 distclean: clean ## and everything else that is not in git

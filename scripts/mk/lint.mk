@@ -27,7 +27,7 @@ lint-c: $(WIRE_H)
 	@cppcheck --quiet --error-exitcode=1 -j 2 --std=c11 --enable=warning,performance,portability \
 	  --inline-suppr --suppressions-list=scripts/cppcheck.suppress \
 	  --suppress='*:$(ERTS_INCLUDE)/*' \
-	  -D_GNU_SOURCE -DSUITES='"suites.h"' -Ic_src/base -Ic_src/wire -Ic_src/helper -Ic_src/driver -I$(GEN) \
+	  -DPY_VERSION_HEX=0x030b0000 -D_GNU_SOURCE -DSUITES='"suites.h"' -Ic_src/base -Ic_src/wire -Ic_src/helper -Ic_src/driver -I$(GEN) \
 	  c_src test/c test/fuzz test/progs
 
 lint-shell:
@@ -50,11 +50,11 @@ lint-floors:
 	@scripts/check_floors
 
 lint-xref: native
-	@$(CLEAN_ENV) $(REBAR3) as lint xref
-	@escript scripts/check_erl_floors.escript _build/lint/lib/terrarium/ebin
+	@$(CLEAN_ENV) $(REBAR3) xref
+	@escript scripts/check_erl_floors.escript _build/default/lib/terrarium/ebin
 
 lint-dialyzer: native
-	@$(CLEAN_ENV) $(REBAR3) as lint dialyzer
+	@$(CLEAN_ENV) $(REBAR3) dialyzer
 
 format: ## format C and Python
 	clang-format -i $(C_FILES)
