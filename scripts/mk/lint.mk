@@ -27,7 +27,7 @@ lint-c: $(WIRE_H)
 	@cppcheck --quiet --error-exitcode=1 -j 2 --std=c11 --enable=warning,performance,portability \
 	  --inline-suppr --suppressions-list=scripts/cppcheck.suppress \
 	  --suppress='*:$(ERTS_INCLUDE)/*' \
-	  -DPY_VERSION_HEX=0x030b0000 -D_GNU_SOURCE -DSUITES='"suites.h"' -Ic_src/base -Ic_src/wire -Ic_src/helper -Ic_src/driver -I$(GEN) \
+	  --library=posix,python -DPY_VERSION_HEX=0x030b0000 -D'Py_TRASHCAN_BEGIN(a,b)=' -DPy_TRASHCAN_END= -D_GNU_SOURCE -DSUITES='"suites.h"' -Ic_src/base -Ic_src/wire -Ic_src/helper -Ic_src/driver -I$(GEN) \
 	  c_src test/c test/fuzz test/progs
 
 lint-shell:
