@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -130,6 +131,8 @@ prepare(struct zygote *z)
     z->in = mem_alloc(WIRE_LIMIT_MAX_CONTROL);
     z->threads = count_threads();
     raise_file_limit(z);
+    /* From here on it is end-of-file that counts: a VM may detach itself. */
+    prctl(PR_SET_PDEATHSIG, 0);
     if (z->program == NULL || z->in == NULL)
         return E_NOMEM;
     return signals_take(&z->signals);
@@ -224,9 +227,10 @@ finish(struct zygote *z)
 static int
 fail(struct zygote *z, const char *why, int status)
 {
-    fprintf(stderr, "terrarium zygote %s: %s\n", z->options.name, why);
     if (is_control_socket(z->options.control))
         greeting_failed(z->options.control, why);
+    else
+        fprintf(stderr, "terrarium_py zygote: %s\n", why);
     zygote_options_free(&z->options);
     mem_free(z->program);
     mem_free(z->in);
@@ -269,6 +273,8 @@ zygote_main(int argc, char **argv)
                     HANDOFF_EXIT_USAGE);
     setsid();
     signals_reset();
+    /* While modules are imported nobody reads the control socket. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (take_descriptors(z->options.control) != 0)
         return fail(z, "cannot take descriptors", HANDOFF_EXIT_SYSTEM);
     if (start_python(z, why, sizeof why) != 0)
