@@ -179,7 +179,7 @@ static int
 take_frames(struct helper *h)
 {
     struct drv_frame f;
-    int e;
+    int e = E_AGAIN;
     while (h->channel.fd >= 0 && (e = drv_reader_next(&h->reader, &f)) == 0)
         take_frame(h, &f);
     if (h->channel.fd < 0)

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "fake_helper.h"
+
+static pid_t
+start_process(void)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &old); /* before it can be interrupted */
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    return pid;
+}
+
+/* The port duplicates what it is given: find the numbers it will use. */
+static int
+next_fd(int from)
+{
+    int fd = fcntl(from, F_DUPFD_CLOEXEC, 3);
+    close(fd);
+    return fd;
+}
+
+static int
+start_port(struct fake_helper *f, const int *fds)
+{
+    char args[128];
+    snprintf(args, sizeof args, "py_drv helper %d %d %d %d 3", fds[0], fds[1],
+             fds[2], fds[3]);
+    int first = next_fd(fds[0]);
+    f->port = driver_init()->start(NULL, args);
+    f->inner_socket = first;
+    for (f->inner_out = first + 1; !fake_watched(f->inner_out);)
+        f->inner_out++;
+    for (f->inner_err = f->inner_out + 1; !fake_watched(f->inner_err);)
+        f->inner_err++;
+    return f->port == ERL_DRV_ERROR_ERRNO ? -1 : 0;
+}
+
+void
+fake_helper_start(struct fake_helper *f, int with_process)
+{
+    int sv[2], out[2], err[2];
+    fake_begin();
+    f->pid = with_process ? start_process() : getpid();
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) || pipe(out) || pipe(err))
+        abort();
+    int pidfd = (int)syscall(SYS_pidfd_open, f->pid, 0);
+    int fds[4] = {sv[0], out[0], err[0], pidfd};
+    if (start_port(f, fds) != 0)
+        abort();
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+    f->sock = sv[1];
+    f->out = out[1];
+    f->err = err[1];
+    fcntl(f->sock, F_SETFL, O_NONBLOCK);
+    fake_set_caller(1);
+}
+
+void
+fake_helper_ready(struct fake_helper *f)
+{
+    struct ctl_out o;
+    fake_helper_start(f, 1);
+    ctl_begin(&o);
+    ctl_put_uint(&o, "version", WIRE_LIMIT_VERSION);
+    ctl_put_uint(&o, "fingerprint", WIRE_FINGERPRINT);
+    if (ctl_end(&o) != 0)
+        abort();
+    fake_helper_frame(f, WIRE_HELLO, 0, o.bytes.data, o.bytes.len);
+    ctl_free(&o);
+    fake_helper_pump(f);
+    fake_forget_messages();
+}
+
+int
+fake_helper_stop(struct fake_helper *f)
+{
+    driver_init()->flush(f->port);
+    driver_init()->stop(f->port);
+    close(f->sock);
+    close(f->out);
+    close(f->err);
+    if (f->pid != getpid()) {
+        kill(f->pid, SIGKILL);
+        waitpid(f->pid, NULL, 0);
+    }
+    return fake_end();
+}
+
+static int
+readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return (fake_watched(fd) & ERL_DRV_READ) && poll(&p, 1, 0) == 1;
+}
+
+void
+fake_helper_pump(struct fake_helper *f)
+{
+    int fds[3] = {f->inner_socket, f->inner_out, f->inner_err};
+    ErlDrvEntry *e = driver_init();
+    for (int busy = 1; busy;) {
+        busy = 0;
+        for (int i = 0; i < 3; i++) {
+            if (!readable(fds[i]))
+                continue;
+            e->ready_input(f->port, (ErlDrvEvent)(intptr_t)fds[i]);
+            busy = 1;
+        }
+    }
+    if (fake_watched(f->inner_socket) & ERL_DRV_WRITE)
+        e->ready_output(f->port, (ErlDrvEvent)(intptr_t)f->inner_socket);
+}
+
+void
+fake_helper_frame(struct fake_helper *f, uint8_t opcode, uint64_t id,
+                  const void *body, size_t n)
+{
+    uint8_t head[WIRE_LIMIT_HEADER_SIZE];
+    struct wire_header h = {.length = (uint32_t)n, .opcode = opcode, .id = id};
+    wire_put_header(head, &h);
+    if (send(f->sock, head, sizeof head, 0) != (ssize_t)sizeof head)
+        abort();
+    for (size_t at = 0; at < n;) {
+        ssize_t k = send(f->sock, (const char *)body + at, n - at, 0);
+        if (k > 0)
+            at += (size_t)k;
+        else if (errno == EAGAIN)
+            fake_helper_pump(f);
+        else
+            return; /* the port has closed the connection */
+    }
+}
+
+int
+fake_helper_take(struct fake_helper *f, uint64_t *id, uint8_t *out, size_t cap,
+                 size_t *n)
+{
+    uint8_t head[WIRE_LIMIT_HEADER_SIZE];
+    struct wire_header h;
+    if (recv(f->sock, head, sizeof head, MSG_PEEK) != (ssize_t)sizeof head ||
+        wire_get_header(head, &h) != 0)
+        return -1;
+    if (recv(f->sock, head, sizeof head, 0) < 0)
+        return -1;
+    for (size_t at = 0; at < h.length;) {
+        uint8_t chunk[4096];
+        size_t want = h.length - at;
+        ssize_t k =
+            recv(f->sock, chunk, want < sizeof chunk ? want : sizeof chunk, 0);
+        if (k <= 0) {
+            fake_helper_pump(f);
+            continue;
+        }
+        if (at + (size_t)k <= cap)
+            memcpy(out + at, chunk, (size_t)k);
+        at += (size_t)k;
+    }
+    *id = h.id;
+    *n = h.length;
+    return h.opcode;
+}
+
+uint64_t
+fake_helper_submit(struct fake_helper *f, size_t bytes)
+{
+    uint8_t reply[64];
+    uint64_t id = 0;
+    uint8_t *body = calloc(1, bytes + 1);
+    long n =
+        fake_control(f->port, WIRE_CALL, body, bytes + 1, reply, sizeof reply);
+    free(body);
+    if (n == 9 && reply[0] == DRV_REPLY_PENDING)
+        memcpy(&id, reply + 1, sizeof id);
+    return id;
+}
+
+int
+fake_helper_attach(struct fake_helper *f, uint64_t id, const char *ref)
+{
+    uint8_t body[64], reply[256];
+    size_t n = strlen(ref);
+    memcpy(body, &id, 8);
+    memcpy(body + 8, ref, n);
+    fake_control(f->port, DRV_OP_ATTACH, body, 8 + n, reply, sizeof reply);
+    return reply[0];
+}
+
+int
+fake_helper_cancel(struct fake_helper *f, uint64_t id)
+{
+    uint8_t reply[64];
+    fake_control(f->port, DRV_OP_CANCEL_CALL, &id, 8, reply, sizeof reply);
+    return reply[0];
+}
+
+int
+fake_helper_killed(struct fake_helper *f)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)f->pid, &info, WEXITED | WNOWAIT) == 0 &&
+           info.si_code == CLD_KILLED && info.si_status == SIGKILL;
+}

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* suites_drv.h - the suites of the driver, over fake_erts.c. */
+SUITE(drv_calls)
+SUITE(drv_hostile)
+SUITE(drv_zygote)
