@@ -26,9 +26,9 @@ TEST_PY_OBJ := $(call testobj,$(PY_BUILD),$(SUITES_PY)) $(PY_BUILD)/test/c/main_
 TEST_DRV_OBJ := $(call testobj,$(BUILD),$(SUITES_DRV)) $(BUILD)/test/c/main_drv.o
 
 INC_test := $(INC_wire) -Itest/c $(CHECK_CFLAGS)
-$(BUILD)/test/c/main_%.o: test/c/main.c test/c/suites.h | $(WIRE_H)
+$(BUILD)/test/c/main_%.o: test/c/main.c $(wildcard test/c/suites*.h) | $(WIRE_H)
 	$(call compile,$(INC_test) -DSUITES='"suites$(patsubst _c,,_$*).h"')
-$(PY_BUILD)/test/c/main_py.o: test/c/main.c test/c/suites_py.h | $(WIRE_H)
+$(PY_BUILD)/test/c/main_py.o: test/c/main.c $(wildcard test/c/suites*.h) | $(WIRE_H)
 	$(call compile,$(INC_test) -DSUITES='"suites_py.h"')
 $(TEST_DRV_OBJ): INC_test += -Ic_src/driver -I$(ERTS_INCLUDE)
 $(BUILD)/test/%.o: test/%.c | $(WIRE_H)
