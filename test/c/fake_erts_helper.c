@@ -28,6 +28,21 @@ start_process(void)
     return pid;
 }
 
+/* A pidfd of a process that has ended: signals to it have no effect. */
+static int
+dead_pidfd(void)
+{
+    static int fd = -1;
+    if (fd < 0) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        fd = (int)syscall(SYS_pidfd_open, pid, 0);
+        waitpid(pid, NULL, 0);
+    }
+    return dup(fd);
+}
+
 /* The port duplicates what it is given: find the numbers it will use. */
 static int
 next_fd(int from)
@@ -58,10 +73,11 @@ fake_helper_start(struct fake_helper *f, int with_process)
 {
     int sv[2], out[2], err[2];
     fake_begin();
-    f->pid = with_process ? start_process() : getpid();
+    f->pid = with_process ? start_process() : 0;
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) || pipe(out) || pipe(err))
         abort();
-    int pidfd = (int)syscall(SYS_pidfd_open, f->pid, 0);
+    int pidfd =
+        with_process ? (int)syscall(SYS_pidfd_open, f->pid, 0) : dead_pidfd();
     int fds[4] = {sv[0], out[0], err[0], pidfd};
     if (start_port(f, fds) != 0)
         abort();
@@ -77,8 +93,14 @@ fake_helper_start(struct fake_helper *f, int with_process)
 void
 fake_helper_ready(struct fake_helper *f)
 {
-    struct ctl_out o;
     fake_helper_start(f, 1);
+    fake_helper_hello(f);
+}
+
+void
+fake_helper_hello(struct fake_helper *f)
+{
+    struct ctl_out o;
     ctl_begin(&o);
     ctl_put_uint(&o, "version", WIRE_LIMIT_VERSION);
     ctl_put_uint(&o, "fingerprint", WIRE_FINGERPRINT);
@@ -98,7 +120,7 @@ fake_helper_stop(struct fake_helper *f)
     close(f->sock);
     close(f->out);
     close(f->err);
-    if (f->pid != getpid()) {
+    if (f->pid != 0) {
         kill(f->pid, SIGKILL);
         waitpid(f->pid, NULL, 0);
     }
@@ -137,10 +159,11 @@ fake_helper_frame(struct fake_helper *f, uint8_t opcode, uint64_t id,
     uint8_t head[WIRE_LIMIT_HEADER_SIZE];
     struct wire_header h = {.length = (uint32_t)n, .opcode = opcode, .id = id};
     wire_put_header(head, &h);
-    if (send(f->sock, head, sizeof head, 0) != (ssize_t)sizeof head)
-        abort();
+    if (send(f->sock, head, sizeof head, MSG_NOSIGNAL) != (ssize_t)sizeof head)
+        return; /* the port has closed the connection */
     for (size_t at = 0; at < n;) {
-        ssize_t k = send(f->sock, (const char *)body + at, n - at, 0);
+        ssize_t k =
+            send(f->sock, (const char *)body + at, n - at, MSG_NOSIGNAL);
         if (k > 0)
             at += (size_t)k;
         else if (errno == EAGAIN)

@@ -15,16 +15,17 @@ struct fake_helper {
     ErlDrvData port;
     int sock;         /* the helper's end */
     int out, err;     /* write ends of its pipes */
-    pid_t pid;        /* a process that only waits for signals */
+    pid_t pid;        /* a process that only waits for signals, or 0 */
     int inner_socket; /* the port's own descriptors, to pump them */
     int inner_out, inner_err;
 };
 
-/* with_process 0: the pidfd is that of this process (never killed since the
- * test must not provoke it). */
+/* with_process 0: the pidfd is that of a process that has ended. */
 void fake_helper_start(struct fake_helper *f, int with_process);
 /* The same and a good HELLO taken. */
 void fake_helper_ready(struct fake_helper *f);
+/* Say HELLO and let the port take it. */
+void fake_helper_hello(struct fake_helper *f);
 /* Close the port; the balance of fake_end. */
 int fake_helper_stop(struct fake_helper *f);
 /* Let the port read and write all that it can. */
