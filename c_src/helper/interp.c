@@ -30,19 +30,14 @@ reason_from_status(char *reason, size_t cap, PyStatus s)
 static void
 reason_from_exception(char *reason, size_t cap, const char *what)
 {
-    PyObject *type, *value, *tb;
-    PyErr_Fetch(&type, &value, &tb);
-    PyErr_NormalizeException(&type, &value, &tb);
+    PyObject *exc = py_err_take();
     PyObject *text =
-        value ? PyUnicode_FromFormat("%s: %S", Py_TYPE(value)->tp_name, value)
-              : NULL;
+        exc ? PyUnicode_FromFormat("%s: %S", Py_TYPE(exc)->tp_name, exc) : NULL;
     const char *detail = text ? PyUnicode_AsUTF8(text) : NULL;
     reason_put(reason, cap, what, detail ? detail : "");
     PyErr_Clear();
     Py_XDECREF(text);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(tb);
+    Py_XDECREF(exc);
 }
 
 /* What `python` with this executable would see as its own name decides where

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot.h"
+
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "mem.h"
+#include "wire.h"
+
+static PyObject *
+text(const char *p, size_t n)
+{
+    return PyUnicode_DecodeFSDefaultAndSize(p, (Py_ssize_t)n);
+}
+
+/* The i-th string of a list; NULL with an exception. */
+static PyObject *
+item(const struct ctl_map *m, const char *key, size_t i)
+{
+    const char *p;
+    size_t n;
+    if (ctl_list_bytes(m, key, i, &p, &n))
+        return text(p, n);
+    PyErr_Format(PyExc_TypeError, "boot: %s[%zu] is not a string", key, i);
+    return NULL;
+}
+
+/* What ps and top call the process. */
+static void
+set_name(const struct ctl_map *m)
+{
+    char *name = ctl_dup(m, "name");
+    if (name != NULL)
+        prctl(PR_SET_NAME, name);
+    mem_free(name);
+}
+
+/* ---- environment --------------------------------------------------------- */
+
+static int
+set_env(PyObject *environ, const struct ctl_map *env)
+{
+    const char *k, *v;
+    size_t kn, vn;
+    int r = 0;
+    for (size_t i = 0; r == 0 && ctl_pair(env, i, &k, &kn, &v, &vn); i++) {
+        PyObject *key = text(k, kn);
+        PyObject *value = key ? text(v, vn) : NULL;
+        r = value ? PyObject_SetItem(environ, key, value) : -1;
+        Py_XDECREF(key);
+        Py_XDECREF(value);
+    }
+    return r;
+}
+
+static int
+unset_env(PyObject *environ, const struct ctl_map *m)
+{
+    size_t n = ctl_list_len(m, "unset");
+    for (size_t i = 0; i < n; i++) {
+        PyObject *key = item(m, "unset", i);
+        PyObject *old = NULL;
+        if (key != NULL)
+            old = PyObject_CallMethod(environ, "pop", "OO", key, Py_None);
+        Py_XDECREF(key);
+        if (old == NULL)
+            return -1;
+        Py_DECREF(old);
+    }
+    return 0;
+}
+
+/* The C library reads TZ only when it is told to. */
+static int
+reset_time_zone(void)
+{
+    PyObject *m = PyImport_ImportModule("time");
+    PyObject *r = m ? PyObject_CallMethod(m, "tzset", NULL) : NULL;
+    Py_XDECREF(m);
+    Py_XDECREF(r);
+    return r ? 0 : -1;
+}
+
+/* Through os.environ, so that Python and C see the same. */
+static int
+apply_env(const struct ctl_map *m)
+{
+    struct ctl_map env;
+    int has_env = ctl_get_map(m, "env", &env);
+    if (!has_env && ctl_list_len(m, "unset") == 0)
+        return 0;
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *environ = os ? PyObject_GetAttrString(os, "environ") : NULL;
+    int r = environ ? unset_env(environ, m) : -1;
+    if (r == 0 && has_env)
+        r = set_env(environ, &env);
+    if (r == 0)
+        r = reset_time_zone();
+    Py_XDECREF(os);
+    Py_XDECREF(environ);
+    return r;
+}
+
+/* ---- the rest ------------------------------------------------------------ */
+
+static int
+apply_cwd(const struct ctl_map *m)
+{
+    const char *p;
+    size_t n;
+    if (!ctl_get_bytes(m, "cwd", &p, &n))
+        return 0;
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *dir = os ? text(p, n) : NULL;
+    PyObject *r = dir ? PyObject_CallMethod(os, "chdir", "O", dir) : NULL;
+    Py_XDECREF(os);
+    Py_XDECREF(dir);
+    Py_XDECREF(r);
+    return r ? 0 : -1;
+}
+
+static int
+apply_paths(const struct ctl_map *m)
+{
+    size_t n = ctl_list_len(m, "paths");
+    PyObject *path = PySys_GetObject("path"); /* borrowed */
+    if (n > 0 && (path == NULL || !PyList_Check(path))) {
+        PyErr_SetString(PyExc_RuntimeError, "sys.path is not a list");
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        PyObject *dir = item(m, "paths", i);
+        int r = dir ? PyList_Insert(path, (Py_ssize_t)i, dir) : -1;
+        Py_XDECREF(dir);
+        if (r < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int
+apply_argv(const struct ctl_map *m)
+{
+    size_t n = ctl_list_len(m, "argv");
+    if (n == 0)
+        return 0;
+    PyObject *argv = PyList_New((Py_ssize_t)n);
+    for (size_t i = 0; argv != NULL && i < n; i++) {
+        PyObject *arg = item(m, "argv", i);
+        if (arg == NULL)
+            Py_CLEAR(argv);
+        else
+            PyList_SET_ITEM(argv, (Py_ssize_t)i, arg);
+    }
+    int r = argv ? PySys_SetObject("argv", argv) : -1;
+    Py_XDECREF(argv);
+    return r;
+}
+
+static int
+apply_imports(const struct ctl_map *m)
+{
+    size_t n = ctl_list_len(m, "imports");
+    for (size_t i = 0; i < n; i++) {
+        PyObject *name = item(m, "imports", i);
+        PyObject *module = name ? PyImport_Import(name) : NULL;
+        Py_XDECREF(name);
+        Py_XDECREF(module);
+        if (module == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static void
+apply_limits(struct context *c, const struct ctl_map *m)
+{
+    uint64_t v;
+    if (ctl_get_uint(m, "max_depth", &v) && v > 0)
+        c->limits.max_depth = v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
+    if (ctl_get_uint(m, "max_frame", &v) && v > 0)
+        c->max_frame =
+            v < WIRE_LIMIT_MAX_FRAME ? (uint32_t)v : WIRE_LIMIT_MAX_FRAME;
+}
+
+/* Imports last: they see everything else as it shall be. */
+static int
+apply(struct context *c, const struct ctl_map *m)
+{
+    set_name(m);
+    apply_limits(c, m);
+    if (apply_env(m) < 0 || apply_cwd(m) < 0 || apply_paths(m) < 0 ||
+        apply_argv(m) < 0 || apply_imports(m) < 0)
+        return 1;
+    return 0;
+}
+
+int
+boot_apply(struct context *c, const uint8_t *p, size_t n)
+{
+    struct ctl_in in;
+    struct ctl_map m;
+    int r = ctl_open(&in, p, n, &m);
+    if (r != 0)
+        return r;
+    r = apply(c, &m);
+    ctl_close(&in);
+    return r;
+}
+
+int
+boot_hello(struct buf *out)
+{
+    struct ctl_out o;
+    ctl_begin(&o);
+    ctl_put_uint(&o, "version", WIRE_LIMIT_VERSION);
+    ctl_put_uint(&o, "fingerprint", WIRE_FINGERPRINT);
+    ctl_put_uint(&o, "pid", (uint64_t)getpid());
+    ctl_put_str(&o, "python", PY_VERSION);
+    int r = ctl_end(&o);
+    if (r == 0)
+        r = buf_put(out, o.bytes.data, o.bytes.len);
+    ctl_free(&o);
+    return r;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dispatch.h"
+
+#include "crash.h"
+#include "err.h"
+#include "etf_decode.h"
+#include "etf_encode.h"
+#include "exec.h"
+#include "forked.h"
+#include "info.h"
+#include "interrupt.h"
+#include "pyerr.h"
+
+typedef PyObject *handler(struct context *c, PyObject *body);
+
+static handler *const handlers[64] = {
+    [WIRE_CALL] = exec_call,       [WIRE_EVAL] = exec_eval,
+    [WIRE_EXEC] = exec_exec,       [WIRE_METHOD] = exec_method,
+    [WIRE_GETATTR] = exec_getattr, [WIRE_TO_TERM] = exec_to_term,
+    [WIRE_INFO] = info_get,
+};
+
+/* The result, or NULL with an exception set. */
+static PyObject *
+run(struct context *c, const struct request *r)
+{
+    handler *h = r->h.opcode < 64 ? handlers[r->h.opcode] : NULL;
+    if (h == NULL) {
+        PyErr_Format(PyExc_NotImplementedError, "no request %s",
+                     wire_info(r->h.opcode)->name);
+        return NULL;
+    }
+    PyObject *body = etf_decode(r->body, r->h.length, &c->limits);
+    PyObject *result = body ? h(c, body) : NULL;
+    Py_XDECREF(body);
+    if (result != NULL && (r->h.flags & WIRE_FLAG_RETURN_REF))
+        Py_SETREF(result, objref_put(&c->refs, result));
+    return result;
+}
+
+/* Without a limit of its own, user code's output could be a frame that the
+ * VM must take for an attack. */
+static int
+encode(struct session *s, PyObject *result, size_t mark)
+{
+    size_t max = s->out.max;
+    s->out.max = mark + WIRE_LIMIT_HEADER_SIZE + s->context->max_frame;
+    int r = etf_encode(result, &s->out, &s->context->limits);
+    s->out.max = max;
+    return r;
+}
+
+/* 0; -1 with an exception set and the output as it was; E_NOMEM. */
+static int
+put_result(struct session *s, uint64_t id, PyObject *result)
+{
+    struct wire_header h = {.opcode = WIRE_RESULT, .id = id};
+    size_t mark;
+    int r = session_open_frame(s, &h, &mark);
+    if (r != 0)
+        return r;
+    r = encode(s, result, mark);
+    if (r == 0)
+        session_close_frame(s, mark);
+    else
+        session_drop_frame(s, mark);
+    return r;
+}
+
+int
+dispatch_error(struct session *s, uint64_t id, PyObject *exc)
+{
+    struct wire_header h = {.opcode = WIRE_ERROR, .id = id};
+    const char *stack = "";
+    size_t n = 0, mark;
+    int r = session_open_frame(s, &h, &mark);
+    if (r != 0)
+        return r;
+    if (id != 0 && interrupt_was_hit())
+        stack = crash_text(&n);
+    r = pyerr_put(&s->out, exc, stack, n);
+    if (r == 0)
+        session_close_frame(s, mark);
+    return r;
+}
+
+int
+dispatch_request(struct session *s, const struct request *r)
+{
+    PyObject *result = run(s->context, r);
+    if (forked())
+        forked_exit(result ? NULL : py_err_take());
+    int e = result ? put_result(s, r->h.id, result) : -1;
+    PyObject *exc = NULL;
+    if (e != 0) {
+        exc = py_err_take();
+        e = dispatch_error(s, r->h.id, exc);
+    }
+    /* Destructors are part of the request: they can be interrupted, and what
+     * they say comes before the next one. */
+    Py_XDECREF(exc);
+    Py_XDECREF(result);
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable(NULL);
+    if (forked())
+        forked_exit(NULL);
+    return e;
+}
+
+void
+dispatch_release(struct context *c, const struct request *r)
+{
+    PyObject *body = etf_decode(r->body, r->h.length, &c->limits);
+    if (body != NULL)
+        exec_release(c, body);
+    PyErr_Clear();
+    Py_XDECREF(body);
+}

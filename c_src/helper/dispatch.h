@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dispatch.h - from a request's opcode to the function that runs it, and from
+ * that function's result to the answer.
+ *
+ * Used by: session.   Knows: exec, info, etf, pyerr.
+ * Errors: whatever Python raises is an ERROR frame; only session's own errors
+ * are returned.   Threads: the main thread, holding the GIL. */
+#ifndef TERRARIUM_DISPATCH_H
+#define TERRARIUM_DISPATCH_H
+
+#include "session.h"
+
+/* Run it, and append exactly one answer to the output. */
+int dispatch_request(struct session *s, const struct request *r);
+
+/* The RELEASE notice. */
+void dispatch_release(struct context *c, const struct request *r);
+
+/* Append an ERROR frame that tells of exc (borrowed; NULL: of no memory). */
+int dispatch_error(struct session *s, uint64_t id, PyObject *exc);
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exec.h"
+
+#include "crash.h"
+#include "names.h"
+
+/* The VM builds these bodies, so a wrong shape is a mistake of ours; it is
+ * still only an error for the one who asked. */
+static int
+shape(PyObject *body, Py_ssize_t n)
+{
+    if (PyTuple_Check(body) && PyTuple_GET_SIZE(body) == n)
+        return 0;
+    PyErr_Format(PyExc_ValueError,
+                 "the request's body is not a tuple of %zd elements", n);
+    return -1;
+}
+
+static PyObject *
+call_with(PyObject *f, PyObject *args, PyObject *keywords)
+{
+    PyObject *r = NULL;
+    PyObject *kw = names_keywords(keywords);
+    if (kw == NULL)
+        return NULL;
+    if (PyDict_GET_SIZE(kw) == 0)
+        r = PyObject_Vectorcall(f, PySequence_Fast_ITEMS(args),
+                                (size_t)PyList_GET_SIZE(args), NULL);
+    else {
+        PyObject *tuple = PyList_AsTuple(args);
+        if (tuple != NULL)
+            r = PyObject_Call(f, tuple, kw);
+        Py_XDECREF(tuple);
+    }
+    Py_DECREF(kw);
+    return r;
+}
+
+static int
+is_list(PyObject *args)
+{
+    if (PyList_Check(args))
+        return 1;
+    PyErr_Format(PyExc_TypeError, "arguments must be a list, not %.100s",
+                 Py_TYPE(args)->tp_name);
+    return 0;
+}
+
+PyObject *
+exec_call(struct context *c, PyObject *body)
+{
+    (void)c;
+    if (shape(body, 4) < 0 || !is_list(PyTuple_GET_ITEM(body, 2)))
+        return NULL;
+    PyObject *module = PyTuple_GET_ITEM(body, 0);
+    PyObject *function = PyTuple_GET_ITEM(body, 1);
+    PyObject *args = PyTuple_GET_ITEM(body, 2);
+    crash_what_call(module, function, PyList_GET_SIZE(args));
+    PyObject *f = names_function(module, function);
+    PyObject *r = f ? call_with(f, args, PyTuple_GET_ITEM(body, 3)) : NULL;
+    Py_XDECREF(f);
+    return r;
+}
+
+/* ---- eval, exec ---------------------------------------------------------- */
+
+/* As eval() does it, without leading blanks; new reference. */
+static PyObject *
+expression_text(PyObject *code)
+{
+    PyObject *text = names_text(code, "code");
+    if (text == NULL)
+        return NULL;
+    Py_ssize_t n = PyUnicode_GET_LENGTH(text), at = 0;
+    while (at < n && (PyUnicode_READ_CHAR(text, at) == ' ' ||
+                      PyUnicode_READ_CHAR(text, at) == '\t'))
+        at++;
+    if (at == 0)
+        return text;
+    PyObject *rest = PyUnicode_Substring(text, at, n);
+    Py_DECREF(text);
+    return rest;
+}
+
+/* Names that no expression can refer to by a parameter. */
+static int
+is_parameter(PyObject *name)
+{
+    static const char *const never[] = {"None", "True", "False", "__debug__"};
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        if (PyUnicode_CompareWithASCIIString(name, never[i]) == 0)
+            return 0;
+    }
+    return PyUnicode_IsIdentifier(name);
+}
+
+/* Split the locals that can be referred to into names and values. */
+static int
+split_locals(PyObject *locals, PyObject **names, PyObject **values)
+{
+    PyObject *n = PyList_New(0), *v = PyList_New(0);
+    Py_ssize_t at = 0;
+    PyObject *name, *value;
+    if (n == NULL || v == NULL)
+        goto fail;
+    while (PyDict_Next(locals, &at, &name, &value)) {
+        if (!is_parameter(name))
+            continue;
+        if (PyList_Append(n, name) < 0 || PyList_Append(v, value) < 0)
+            goto fail;
+    }
+    *names = PyList_AsTuple(n);
+    if (*names == NULL)
+        goto fail;
+    Py_DECREF(n);
+    *values = v;
+    return 0;
+fail:
+    Py_XDECREF(n);
+    Py_XDECREF(v);
+    return -1;
+}
+
+static PyObject *
+eval_with(struct context *c, PyObject *text, PyObject *locals)
+{
+    PyObject *names, *values, *r = NULL;
+    if (split_locals(locals, &names, &values) < 0)
+        return NULL;
+    PyObject *f = code_get_function(&c->eval, text, names, c->namespace);
+    if (f != NULL)
+        r = PyObject_Vectorcall(f, PySequence_Fast_ITEMS(values),
+                                (size_t)PyList_GET_SIZE(values), NULL);
+    Py_XDECREF(f);
+    Py_DECREF(names);
+    Py_DECREF(values);
+    return r;
+}
+
+static PyObject *
+run_code(struct context *c, struct code_cache *cache, PyObject *text)
+{
+    PyObject *code = code_get(cache, text);
+    PyObject *r =
+        code ? PyEval_EvalCode(code, c->namespace, c->namespace) : NULL;
+    Py_XDECREF(code);
+    return r;
+}
+
+PyObject *
+exec_eval(struct context *c, PyObject *body)
+{
+    if (shape(body, 2) < 0)
+        return NULL;
+    PyObject *r = NULL;
+    PyObject *text = expression_text(PyTuple_GET_ITEM(body, 0));
+    PyObject *locals = text ? names_keywords(PyTuple_GET_ITEM(body, 1)) : NULL;
+    if (locals == NULL)
+        goto out;
+    crash_what_text(text);
+    if (PyDict_GET_SIZE(locals) == 0)
+        r = run_code(c, &c->eval, text);
+    else
+        r = eval_with(c, text, locals);
+out:
+    Py_XDECREF(text);
+    Py_XDECREF(locals);
+    return r;
+}
+
+PyObject *
+exec_exec(struct context *c, PyObject *body)
+{
+    if (shape(body, 1) < 0)
+        return NULL;
+    PyObject *text = names_text(PyTuple_GET_ITEM(body, 0), "code");
+    if (text == NULL)
+        return NULL;
+    crash_what_text(text);
+    PyObject *r = run_code(c, &c->exec, text);
+    Py_DECREF(text);
+    return r;
+}
+
+/* ---- object references --------------------------------------------------- */
+
+static uint64_t
+number_of(PyObject *ref)
+{
+    uint64_t v = PyLong_Check(ref) ? PyLong_AsUnsignedLongLongMask(ref) : 0;
+    PyErr_Clear();
+    return v;
+}
+
+PyObject *
+exec_method(struct context *c, PyObject *body)
+{
+    if (shape(body, 4) < 0 || !is_list(PyTuple_GET_ITEM(body, 2)))
+        return NULL;
+    PyObject *ref = PyTuple_GET_ITEM(body, 0);
+    PyObject *name = PyTuple_GET_ITEM(body, 1);
+    PyObject *args = PyTuple_GET_ITEM(body, 2);
+    crash_what_method(number_of(ref), name, PyList_GET_SIZE(args));
+    PyObject *o = objref_get(&c->refs, ref);
+    PyObject *f = o ? names_attribute(o, name) : NULL;
+    PyObject *r = f ? call_with(f, args, PyTuple_GET_ITEM(body, 3)) : NULL;
+    Py_XDECREF(f);
+    Py_XDECREF(o);
+    return r;
+}
+
+PyObject *
+exec_getattr(struct context *c, PyObject *body)
+{
+    if (shape(body, 2) < 0)
+        return NULL;
+    PyObject *ref = PyTuple_GET_ITEM(body, 0);
+    PyObject *name = PyTuple_GET_ITEM(body, 1);
+    crash_what_method(number_of(ref), name, 0);
+    PyObject *o = objref_get(&c->refs, ref);
+    PyObject *v = o ? names_attribute(o, name) : NULL;
+    Py_XDECREF(o);
+    return v;
+}
+
+PyObject *
+exec_to_term(struct context *c, PyObject *body)
+{
+    if (shape(body, 1) < 0)
+        return NULL;
+    return objref_get(&c->refs, PyTuple_GET_ITEM(body, 0));
+}
+
+void
+exec_release(struct context *c, PyObject *body)
+{
+    if (shape(body, 1) < 0)
+        PyErr_Clear();
+    else
+        objref_release(&c->refs, PyTuple_GET_ITEM(body, 0));
+}

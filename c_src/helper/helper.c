@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* helper.c - a helper's life in one screen: set up, boot, serve, end. */
+#include "py.h"
+
+#include "helper.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "crash.h"
+#include "dispatch.h"
+#include "err.h"
+#include "forked.h"
+#include "handoff.h"
+#include "interrupt.h"
+#include "session.h"
+#include "stdio_setup.h"
+
+static _Noreturn void
+end(int code)
+{
+    switch (code) {
+    case E_EOF:
+        _exit(HANDOFF_EXIT_OK);
+    case E_FORMAT:
+    case E_LIMIT:
+        _exit(HANDOFF_EXIT_PROTOCOL);
+    default:
+        _exit(HANDOFF_EXIT_SYSTEM);
+    }
+}
+
+/* Nobody listens yet: standard error is what there is. */
+static _Noreturn void
+set_up_failed(const char *what)
+{
+    fprintf(stderr, "terrarium_py: cannot set up %s\n", what);
+    if (PyErr_Occurred())
+        PyErr_Print();
+    fflush(stderr);
+    _exit(HANDOFF_EXIT_INIT);
+}
+
+static void
+set_up(int sock, int blackbox_fd, struct session *s, struct context *c)
+{
+    if (stdio_setup() < 0)
+        set_up_failed("standard output");
+    if (crash_init(blackbox_fd) < 0)
+        set_up_failed("the black box");
+    if (interrupt_init() < 0)
+        set_up_failed("interrupts");
+    if (forked_init(sock) != 0)
+        set_up_failed("fork handling");
+    if (context_init(c) < 0)
+        set_up_failed("the context");
+    if (session_init(s, sock, c) != 0)
+        set_up_failed("the session");
+}
+
+static int
+say_hello(struct session *s)
+{
+    struct wire_header h = {.opcode = WIRE_HELLO};
+    size_t mark;
+    int r = session_open_frame(s, &h, &mark);
+    if (r == 0)
+        r = boot_hello(&s->out);
+    if (r == 0)
+        session_close_frame(s, mark);
+    return r ? r : session_flush(s);
+}
+
+/* An ERROR with id 0 in place of HELLO, and the end. */
+static _Noreturn void
+boot_failed(struct session *s)
+{
+    PyObject *exc = py_err_take();
+    if (forked())
+        forked_exit(exc);
+    int r = dispatch_error(s, 0, exc);
+    if (r == 0)
+        r = session_flush(s);
+    if (r != 0)
+        end(r);
+    _exit(HANDOFF_EXIT_INIT);
+}
+
+static int
+boot(struct session *s)
+{
+    struct request *r = NULL;
+    int e = session_next(s, &r);
+    if (e == 0 && r->h.opcode != WIRE_BOOT)
+        e = E_FORMAT;
+    if (e == 0) {
+        crash_begin(0, WIRE_BOOT);
+        e = boot_apply(s->context, r->body, r->h.length);
+        crash_end();
+    }
+    request_free(r);
+    if (e > 0)
+        boot_failed(s);
+    if (e < 0)
+        return e;
+    if (forked())
+        forked_exit(NULL);
+    session_apply_limits(s);
+    return say_hello(s);
+}
+
+/* STOP: end as a script does, with its threads joined and its atexit handlers
+ * run.  The socket stays open until then: for the VM, end-of-file is the end of
+ * the process. */
+static _Noreturn void
+stop(struct session *s)
+{
+    interrupt_off();
+    if (Py_FinalizeEx() < 0)
+        fputs("terrarium_py: output was lost at exit\n", stderr);
+    session_fini(s);
+    exit(HANDOFF_EXIT_OK);
+}
+
+void
+helper_main(int sock, int blackbox_fd)
+{
+    /* Not on the stack: code that a destructor or an exit handler calls may
+     * outlive this frame's view of them. */
+    static struct context context;
+    static struct session session;
+    set_up(sock, blackbox_fd, &session, &context);
+    int r = boot(&session);
+    if (r == 0)
+        r = session_run(&session);
+    if (r != 0)
+        end(r);
+    context_fini(&context);
+    stop(&session);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* interrupt.c - the signal, its two handlers, and what lies between them.
+ *
+ * The C handler decides, at the moment of the signal and on the main thread,
+ * whether the request meant is the one being run; the Python-level handler,
+ * which CPython calls later, raises only if that is still so.  Between the
+ * two Python may be about to enter a system call which the signal is then too
+ * early to interrupt: a timer repeats it until Python has taken notice. */
+#include "py.h"
+
+#include "interrupt.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "crash.h"
+
+#ifndef sigev_notify_thread_id /* glibc names it from 2.37 on */
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+enum { REPEAT_NS = 20 * 1000 * 1000 };
+
+static struct {
+    _Atomic uint64_t running; /* id of the request being run, 0: none */
+    _Atomic uint64_t pending; /* id that KeyboardInterrupt is due for */
+    atomic_int hit;           /* the request being run was interrupted */
+    pid_t main_thread;
+    timer_t timer;
+    int has_timer;
+} state;
+
+static int
+interrupt_signal(void)
+{
+    return SIGRTMIN + 2;
+}
+
+static void
+repeat(long ns)
+{
+    struct itimerspec t = {.it_value.tv_nsec = ns, .it_interval.tv_nsec = ns};
+    if (state.has_timer)
+        timer_settime(state.timer, 0, &t, NULL);
+}
+
+/* The kernel may choose any thread.  Only the main thread knows for sure what
+ * is being run, and only its system calls are worth interrupting. */
+static void
+forward(siginfo_t *si)
+{
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), state.main_thread,
+            interrupt_signal(), si);
+}
+
+static void
+hit(uint64_t id)
+{
+    if (id == 0 || id != atomic_load(&state.running))
+        return;
+    crash_dump();
+    atomic_store(&state.pending, id);
+    atomic_store(&state.hit, 1);
+    PyErr_SetInterruptEx(interrupt_signal());
+    repeat(REPEAT_NS);
+}
+
+static void
+on_signal(int sig, siginfo_t *si, void *ucontext)
+{
+    (void)sig;
+    (void)ucontext;
+    int saved = errno;
+    if (si->si_code == SI_QUEUE) {
+        if (syscall(SYS_gettid) == state.main_thread)
+            hit((uint64_t)(uintptr_t)si->si_value.sival_ptr);
+        else
+            forward(si);
+    } /* the timer's signal has done its work by arriving */
+    errno = saved;
+}
+
+/* The Python-level handler: (signal number, frame). */
+static PyObject *
+on_python_signal(PyObject *self, PyObject *args)
+{
+    (void)self;
+    (void)args;
+    repeat(0);
+    uint64_t id = atomic_exchange(&state.pending, 0);
+    if (id == 0 || id != atomic_load(&state.running))
+        Py_RETURN_NONE;
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    return NULL;
+}
+
+static PyMethodDef python_handler = {"_on_interrupt", on_python_signal,
+                                     METH_VARARGS, NULL};
+
+/* PyErr_SetInterruptEx acts only on signals that have a Python-level handler;
+ * signal.signal is the only way to give them one. */
+static int
+set_python_handler(void)
+{
+    PyObject *module = PyImport_ImportModule("signal");
+    PyObject *f = PyCFunction_New(&python_handler, NULL);
+    PyObject *r = NULL;
+    if (module != NULL && f != NULL)
+        r = PyObject_CallMethod(module, "signal", "iO", interrupt_signal(), f);
+    Py_XDECREF(module);
+    Py_XDECREF(f);
+    Py_XDECREF(r);
+    return r ? 0 : -1;
+}
+
+/* Without SA_RESTART: interrupting system calls is the point. */
+static int
+set_c_handler(void)
+{
+    struct sigaction a;
+    memset(&a, 0, sizeof a);
+    a.sa_sigaction = on_signal;
+    a.sa_flags = SA_SIGINFO;
+    sigemptyset(&a.sa_mask);
+    if (sigaction(interrupt_signal(), &a, NULL) == 0)
+        return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+static void
+unblock(void)
+{
+    sigset_t s;
+    sigemptyset(&s);
+    sigaddset(&s, interrupt_signal());
+    pthread_sigmask(SIG_UNBLOCK, &s, NULL);
+}
+
+int
+interrupt_init(void)
+{
+    state.main_thread = (pid_t)syscall(SYS_gettid);
+    atomic_store(&state.running, 0);
+    struct sigevent e;
+    memset(&e, 0, sizeof e);
+    e.sigev_notify = SIGEV_THREAD_ID;
+    e.sigev_signo = interrupt_signal();
+    e.sigev_notify_thread_id = state.main_thread;
+    state.has_timer = timer_create(CLOCK_MONOTONIC, &e, &state.timer) == 0;
+    if (set_python_handler() < 0 || set_c_handler() < 0)
+        return -1;
+    unblock();
+    return 0;
+}
+
+void
+interrupt_begin(uint64_t id)
+{
+    atomic_store(&state.hit, 0);
+    atomic_store(&state.running, id);
+}
+
+int
+interrupt_was_hit(void)
+{
+    return atomic_load(&state.hit);
+}
+
+void
+interrupt_idle(void)
+{
+    if (PyErr_CheckSignals() < 0)
+        PyErr_WriteUnraisable(NULL);
+}
+
+void
+interrupt_end(void)
+{
+    atomic_store(&state.running, 0);
+    atomic_store(&state.pending, 0);
+    if (atomic_load(&state.hit))
+        repeat(0);
+    interrupt_idle();
+}
+
+void
+interrupt_off(void)
+{
+    atomic_store(&state.running, 0);
+    atomic_store(&state.pending, 0);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* interrupt.h - end the Python code of exactly one request.
+ *
+ * The VM sends SIGRTMIN+2 with the id of the request it means.  The signal
+ * raises KeyboardInterrupt only while that very request is being run.
+ * Used by: helper (set-up), session, forked.
+ * Knows: the black box.   Does not know: frames, how a request is run.
+ * State: a singleton of the process, shared with its signal handler.
+ * Threads: the main thread only. */
+#ifndef TERRARIUM_INTERRUPT_H
+#define TERRARIUM_INTERRUPT_H
+
+#include <stdint.h>
+
+/* Install the signal handlers: 0, or -1 with an exception set. */
+int interrupt_init(void);
+
+/* From here on until interrupt_end an interrupt for this id takes effect. */
+void interrupt_begin(uint64_t id);
+
+/* Was the request that began last hit?  (Valid until the next begin.) */
+int interrupt_was_hit(void);
+
+/* The request is over; an interrupt that was too late leaves no trace.  No
+ * exception may be set.  Other Python signal handlers that are due run. */
+void interrupt_end(void);
+
+/* Run the Python signal handlers that are due between two requests. */
+void interrupt_idle(void);
+
+/* From now on interrupts are ignored.  Async-signal-safe. */
+void interrupt_off(void);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* queue.h - frames that were read ahead, in their order, and by their ids.
+ *
+ * Used by: session.   Knows: frame.h.   Does not know: Python.
+ * Ownership: a request owns its body; the queue owns its requests until
+ * queue_take.   Errors: NULL without memory.   Threads: one at a time. */
+#ifndef TERRARIUM_QUEUE_H
+#define TERRARIUM_QUEUE_H
+
+#include "frame.h"
+
+enum { QUEUE_BUCKETS = 256 };
+
+struct request {
+    struct wire_header h;
+    const uint8_t *body;
+    int cancelled;
+    void *owned; /* where a large body lies */
+    struct request *next;
+    struct request *next_in_bucket;
+    uint8_t small[]; /* where a small one does */
+};
+
+struct queue {
+    struct request *first, **last;
+    struct request *buckets[QUEUE_BUCKETS];
+};
+
+void queue_init(struct queue *q);
+void queue_fini(struct queue *q);
+
+/* A request with this frame's body: moved out of the reader when that is
+ * cheaper than copying it.  NULL without memory. */
+struct request *request_new(const struct frame *f, struct frame_reader *from);
+void request_free(struct request *r);
+
+void queue_put(struct queue *q, struct request *r); /* takes r */
+struct request *queue_take(struct queue *q);        /* NULL: empty */
+/* The first one with this id, borrowed, or NULL. */
+struct request *queue_find(struct queue *q, uint64_t id);
+
+#endif

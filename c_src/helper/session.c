@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.c - the loop: wait, read ahead, run, answer.
+ *
+ * An answer never waits for the next request: the output is written before
+ * each run and before each wait.  Answers that need no run (cancelled
+ * requests) gather and go out together. */
+#include "py.h"
+
+#include "session.h"
+
+#include <string.h>
+
+#include "crash.h"
+#include "dispatch.h"
+#include "err.h"
+#include "exec.h"
+#include "forked.h"
+#include "interrupt.h"
+#include "pyerr.h"
+
+enum {
+    READ_MIN = 64 << 10,   /* offered to a read */
+    OUT_KEEP = 1 << 20,    /* memory kept when the output is empty */
+    OUT_GATHER = 64 << 10, /* answers gathered at most */
+    LOOK_AROUND_MS = 20    /* how often to read while the VM does not */
+};
+
+int
+session_init(struct session *s, int sock, struct context *context)
+{
+    memset(s, 0, sizeof *s);
+    s->context = context;
+    queue_init(&s->queue);
+    frame_reader_init(&s->in, WIRE_DOWN, context->max_frame);
+    buf_init(&s->out, SIZE_MAX / 2);
+    return channel_socket_init(&s->channel, sock);
+}
+
+void
+session_fini(struct session *s)
+{
+    channel_close(&s->channel);
+    frame_reader_fini(&s->in);
+    queue_fini(&s->queue);
+    buf_fini(&s->out);
+}
+
+void
+session_apply_limits(struct session *s)
+{
+    s->in.max_body = s->context->max_frame;
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+/* Bytes that the frame begun still needs; 0 when not even its header is
+ * there. */
+static size_t
+missing(const struct frame_reader *in)
+{
+    struct wire_header h;
+    size_t there = in->in.len - in->at;
+    if (there < WIRE_LIMIT_HEADER_SIZE ||
+        wire_get_header(in->in.data + in->at, &h) != 0)
+        return 0;
+    size_t whole = (size_t)h.length + WIRE_LIMIT_HEADER_SIZE;
+    return whole > there ? whole - there : 0;
+}
+
+/* One read.  A large frame is read up to its end and not beyond, so that it
+ * lies alone in the buffer and need not be copied out of it; the space for it
+ * grows with what has arrived. */
+static int
+read_some(struct session *s, int *drained)
+{
+    uint8_t *p;
+    size_t cap, n, rest = missing(&s->in);
+    size_t there = s->in.in.len - s->in.at;
+    size_t want = rest > READ_MIN && there > READ_MIN ? there : READ_MIN;
+    int large = rest + there > READ_MIN;
+    if (large && want > rest)
+        want = rest;
+    int r = frame_reader_space(&s->in, want, &p, &cap);
+    if (r != 0)
+        return r;
+    if (large && cap > rest)
+        cap = rest;
+    r = channel_read(&s->channel, p, cap, &n);
+    if (r != 0)
+        return r;
+    frame_reader_filled(&s->in, n);
+    *drained = n < cap;
+    return 0;
+}
+
+/* Only a request that has not begun to run can be cancelled by a frame. */
+static void
+cancel(struct session *s, uint64_t id)
+{
+    struct request *r = s->current;
+    if (r == NULL || r->h.id != id)
+        r = queue_find(&s->queue, id);
+    if (r != NULL)
+        r->cancelled = 1;
+}
+
+static int
+sort_frames(struct session *s)
+{
+    struct frame f;
+    int e;
+    while ((e = frame_next(&s->in, &f)) == 0) {
+        if (f.h.opcode == WIRE_CANCEL) {
+            cancel(s, f.h.id);
+            continue;
+        }
+        struct request *r = request_new(&f, &s->in);
+        if (r == NULL)
+            return E_NOMEM;
+        queue_put(&s->queue, r);
+    }
+    return e == E_AGAIN ? 0 : e;
+}
+
+/* Read all that is there, without waiting. */
+static int
+read_ahead(struct session *s)
+{
+    int drained = 0;
+    while (!drained) {
+        int r = read_some(s, &drained);
+        if (r == E_AGAIN)
+            return 0;
+        if (r == 0)
+            r = sort_frames(s);
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Wait with the GIL released; then let Python's signal handlers run. */
+static int
+wait_for(struct session *s, int for_write, int timeout_ms)
+{
+    int r;
+    Py_BEGIN_ALLOW_THREADS r = channel_wait(&s->channel, for_write, timeout_ms);
+    Py_END_ALLOW_THREADS if (r != E_AGAIN) return r;
+    interrupt_idle();
+    if (forked()) /* by a signal handler */
+        forked_exit(NULL);
+    return 0;
+}
+
+int
+session_next(struct session *s, struct request **r)
+{
+    while ((*r = queue_take(&s->queue)) == NULL) {
+        int e = wait_for(s, 0, -1);
+        if (e > 0)
+            e = read_ahead(s);
+        if (e != 0)
+            return e;
+    }
+    return 0;
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+int
+session_open_frame(struct session *s, const struct wire_header *h, size_t *mark)
+{
+    int r = buf_reserve(&s->out, WIRE_LIMIT_HEADER_SIZE + PYERR_ROOM);
+    if (r != 0)
+        return r;
+    *mark = s->out.len;
+    wire_put_header(s->out.data + s->out.len, h);
+    s->out.len += WIRE_LIMIT_HEADER_SIZE;
+    return 0;
+}
+
+void
+session_close_frame(struct session *s, size_t mark)
+{
+    struct wire_header h;
+    uint8_t *p = s->out.data + mark;
+    if (wire_get_header(p, &h) != 0)
+        return; /* we wrote it: cannot be */
+    h.length = (uint32_t)(s->out.len - mark - WIRE_LIMIT_HEADER_SIZE);
+    wire_put_header(p, &h);
+}
+
+void
+session_drop_frame(struct session *s, size_t mark)
+{
+    s->out.len = mark;
+}
+
+/* The socket is full.  While the VM does not read, read what it writes, or
+ * both could wait for ever. */
+static int
+wait_writable(struct session *s)
+{
+    int r = wait_for(s, 1, LOOK_AROUND_MS);
+    return r == 0 ? read_ahead(s) : (r > 0 ? 0 : r);
+}
+
+int
+session_flush(struct session *s)
+{
+    if (forked()) /* by a destructor, say */
+        forked_exit(NULL);
+    while (s->out_at < s->out.len) {
+        struct iovec v = {s->out.data + s->out_at, s->out.len - s->out_at};
+        size_t n = 0;
+        int r = channel_writev(&s->channel, &v, 1, &n);
+        if (r == E_AGAIN)
+            r = wait_writable(s);
+        if (r != 0)
+            return r;
+        s->out_at += n;
+    }
+    s->out_at = 0;
+    buf_reset(&s->out, OUT_KEEP);
+    return 0;
+}
+
+/* ---- running ------------------------------------------------------------- */
+
+static int
+answer_cancelled(struct session *s, const struct request *r)
+{
+    struct wire_header h = {.opcode = WIRE_CANCELLED, .id = r->h.id};
+    size_t mark;
+    int e = session_open_frame(s, &h, &mark);
+    if (e != 0)
+        return e;
+    session_close_frame(s, mark);
+    return s->out.len >= OUT_GATHER ? session_flush(s) : 0;
+}
+
+/* The order matters: once the id is published an interrupt finds it; a CANCEL
+ * frame that was written before is in the socket by then. */
+static int
+run_request(struct session *s, struct request *r)
+{
+    if (r->cancelled)
+        return answer_cancelled(s, r);
+    int e = session_flush(s);
+    if (e != 0)
+        return e;
+    s->current = r;
+    interrupt_begin(r->h.id);
+    crash_begin(r->h.id, r->h.opcode);
+    e = read_ahead(s);
+    if (e == 0)
+        e = r->cancelled ? answer_cancelled(s, r) : dispatch_request(s, r);
+    crash_end();
+    interrupt_end();
+    s->current = NULL;
+    return e;
+}
+
+/* 0 go on, 1 stop. */
+static int
+notice(struct session *s, struct request *r)
+{
+    switch (r->h.opcode) {
+    case WIRE_RELEASE:
+        dispatch_release(s->context, r);
+        return 0;
+    case WIRE_STOP:
+        return 1;
+    default:
+        return E_FORMAT; /* BOOT, a second time */
+    }
+}
+
+int
+session_run(struct session *s)
+{
+    for (;;) {
+        struct request *r = NULL;
+        int e = s->queue.first ? 0 : session_flush(s);
+        if (e == 0)
+            e = session_next(s, &r);
+        if (e == 0)
+            e = wire_is_request(r->h.opcode) ? run_request(s, r) : notice(s, r);
+        request_free(r);
+        if (e > 0)
+            return session_flush(s);
+        if (e < 0)
+            return e;
+    }
+}
