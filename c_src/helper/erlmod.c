@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* erlmod.c - see erlmod.h. */
+#include "py.h"
+#include "erlmod.h"
+
+#include "erltypes.h"
+#include "etf_decode.h"
+#include "etf_encode.h"
+
+/* max_depth as the caller gave it; 0, or -1 with ValueError. */
+static int
+depth_limit(Py_ssize_t depth, struct etf_limits *lim)
+{
+    *lim = etf_limits_default();
+    if (depth < 0 || depth > ETF_DEPTH_CAP) {
+        PyErr_Format(PyExc_ValueError, "max_depth is 0 to %d, not %zd",
+                     ETF_DEPTH_CAP, depth);
+        return -1;
+    }
+    lim->max_depth = (uint32_t)depth;
+    return 0;
+}
+
+static PyObject *
+mod_encode(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"obj", "max_depth", NULL};
+    PyObject *o, *bytes = NULL;
+    Py_ssize_t depth = WIRE_LIMIT_MAX_DEPTH;
+    struct etf_limits lim;
+    struct buf out;
+    (void)self;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$n:encode", names, &o,
+                                     &depth) ||
+        depth_limit(depth, &lim) < 0)
+        return NULL;
+    buf_init(&out, WIRE_LIMIT_MAX_FRAME);
+    if (etf_encode(o, &out, &lim) == 0)
+        bytes =
+            PyBytes_FromStringAndSize((char *)out.data, (Py_ssize_t)out.len);
+    buf_fini(&out);
+    return bytes;
+}
+
+static PyObject *
+mod_decode(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"data", "max_depth", NULL};
+    Py_buffer data;
+    Py_ssize_t depth = WIRE_LIMIT_MAX_DEPTH;
+    struct etf_limits lim;
+    PyObject *o = NULL;
+    (void)self;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*|$n:decode", names, &data,
+                                     &depth))
+        return NULL;
+    if (depth_limit(depth, &lim) == 0)
+        o = etf_decode(data.buf, (size_t)data.len, &lim);
+    PyBuffer_Release(&data);
+    return o;
+}
+
+PyDoc_STRVAR(encode_doc,
+             "encode(obj, *, max_depth=1000)\n--\n\n"
+             "The external term format of an object; EncodeError names what "
+             "has none.");
+PyDoc_STRVAR(decode_doc, "decode(data, *, max_depth=1000)\n--\n\n"
+                         "The object for one term in the external format.");
+
+static PyMethodDef methods[] = {
+    {"encode", (PyCFunction)(void (*)(void))mod_encode,
+     METH_VARARGS | METH_KEYWORDS, encode_doc},
+    {"decode", (PyCFunction)(void (*)(void))mod_decode,
+     METH_VARARGS | METH_KEYWORDS, decode_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_erlang",
+    .m_doc = "What Terrarium's helper gives to Python; use `erlang`.",
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+static int
+add_names(PyObject *module)
+{
+    const struct {
+        const char *name;
+        PyObject *object;
+    } names[] = {
+        {"Atom", (PyObject *)&Atom_Type},
+        {"Pid", (PyObject *)&Pid_Type},
+        {"Ref", (PyObject *)&Ref_Type},
+        {"Port", (PyObject *)&Port_Type},
+        {"Fun", (PyObject *)&Fun_Type},
+        {"BitString", (PyObject *)&BitString_Type},
+        {"ImproperList", (PyObject *)&ImproperList_Type},
+        {"FrozenList", (PyObject *)&FrozenList_Type},
+        {"FrozenMap", (PyObject *)&FrozenMap_Type},
+        {"DecodeError", DecodeError},
+        {"EncodeError", EncodeError},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (PyModule_AddObjectRef(module, names[i].name, names[i].object) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+PyMODINIT_FUNC
+PyInit__erlang(void)
+{
+    if (erltypes_ready() < 0)
+        return NULL;
+    PyObject *module = PyModule_Create(&definition);
+    if (module != NULL && add_names(module) < 0)
+        Py_CLEAR(module);
+    return module;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* erltypes.c - makes the types and exceptions of erltypes.h ready. */
+#include "py.h"
+#include "erltypes.h"
+
+PyObject *DecodeError;
+PyObject *EncodeError;
+
+static int
+make_exceptions(void)
+{
+    DecodeError = PyErr_NewExceptionWithDoc(
+        "erlang.DecodeError", "Bytes that are not one term we can decode.",
+        PyExc_ValueError, NULL);
+    PyObject *bases = PyTuple_Pack(2, PyExc_TypeError, PyExc_ValueError);
+    if (bases != NULL) {
+        EncodeError = PyErr_NewExceptionWithDoc(
+            "erlang.EncodeError", "An object that has no Erlang term.", bases,
+            NULL);
+        Py_DECREF(bases);
+    }
+    return DecodeError != NULL && EncodeError != NULL ? 0 : -1;
+}
+
+int
+erltypes_ready(void)
+{
+    static int ready;
+    if (ready)
+        return 0;
+    /* Static subtypes need their base at run time on some platforms. */
+    Atom_Type.tp_base = &PyUnicode_Type;
+    FrozenList_Type.tp_base = &PyTuple_Type;
+    PyTypeObject *const types[] = {
+        &Atom_Type,      &Pid_Type,          &Ref_Type,
+        &Port_Type,      &Fun_Type,          &BitString_Type,
+        &FrozenMap_Type, &ImproperList_Type, &FrozenList_Type};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (PyType_Ready(types[i]) < 0)
+            return -1;
+    }
+    if (frozen_map_ready() < 0 || make_exceptions() < 0)
+        return -1;
+    ready = 1;
+    return 0;
+}

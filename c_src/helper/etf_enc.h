@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* etf_enc.h - the encoder's state, shared by its files only: etf_encode.c
+ * (dispatch, scalars, lists and tuples), etf_encode_map.c (whatever is a map),
+ * etf_encode_other.c (what is known by its interface), etf_encode_path.c
+ * (errors and where they are).
+ * Every function returns 0, or -1: then either a Python exception is set, or
+ * `message` is, which etf_encode raises with the path. */
+#ifndef TERRARIUM_ETF_ENC_H
+#define TERRARIUM_ETF_ENC_H
+
+#include "py.h"
+#include "buf.h"
+#include "etf_tags.h"
+
+/* An open container; they lie on the C stack. */
+struct enc_open {
+    PyObject *object;
+    struct enc_open *up;
+};
+
+struct enc {
+    struct buf *out;
+    struct enc_open *top;
+    uint32_t depth;
+    uint32_t max_depth;
+    uint32_t ticks;    /* containers so far: when to look for signals */
+    PyObject *message; /* our own error, not raised yet */
+    PyObject *path;    /* list of str, innermost first; NULL: empty */
+};
+
+/* ---- errors and places (etf_encode_path.c) ------------------------------- */
+
+/* Keep this message; always -1. */
+int enc_fail(struct enc *e, const char *format, ...);
+int enc_fail_type(struct enc *e, PyObject *o);
+int enc_fail_buf(struct enc *e, int code);
+/* While an error goes up: the place where this container held the culprit. */
+void enc_at_index(struct enc *e, Py_ssize_t i);
+void enc_at_key(struct enc *e, PyObject *key);
+void enc_at_nth_key(struct enc *e, Py_ssize_t i);
+void enc_at_name(struct enc *e, PyObject *name);
+/* A short text for a key that runs no user code; NULL with an exception. */
+PyObject *enc_key_text(PyObject *key);
+/* Raise what enc_fail kept. */
+void enc_raise(struct enc *e);
+
+/* ---- containers ---------------------------------------------------------- */
+
+/* Open o: -1 where it is nested too deeply, or inside itself. */
+int enc_enter(struct enc *e, PyObject *o, struct enc_open *self);
+static inline void
+enc_leave(struct enc *e, struct enc_open *self)
+{
+    e->top = self->up;
+    e->depth--;
+}
+
+int enc_any(struct enc *e, PyObject *o);
+int enc_integer(struct enc *e, PyObject *o); /* an int or a subclass */
+int enc_float(struct enc *e, double v);
+int enc_buffer(struct enc *e, PyObject *o);
+/* A tag and a 32-bit count; a count that does not fit is an error. */
+int enc_count(struct enc *e, uint8_t tag, Py_ssize_t n);
+int enc_dict(struct enc *e, PyObject *o);
+int enc_mapping(struct enc *e, PyObject *o);
+int enc_dataclass(struct enc *e, PyObject *o);
+/* Not an exact type that enc_any knows. */
+int enc_other(struct enc *e, PyObject *o);
+
+/* ---- bytes --------------------------------------------------------------- */
+
+static inline int
+enc_put(struct enc *e, const void *p, size_t n)
+{
+    int r = buf_put(e->out, p, n);
+    return r == 0 ? 0 : enc_fail_buf(e, r);
+}
+
+static inline int
+enc_u8(struct enc *e, uint8_t v)
+{
+    return enc_put(e, &v, 1);
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* etf_limits.h - how deep and how large a term may be, for both directions.
+ * Used by: etf_decode, etf_encode and their callers.   Knows: wire.h. */
+#ifndef TERRARIUM_ETF_LIMITS_H
+#define TERRARIUM_ETF_LIMITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire.h"
+
+enum {
+    /* What the driver's checker can follow; a deeper max_depth is cut. */
+    ETF_DEPTH_CAP = 1024,
+    /* Bytes of an integer's magnitude: more would not pass the checker. */
+    ETF_MAX_BIG = 1 << 20
+};
+
+struct etf_limits {
+    uint32_t max_depth;  /* open containers around a term */
+    size_t max_inflated; /* bytes of a compressed term, inflated */
+};
+
+static inline struct etf_limits
+etf_limits_default(void)
+{
+    struct etf_limits lim = {.max_depth = WIRE_LIMIT_MAX_DEPTH,
+                             .max_inflated = WIRE_LIMIT_MAX_INFLATED};
+    return lim;
+}
+
+/* A copy of *lim (NULL: the defaults) within what is possible. */
+static inline struct etf_limits
+etf_limits_of(const struct etf_limits *lim)
+{
+    struct etf_limits l = lim != NULL ? *lim : etf_limits_default();
+    if (l.max_depth > ETF_DEPTH_CAP)
+        l.max_depth = ETF_DEPTH_CAP;
+    return l;
+}
+
+#endif
