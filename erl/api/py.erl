@@ -1,0 +1,222 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Python from Erlang.
+%%
+%% ```
+%% {ok, 4.0} = py:call(math, sqrt, [16]).
+%% {ok, 3} = py:eval("a + b", #{a => 1, b => 2}).
+%% ok = py:exec("import json").
+%% '''
+%% Modules, functions, attributes and code are atoms, binaries or strings.
+%% Without a context the call goes to the default pool, to the context of the
+%% scheduler that the caller runs on; with a pid it goes to that context, with
+%% an atom to that pool.  The reasons of `{error, Reason}' are those of
+%% {@link py_context}.
+-module(py).
+
+%% Running Python.
+-export([call/3, call/4, call/5, eval/1, eval/2, eval/3, exec/1, exec/2, exec/3]).
+%% Objects that stay in Python.
+-export([call_method/3, getattr/2, to_term/1, is_ref/1]).
+%% Contexts.
+-export([context/0, context/1, start_contexts/0, start_contexts/1, stop_contexts/0,
+         contexts_started/0, interrupt/1]).
+%% Looking at it.
+-export([version/0, last_error/0, execution_mode/0]).
+
+-type name() :: terrarium_config:name().
+-type target() :: py_context:context() | atom().
+%% A context, or the name of a pool.
+
+%%% Running Python
+
+%% @doc Call `Module.Function(*Args)'.
+-spec call(name(), name(), [term()]) -> py_context:result().
+call(Module, Function, Args) ->
+    call(Module, Function, Args, #{}, terrarium_config:get(call_timeout)).
+
+%% @doc Either `call(Module, Function, Args, Kwargs)', or
+%% `call(ContextOrPool, Module, Function, Args)'.
+-spec call(name() | target(), name(), name() | [term()], map() | [term()]) ->
+    py_context:result().
+call(Module, Function, Args, Kwargs) when is_map(Kwargs) ->
+    call(Module, Function, Args, Kwargs, terrarium_config:get(call_timeout));
+call(Context, Module, Function, Args) when is_pid(Context) ->
+    py_context:call(Context, Module, Function, Args);
+call(Pool, Module, Function, Args) when is_atom(Pool) ->
+    call(Pool, Module, Function, Args, #{});
+call(_, _, _, Args) ->
+    {error, {invalid, kwargs, Args}}.
+
+%% @doc Either `call(Module, Function, Args, Kwargs, Timeout)', or
+%% `call(ContextOrPool, Module, Function, Args, Options)' with the options
+%% `kwargs', `timeout', `return' (`term' or `ref') and `errors' (`pair' or
+%% `map').
+-spec call(name() | target(), name(), name() | [term()], map() | [term()],
+           timeout() | py_context:call_options()) -> py_context:result().
+call(Module, Function, Args, Kwargs, Timeout) when is_map(Kwargs) ->
+    routed(default, fun(Context) ->
+                            py_context:call(Context, Module, Function, Args, Kwargs, Timeout)
+                    end);
+call(Context, Module, Function, Args, Options) when is_pid(Context) ->
+    py_context:call(Context, Module, Function, Args, #{}, Options);
+call(Pool, Module, Function, Args, Options) when is_atom(Pool) ->
+    Timed = timed(Options, call_timeout),
+    routed(Pool, fun(Context) ->
+                         py_context:call(Context, Module, Function, Args, #{}, Timed)
+                 end);
+call(_, _, _, Args, _) ->
+    {error, {invalid, kwargs, Args}}.
+
+%% @doc The value of an expression.
+-spec eval(name()) -> py_context:result().
+eval(Code) ->
+    eval_in(default, Code, #{}, terrarium_config:get(call_timeout)).
+
+%% @doc Either `eval(Code, Locals)' or `eval(ContextOrPool, Code)'.
+-spec eval(name() | target(), map() | name()) -> py_context:result().
+eval(Code, Locals) when is_map(Locals) ->
+    eval_in(default, Code, Locals, terrarium_config:get(call_timeout));
+eval(Context, Code) when is_pid(Context) ->
+    py_context:eval(Context, Code);
+eval(Pool, Code) when is_atom(Pool) ->
+    eval_in(Pool, Code, #{}, terrarium_config:get(call_timeout));
+eval(_, Locals) ->
+    {error, {invalid, locals, Locals}}.
+
+%% @doc Either `eval(Code, Locals, Timeout)' or `eval(ContextOrPool, Code,
+%% Locals)'.  The names in `Locals' are bound for this expression only.
+-spec eval(name() | target(), map() | name(), timeout() | map()) -> py_context:result().
+eval(Code, Locals, Timeout) when is_map(Locals) ->
+    eval_in(default, Code, Locals, timed(Timeout, call_timeout));
+eval(Context, Code, Locals) when is_pid(Context) ->
+    py_context:eval(Context, Code, Locals);
+eval(Pool, Code, Locals) when is_atom(Pool) ->
+    eval_in(Pool, Code, Locals, terrarium_config:get(call_timeout));
+eval(_, Locals, _) ->
+    {error, {invalid, locals, Locals}}.
+
+eval_in(Pool, Code, Locals, Options) ->
+    routed(Pool, fun(Context) -> py_context:eval(Context, Code, Locals, Options) end).
+
+%% @doc Run statements in the namespace of the caller's context.
+-spec exec(name()) -> ok | {error, term()}.
+exec(Code) ->
+    exec(default, Code).
+
+%% @doc Run statements in the namespace of a context, or of the caller's
+%% context of a pool.
+-spec exec(target(), name()) -> ok | {error, term()}.
+exec(Target, Code) ->
+    exec(Target, Code, #{}).
+
+%% @doc The same with options.
+-spec exec(target(), name(), py_context:call_options()) -> ok | {error, term()}.
+exec(Context, Code, Options) when is_pid(Context) ->
+    py_context:exec(Context, Code, timed(Options, exec_timeout));
+exec(Pool, Code, Options) when is_atom(Pool) ->
+    Timed = timed(Options, exec_timeout),
+    routed(Pool, fun(Context) -> py_context:exec(Context, Code, Timed) end);
+exec(Target, _, _) ->
+    {error, {invalid, context, Target}}.
+
+routed(Pool, Run) ->
+    case py_context_router:get_context(Pool) of
+        {ok, Context} -> Run(Context);
+        {error, _} = Error -> Error
+    end.
+
+timed(Options, Key) when is_map(Options), not is_map_key(timeout, Options) ->
+    Options#{timeout => terrarium_config:get(Key)};
+timed(Options, _) ->
+    Options.
+
+%%% Objects that stay in Python
+
+%% @doc Call a method of an object that a call with `return => ref' left in
+%% Python.
+-spec call_method(py_ref:t(), name(), [term()]) -> py_context:result().
+call_method(Ref, Name, Args) ->
+    on_ref(Ref, fun(Context) -> py_context:call_method(Context, Ref, Name, Args) end).
+
+%% @doc An attribute of such an object.
+-spec getattr(py_ref:t(), name()) -> py_context:result().
+getattr(Ref, Name) ->
+    on_ref(Ref, fun(Context) -> py_context:getattr(Context, Ref, Name) end).
+
+on_ref(Ref, Run) ->
+    case py_ref:is_ref(Ref) of
+        true -> Run(py_ref:context(Ref));
+        false -> {error, {invalid, ref, Ref}}
+    end.
+
+%% @doc The value of such an object.
+-spec to_term(py_ref:t()) -> py_context:result().
+to_term(Ref) ->
+    py_context:to_term(Ref).
+
+%% @doc Is this a reference to an object in Python?
+-spec is_ref(term()) -> boolean().
+is_ref(Term) ->
+    py_ref:is_ref(Term).
+
+%%% Contexts
+
+%% @doc The context that a call by this process goes to now.
+-spec context() -> py_context:context() | {error, term()}.
+context() ->
+    bare(py_context_router:get_context()).
+
+%% @doc The N-th context of the default pool, from 1.
+-spec context(pos_integer()) -> py_context:context() | {error, term()}.
+context(N) ->
+    bare(py_context_router:nth(default, N)).
+
+bare({ok, Context}) -> Context;
+bare({error, _} = Error) -> Error.
+
+%% @doc Start the default pool; fine if it runs.
+-spec start_contexts() -> {ok, [py_context:context()]} | {error, term()}.
+start_contexts() ->
+    py_context_router:start().
+
+%% @doc The same with options: `contexts' (how many), and those of contexts.
+-spec start_contexts(map()) -> {ok, [py_context:context()]} | {error, term()}.
+start_contexts(Options) ->
+    py_context_router:start(Options).
+
+%% @doc Stop the default pool.
+-spec stop_contexts() -> ok.
+stop_contexts() ->
+    py_context_router:stop().
+
+%% @doc Does the default pool run?
+-spec contexts_started() -> boolean().
+contexts_started() ->
+    py_context_router:is_started().
+
+%% @doc Interrupt what runs in a context.
+-spec interrupt(py_context:context()) -> ok | {error, term()}.
+interrupt(Context) when is_pid(Context) ->
+    py_context:interrupt(Context);
+interrupt(Other) ->
+    {error, {invalid, context, Other}}.
+
+%%% Looking at it
+
+%% @doc The version of the Python in the default pool.
+-spec version() -> {ok, binary()} | {error, term()}.
+version() ->
+    call(platform, python_version, []).
+
+%% @doc All that is known about the last error that a call in this process
+%% returned: `type', `module', `message', `traceback', `frames', `cause',
+%% `context', `notes', for an interrupted request `stack', for a crash
+%% `report'; `none' where there was no error.
+-spec last_error() -> map() | none.
+last_error() ->
+    py_answer:last_error().
+
+%% @doc How Python runs: in processes of its own.
+-spec execution_mode() -> process.
+execution_mode() ->
+    process.

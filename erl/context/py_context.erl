@@ -1,0 +1,437 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc A Python context: one interpreter in a process of its own, with its own
+%% namespace, that survives the death of that process with a fresh one.
+%%
+%% The functions here run in the caller.  A request finds the context's port in
+%% a table and goes there directly; the context's own process
+%% (`py_context_server') only starts, watches and replaces the helper.
+%%
+%% Results are `{ok, Value}' (`ok' for `exec') or `{error, Reason}':
+%% <dl>
+%% <dt>`{Type, Message}'</dt><dd>a Python exception, two strings</dd>
+%% <dt>`timeout'</dt><dd>the time was up; the code was ended</dd>
+%% <dt>`{crashed, Report}'</dt><dd>the helper died, see
+%%   {@link py_context_core:report/1}</dd>
+%% <dt>`unavailable'</dt><dd>the helper died too often; it is tried again
+%%   soon</dd>
+%% <dt>`{runtime_failed, Name, Why}', `{boot_failed, Why}'</dt><dd>no helper
+%%   can be started</dd>
+%% <dt>`{context_died, Why}'</dt><dd>the context has been stopped</dd>
+%% <dt>`{invalid, Key, Value}'</dt><dd>a bad argument or option</dd>
+%% <dt>`{protocol, What}', `{unknown_atom, Name}', `{too_large, Size, Max}',
+%%   `{refused, Text}', `{stale_ref, Ref}'</dt><dd>as they say</dd>
+%% </dl>
+-module(py_context).
+
+%% Life.
+-export([start_link/2, start_link/3, new/1, stop/1]).
+%% Running Python.
+-export([call/4, call/5, call/6, eval/2, eval/3, eval/4, exec/2, exec/3]).
+%% Objects that stay in Python.
+-export([call_method/4, getattr/3, to_term/1, is_ref/1, release/1]).
+%% Looking at it.
+-export([interrupt/1, info/1, info/2, get_interp_id/1]).
+
+-export_type([context/0, result/0, options/0, call_options/0]).
+
+-include("py_wire.hrl").
+
+-type context() :: pid().
+
+-type result() :: {ok, term()} | {error, term()}.
+
+-type options() :: #{runtime => atom(), name => terrarium_config:name(),
+                     env => #{terrarium_config:name() => terrarium_config:name()},
+                     unset => [terrarium_config:name()], cwd => file:name_all(),
+                     paths => [file:name_all()], imports => [terrarium_config:name()],
+                     argv => [terrarium_config:name()], errors => pair | map,
+                     grace_ms => non_neg_integer(), max_frame => pos_integer(),
+                     max_depth => pos_integer(), restart => map(),
+                     log_output => boolean(), mode => atom()}.
+%% `runtime': which of the configured runtimes; `env', `unset', `cwd', `paths'
+%% (before `sys.path'), `imports', `argv': how the helper is set up; `errors':
+%% the form of Python exceptions in results; `restart': see the configuration.
+
+-type call_options() ::
+    timeout() | #{timeout => timeout(), kwargs => map(), return => term | ref,
+                  errors => pair | map}.
+%% `return => ref' leaves the value in Python and answers a reference to it.
+
+%%% Life
+
+%% @doc Start a context that is linked to the caller.
+%% @equiv start_link(Id, Mode, #{})
+-spec start_link(term(), atom()) -> {ok, context()} | {error, term()}.
+start_link(Id, Mode) ->
+    start_link(Id, Mode, #{}).
+
+%% @doc Start a context that is linked to the caller, and wait until its helper
+%% is ready.
+-spec start_link(term(), atom(), options()) -> {ok, context()} | {error, term()}.
+start_link(Id, Mode, Options) ->
+    case {py_context_opts:mode(Mode), py_context_opts:context(Options)} of
+        {error, _} ->
+            {error, {invalid, mode, Mode}};
+        {_, {error, _} = Error} ->
+            Error;
+        {{ok, _}, {ok, Checked}} ->
+            started(py_context_server:start_link(Id, Checked, none))
+    end.
+
+%% @doc Start a supervised context that belongs to the calling process: when
+%% that ends, the context does.  Waits until the helper is ready.
+-spec new(options()) -> {ok, context()} | {error, term()}.
+new(Options) ->
+    case py_context_opts:context(Options) of
+        {ok, Checked} ->
+            Id = erlang:unique_integer([positive]),
+            started(py_context_sup:start_context(Id, Checked, self()));
+        {error, _} = Error ->
+            Error
+    end.
+
+started({ok, Pid}) ->
+    case await(Pid, infinity) of
+        ok ->
+            {ok, Pid};
+        {error, _} = Error ->
+            true = unlink(Pid),
+            ok = stop(Pid),
+            receive
+                {'EXIT', Pid, _} -> Error
+            after 0 -> Error
+            end
+    end;
+started({error, _} = Error) ->
+    Error.
+
+%% @doc Stop a context: Python's `atexit' handlers run, then its process ends;
+%% by force where that takes longer than `stop_timeout'.
+-spec stop(context()) -> ok.
+stop(Context) ->
+    try
+        gen_statem:stop(Context, normal, infinity)
+    catch
+        exit:_ -> ok
+    end.
+
+%% Wait until the context knows whether it has a helper.
+await(Context, Timeout) ->
+    try
+        gen_statem:call(Context, await, Timeout)
+    catch
+        exit:{timeout, _} -> {error, timeout};
+        exit:{Reason, _} -> {error, {context_died, Reason}}
+    end.
+
+%%% Running Python
+
+%% @doc Call `Module.Function(*Args)'.
+-spec call(context(), terrarium_config:name(), terrarium_config:name(), [term()]) -> result().
+call(Context, Module, Function, Args) ->
+    call(Context, Module, Function, Args, #{}, infinity).
+
+%% @doc Call `Module.Function(*Args, **Kwargs)'.
+-spec call(context(), terrarium_config:name(), terrarium_config:name(), [term()], map()) ->
+    result().
+call(Context, Module, Function, Args, Kwargs) ->
+    call(Context, Module, Function, Args, Kwargs, infinity).
+
+%% @doc The same with a timeout or other options.
+-spec call(context(), terrarium_config:name(), terrarium_config:name(), [term()], map(),
+           call_options()) -> result().
+call(Context, Module, Function, Args, Kwargs, Options) ->
+    case {text(Module), text(Function), args(Args), kwargs(Kwargs)} of
+        {error, _, _, _} -> {error, {invalid, module, Module}};
+        {_, error, _, _} -> {error, {invalid, function, Function}};
+        {_, _, error, _} -> {error, {invalid, args, Args}};
+        {_, _, _, error} -> {error, {invalid, kwargs, Kwargs}};
+        {M, F, A, Kw} -> submit_call(Context, M, F, A, Kw, Options)
+    end.
+
+submit_call(Context, M, F, A, Kw, Timeout) when is_integer(Timeout), Timeout >= 0;
+                                                Timeout =:= infinity ->
+    run(Context, ?FRAME_CALL, 0, {M, F, A, Kw}, Timeout, default);
+submit_call(Context, M, F, A, Kw, Options) ->
+    with_options(Options,
+                 fun(Timeout, Errors, Flags, More) ->
+                         case kwargs(More) of
+                             error ->
+                                 {error, {invalid, kwargs, More}};
+                             Extra ->
+                                 Term = {M, F, A, maps:merge(Kw, Extra)},
+                                 run(Context, ?FRAME_CALL, Flags, Term, Timeout, Errors)
+                         end
+                 end).
+
+%% @doc The value of an expression.
+-spec eval(context(), terrarium_config:name()) -> result().
+eval(Context, Code) ->
+    eval(Context, Code, #{}, infinity).
+
+%% @doc The value of an expression in which these names are bound, for this
+%% once.
+-spec eval(context(), terrarium_config:name(), map()) -> result().
+eval(Context, Code, Locals) ->
+    eval(Context, Code, Locals, infinity).
+
+%% @doc The same with a timeout or other options.
+-spec eval(context(), terrarium_config:name(), map(), call_options()) -> result().
+eval(Context, Code, Locals, Options) ->
+    case {text(Code), kwargs(Locals)} of
+        {error, _} ->
+            {error, {invalid, code, Code}};
+        {_, error} ->
+            {error, {invalid, locals, Locals}};
+        {C, L} ->
+            with_options(Options, fun(Timeout, Errors, Flags, _) ->
+                                          run(Context, ?FRAME_EVAL, Flags, {C, L}, Timeout, Errors)
+                                  end)
+    end.
+
+%% @doc Run statements in the context's namespace (its `__main__').
+-spec exec(context(), terrarium_config:name()) -> ok | {error, term()}.
+exec(Context, Code) ->
+    exec(Context, Code, infinity).
+
+%% @doc The same with a timeout or other options.
+-spec exec(context(), terrarium_config:name(), call_options()) -> ok | {error, term()}.
+exec(Context, Code, Options) ->
+    case text(Code) of
+        error ->
+            {error, {invalid, code, Code}};
+        C ->
+            Run = fun(Timeout, Errors, _, _) ->
+                          run(Context, ?FRAME_EXEC, 0, {C}, Timeout, Errors)
+                  end,
+            case with_options(Options, Run) of
+                {ok, _} -> ok;
+                {error, _} = Error -> Error
+            end
+    end.
+
+%%% Objects that stay in Python
+
+%% @doc Call a method of a referenced object.
+-spec call_method(context(), py_ref:t(), terrarium_config:name(), [term()]) -> result().
+call_method(Context, Ref, Name, Args) ->
+    case {text(Name), args(Args)} of
+        {error, _} -> {error, {invalid, name, Name}};
+        {_, error} -> {error, {invalid, args, Args}};
+        {N, A} -> on_ref(Context, Ref, ?FRAME_METHOD, fun(Id) -> {Id, N, A, #{}} end)
+    end.
+
+%% @doc An attribute of a referenced object.
+-spec getattr(context(), py_ref:t(), terrarium_config:name()) -> result().
+getattr(Context, Ref, Name) ->
+    case text(Name) of
+        error -> {error, {invalid, name, Name}};
+        N -> on_ref(Context, Ref, ?FRAME_GETATTR, fun(Id) -> {Id, N} end)
+    end.
+
+%% @doc The value of a referenced object.
+-spec to_term(py_ref:t()) -> result().
+to_term(Ref) ->
+    case py_ref:is_ref(Ref) of
+        true -> on_ref(py_ref:context(Ref), Ref, ?FRAME_TO_TERM, fun(Id) -> {Id} end);
+        false -> {error, {invalid, ref, Ref}}
+    end.
+
+%% @doc Is this a reference to a Python object?
+-spec is_ref(term()) -> boolean().
+is_ref(Term) ->
+    py_ref:is_ref(Term).
+
+%% @doc The reference is no longer needed; a stale one is fine.
+-spec release(py_ref:t()) -> ok | {error, term()}.
+release(Ref) ->
+    case py_ref:is_ref(Ref) of
+        true ->
+            case port_of(py_ref:context(Ref), Ref) of
+                {ok, Port} ->
+                    Body = term_to_binary({py_ref:id(Ref)}),
+                    _ = py_port:notice(Port, ?FRAME_RELEASE, Body),
+                    ok;
+                {error, _} ->
+                    ok
+            end;
+        false ->
+            {error, {invalid, ref, Ref}}
+    end.
+
+on_ref(Context, Ref, Opcode, Term) ->
+    case py_ref:is_ref(Ref) andalso py_ref:context(Ref) =:= Context of
+        true ->
+            case port_of(Context, Ref) of
+                {ok, _} -> run_ref(Context, Ref, Opcode, Term(py_ref:id(Ref)));
+                {error, _} = Error -> Error
+            end;
+        false ->
+            {error, {invalid, ref, Ref}}
+    end.
+
+%% The generation counts at the moment of submission: a port belongs to one.
+run_ref(Context, Ref, Opcode, Term) ->
+    Generation = py_ref:generation(Ref),
+    case py_registry:find(Context) of
+        {ready, Port, Generation, Limits, Form} ->
+            Outcome = py_port:request(Port, Opcode, 0, Term, infinity, Limits),
+            case Outcome of
+                down -> {error, {stale_ref, Ref}};
+                _ -> result(Outcome, Context, Generation, 0, Form)
+            end;
+        _ ->
+            {error, {stale_ref, Ref}}
+    end.
+
+port_of(Context, Ref) ->
+    Generation = py_ref:generation(Ref),
+    case py_registry:find(Context) of
+        {ready, Port, Generation, _, _} -> {ok, Port};
+        gone -> {error, {context_died, noproc}};
+        _ -> {error, {stale_ref, Ref}}
+    end.
+
+%%% Looking at it
+
+%% @doc Interrupt what runs in the context, as Ctrl-C does: KeyboardInterrupt.
+-spec interrupt(context()) -> ok | {error, idle | term()}.
+interrupt(Context) ->
+    case py_registry:find(Context) of
+        {ready, Port, _, _, _} ->
+            case py_port:interrupt(Port) of
+                ok -> ok;
+                idle -> {error, idle};
+                {error, _} -> {error, idle}
+            end;
+        gone ->
+            {error, {context_died, noproc}};
+        _ ->
+            {error, idle}
+    end.
+
+%% @doc What the context's process knows: `id', `state', `runtime', `os_pid',
+%% `python', `generation', `restarts', `interp_id', `stats' (of the port).
+-spec info(context()) -> {ok, map()} | {error, term()}.
+info(Context) ->
+    try
+        gen_statem:call(Context, info, infinity)
+    catch
+        exit:{Reason, _} -> {error, {context_died, Reason}}
+    end.
+
+%% @doc The same, and under `interpreter' what Python says about itself; waits
+%% for its turn like any request.
+-spec info(context(), timeout()) -> {ok, map()} | {error, term()}.
+info(Context, Timeout) ->
+    case {info(Context), run(Context, ?FRAME_INFO, 0, {}, Timeout, pair)} of
+        {{ok, Info}, {ok, Interpreter}} -> {ok, Info#{interpreter => Interpreter}};
+        {{ok, _}, {error, _} = Error} -> Error;
+        {{error, _} = Error, _} -> Error
+    end.
+
+%% @doc A number that no other interpreter of this VM has or had.
+-spec get_interp_id(context()) -> {ok, pos_integer()} | {error, term()}.
+get_interp_id(Context) ->
+    case await(Context, infinity) of
+        ok ->
+            {ok, #{interp_id := Id}} = info(Context),
+            {ok, Id};
+        {error, _} = Error ->
+            Error
+    end.
+
+%%% The caller's side of a request
+
+with_options(Timeout, Run) when is_integer(Timeout), Timeout >= 0; Timeout =:= infinity ->
+    Run(Timeout, default, 0, #{});
+with_options(Options, Run) ->
+    case py_context_opts:call(Options) of
+        {ok, {default, Errors, Flags, Kwargs}} -> Run(infinity, Errors, Flags, Kwargs);
+        {ok, {Timeout, Errors, Flags, Kwargs}} -> Run(Timeout, Errors, Flags, Kwargs);
+        {error, _} = Error -> Error
+    end.
+
+run(Context, Opcode, Flags, Term, Timeout, Errors) ->
+    case py_registry:find(Context) of
+        {ready, Port, Generation, Limits, Form} ->
+            case py_port:request(Port, Opcode, Flags, Term, Timeout, Limits) of
+                down -> later(Context, Opcode, Flags, Term, py_port:deadline(Timeout), Errors);
+                Outcome -> result(Outcome, Context, Generation, Flags, form(Errors, Form))
+            end;
+        starting ->
+            later(Context, Opcode, Flags, Term, py_port:deadline(Timeout), Errors);
+        {unavailable, Reason} ->
+            {error, Reason};
+        gone ->
+            {error, {context_died, noproc}}
+    end.
+
+%% Not submitted: the helper is coming, or its death is being looked into.
+later(Context, Opcode, Flags, Term, Deadline, Errors) ->
+    case await(Context, py_port:left(Deadline)) of
+        ok -> run(Context, Opcode, Flags, Term, Deadline, Errors);
+        {error, timeout} -> py_answer:timeout(none);
+        {error, _} = Error -> Error
+    end.
+
+form(default, Form) -> Form;
+form(Form, _) -> Form.
+
+result({answer, ?FRAME_RESULT, Body}, _, _, 0, _) ->
+    py_answer:value(Body);
+result({answer, ?FRAME_RESULT, Body}, Context, Generation, _Ref, _) ->
+    case py_answer:value(Body) of
+        {ok, Id} when is_integer(Id), Id >= 0 -> {ok, py_ref:new(Context, Generation, Id)};
+        {ok, _} -> {error, {protocol, <<"no reference in the answer">>}};
+        {error, _} = Error -> Error
+    end;
+result({answer, ?FRAME_ERROR, Body}, _, _, _, Form) ->
+    py_answer:error(Body, Form);
+result({answer, 0, Etf}, _, _, _, _) ->
+    py_answer:failed(Etf);
+result({answer, Opcode, _}, _, _, _, _) ->
+    {error, {protocol, {opcode, Opcode}}};
+result({timeout, Last}, _, _, _, _) ->
+    py_answer:timeout(Last);
+result({lost, Reason}, Context, _, _, _) ->
+    case is_process_alive(Context) of
+        true -> {error, {crashed, #{reason => lost}}};
+        false -> {error, {context_died, Reason}}
+    end;
+result({too_large, Size, Max}, _, _, _, _) ->
+    {error, {too_large, Size, Max}};
+result({refused, Text}, _, _, _, _) ->
+    {error, {refused, Text}}.
+
+%% Names as atom, binary or string; `error' for anything else.
+text(Atom) when is_atom(Atom) ->
+    atom_to_binary(Atom, utf8);
+text(Binary) when is_binary(Binary) ->
+    Binary;
+text(List) when is_list(List) ->
+    try unicode:characters_to_binary(List) of
+        Binary when is_binary(Binary) -> Binary;
+        _ -> error
+    catch
+        error:badarg -> error
+    end;
+text(_) ->
+    error.
+
+args(Args) when length(Args) >= 0 -> Args;
+args(_) -> error.
+
+%% Keyword arguments and locals: the names become binaries.
+kwargs(Map) when is_map(Map), map_size(Map) =:= 0 ->
+    Map;
+kwargs(Map) when is_map(Map) ->
+    maps:fold(fun(_, _, error) -> error;
+                 (Key, Value, Acc) ->
+                      case text(Key) of
+                          error -> error;
+                          Name -> Acc#{Name => Value}
+                      end
+              end, #{}, Map);
+kwargs(_) ->
+    error.

@@ -1,0 +1,117 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc What the end of a helper means.  Pure.
+-module(py_context_core).
+
+-export([new/0, closed/2, exited/2, complete/1, verdict/2, report/1, boot_reason/1]).
+
+-export_type([death/0]).
+
+-record(death, {closed = none, exited = none}).
+
+-opaque death() :: #death{}.
+%% What is known so far about the end of a helper: its socket, its process.
+
+%% @doc Nothing happened yet.
+-spec new() -> death().
+new() ->
+    #death{}.
+
+%% @doc Its socket ended, with this reason of the driver.
+-spec closed(term(), death()) -> death().
+closed(Reason, Death) ->
+    Death#death{closed = Reason}.
+
+%% @doc Its process ended: the zygote's message, or `zygote_down' where there
+%% is nobody left to send one.
+-spec exited(map() | zygote_down, death()) -> death().
+exited(Exited, Death) ->
+    Death#death{exited = Exited}.
+
+%% @doc Are both halves known?
+-spec complete(death()) -> boolean().
+complete(#death{closed = Closed, exited = Exited}) ->
+    Closed =/= none andalso Exited =/= none.
+
+%% @doc What those who wait are told: `{crashed, Report}' or `{protocol, What}'.
+-spec verdict(death(), #{pid := term(), stderr := binary()}) -> {crashed | protocol, term()}.
+verdict(#death{closed = {protocol, Text}}, _) ->
+    {protocol, Text};
+verdict(#death{closed = Closed, exited = Exited}, More) ->
+    {crashed, report(More#{closed => Closed, exited => Exited})}.
+
+%% @doc The crash report.  Keys:
+%% <ul>
+%% <li>`signal' (an atom such as `sigsegv', or a number) or `exit_status'</li>
+%% <li>`request': `#{opcode, what}' of what was being run, or `none'</li>
+%% <li>`traceback': where Python was, as text; `stderr': the last it said</li>
+%% <li>`rusage': times in microseconds, memory in KiB, as the system counts</li>
+%% <li>`pid', `core' (whether a core was dumped)</li>
+%% <li>`reason': `timeout' (killed after the grace), `runtime_down' (its zygote
+%%   died), `unknown' (nothing was heard of its end)</li>
+%% </ul>
+-spec report(map()) -> map().
+report(#{closed := Closed, exited := Exited, pid := Pid, stderr := Stderr}) ->
+    Base = #{pid => Pid, stderr => Stderr, request => none, traceback => <<>>, rusage => #{}},
+    reason(Closed, ending(Exited, Base)).
+
+ending(Exited, Report) when is_map(Exited) ->
+    Known = Report#{request => request(maps:get(<<"request">>, Exited, none)),
+                    traceback => maps:get(<<"traceback">>, Exited, <<>>),
+                    rusage => rusage(maps:get(<<"rusage">>, Exited, #{})),
+                    core => maps:get(<<"core">>, Exited, false)},
+    case Exited of
+        #{<<"signal">> := Signal} -> Known#{signal => signal(Signal)};
+        #{<<"status">> := Status} -> Known#{exit_status => Status};
+        _ -> Known
+    end;
+ending(zygote_down, Report) ->
+    Report#{reason => runtime_down};
+ending(none, Report) ->
+    Report#{reason => unknown}.
+
+reason(timeout, Report) -> Report#{reason => timeout};
+reason(_, Report) -> Report.
+
+request(#{<<"what">> := What} = Request) ->
+    #{what => What, opcode => maps:get(<<"opcode">>, Request, 0)};
+request(_) ->
+    none.
+
+rusage(Map) when is_map(Map) ->
+    Keys = [{<<"utime_us">>, utime_us}, {<<"stime_us">>, stime_us},
+            {<<"maxrss_kb">>, maxrss_kb}, {<<"minflt">>, minflt}, {<<"majflt">>, majflt},
+            {<<"nvcsw">>, nvcsw}, {<<"nivcsw">>, nivcsw}],
+    maps:from_list([{Atom, maps:get(Key, Map)} || {Key, Atom} <- Keys, is_map_key(Key, Map)]);
+rusage(_) ->
+    #{}.
+
+%% Linux numbers; the same on all architectures where they matter here.
+signal(1) -> sighup;
+signal(2) -> sigint;
+signal(3) -> sigquit;
+signal(4) -> sigill;
+signal(5) -> sigtrap;
+signal(6) -> sigabrt;
+signal(7) -> sigbus;
+signal(8) -> sigfpe;
+signal(9) -> sigkill;
+signal(10) -> sigusr1;
+signal(11) -> sigsegv;
+signal(12) -> sigusr2;
+signal(13) -> sigpipe;
+signal(14) -> sigalrm;
+signal(15) -> sigterm;
+signal(24) -> sigxcpu;
+signal(25) -> sigxfsz;
+signal(31) -> sigsys;
+signal(N) -> N.
+
+%% @doc Why a boot failed, from the body of its ERROR.
+-spec boot_reason(binary()) -> {boot_failed, term()}.
+boot_reason(Body) ->
+    try binary_to_term(Body, [safe]) of
+        {Type, Message, _} -> {boot_failed, {Type, Message}};
+        _ -> {boot_failed, unknown}
+    catch
+        error:badarg -> {boot_failed, unknown}
+    end.

@@ -1,0 +1,42 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc What contexts have to say, through logger.
+%%
+%% A line that Python wrote to its standard output is a `notice', one to its
+%% standard error a `warning'.  The metadata has `context', `stream' and
+%% `os_pid', and the domain is `[terrarium, python]', so that a filter can send
+%% them elsewhere.
+-module(py_context_log).
+
+-export([line/4, death/2]).
+
+-include_lib("kernel/include/logger.hrl").
+
+%% @doc One line of captured output.
+-spec line(term(), term(), py_output:stream(), binary()) -> ok.
+line(Id, OsPid, Stream, Line) ->
+    Meta = #{domain => [terrarium, python], context => Id, stream => Stream, os_pid => OsPid},
+    case Stream of
+        stdout -> ?LOG_NOTICE("[python ~0tp ~ts] ~ts", [Id, "stdout", text(Line)], Meta);
+        stderr -> ?LOG_WARNING("[python ~0tp ~ts] ~ts", [Id, "stderr", text(Line)], Meta)
+    end.
+
+%% Bytes that are no UTF-8 are shown as Latin-1.
+text(Line) ->
+    case unicode:characters_to_list(Line) of
+        List when is_list(List) -> List;
+        _ -> binary_to_list(Line)
+    end.
+
+%% @doc The end of a helper in a few words.
+-spec death(crashed | protocol, term()) -> string().
+death(protocol, Text) ->
+    lists:flatten(io_lib:format("it broke the protocol: ~ts", [Text]));
+death(crashed, #{signal := Signal} = Report) ->
+    lists:flatten(io_lib:format("~0tp in ~ts", [Signal, what(Report)]));
+death(crashed, #{exit_status := Status} = Report) ->
+    lists:flatten(io_lib:format("exit status ~0tp in ~ts", [Status, what(Report)]));
+death(crashed, Report) ->
+    lists:flatten(io_lib:format("~0tp", [maps:get(reason, Report, unknown)])).
+
+what(#{request := #{what := What}}) when is_binary(What) -> text(What);
+what(_) -> "no request".

@@ -1,0 +1,103 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Options of contexts and of calls, checked.  Pure.
+%% A bad one is `{error, {invalid, Key, Value}}'.
+-module(py_context_opts).
+
+-export([context/1, mode/1, boot/1, limits/1, call/1]).
+
+-export_type([options/0, call/0]).
+
+-type options() :: #{atom() => term()}.
+%% Checked options of a context; see `py_context:new/1'.
+
+-type call() :: {timeout() | default, pair | map | default, Flags :: byte(), map()}.
+%% Timeout, form of errors, frame flags, keyword arguments.
+
+-include("py_wire.hrl").
+
+%% @doc Check the options of a context and fill in the defaults.
+-spec context(term()) -> {ok, options()} | {error, {invalid, atom(), term()}}.
+context(Map) when is_map(Map) ->
+    fold(maps:to_list(Map), defaults());
+context(Other) ->
+    {error, {invalid, options, Other}}.
+
+defaults() ->
+    #{runtime => default,
+      name => <<>>,
+      errors => pair,
+      grace_ms => terrarium_config:get(grace_ms),
+      max_frame => terrarium_config:get(max_frame),
+      max_depth => terrarium_config:get(max_depth),
+      restart => terrarium_config:get(restart),
+      log_output => terrarium_config:get(log_output)}.
+
+fold([], Acc) ->
+    {ok, Acc};
+fold([{Key, Value} | Rest], Acc) ->
+    case check(Key, Value) of
+        {ok, Good} -> fold(Rest, Acc#{Key => Good});
+        error -> {error, {invalid, Key, Value}}
+    end.
+
+check(runtime, Name) when is_atom(Name) -> {ok, Name};
+check(name, Name) -> terrarium_config:name(Name);
+check(env, Map) -> terrarium_config:text_map(Map);
+check(unset, Names) -> terrarium_config:names(Names);
+check(cwd, Dir) -> terrarium_config:path(Dir);
+check(paths, Dirs) -> terrarium_config:names(Dirs);
+check(imports, Names) -> terrarium_config:names(Names);
+check(argv, Args) -> terrarium_config:names(Args);
+check(errors, pair) -> {ok, pair};
+check(errors, map) -> {ok, map};
+check(mode, Mode) -> mode(Mode);
+check(Key, Value) when Key =:= grace_ms; Key =:= max_frame; Key =:= max_depth ->
+    terrarium_config:check(Key, Value);
+check(restart, Policy) -> terrarium_config:valid_restart(Policy);
+check(log_output, B) when is_boolean(B) -> {ok, B};
+check(_, _) -> error.
+
+%% @doc How contexts run.  There is one way, `process'; the names that users of
+%% in-process bridges write are taken for it.
+-spec mode(term()) -> {ok, process} | error.
+mode(Mode) when Mode =:= process; Mode =:= auto; Mode =:= worker;
+                Mode =:= subinterp; Mode =:= owngil ->
+    {ok, process};
+mode(_) ->
+    error.
+
+%% @doc The BOOT map that these options ask for.
+-spec boot(options()) -> map().
+boot(Options) ->
+    maps:with([name, env, unset, cwd, paths, imports, argv, max_frame, max_depth], Options).
+
+%% @doc What callers of the context must know.
+-spec limits(options()) -> py_port:limits().
+limits(#{max_frame := MaxFrame, grace_ms := Grace}) ->
+    {MaxFrame, Grace}.
+
+%% @doc Check what may stand in the place of a call's options: a timeout, or a
+%% map of `timeout', `kwargs', `return' and `errors'.
+-spec call(term()) -> {ok, call()} | {error, {invalid, atom(), term()}}.
+call(Timeout) when Timeout =:= infinity; is_integer(Timeout) ->
+    call_option([{timeout, Timeout}], {default, default, 0, #{}});
+call(Map) when is_map(Map) ->
+    call_option(maps:to_list(Map), {default, default, 0, #{}});
+call(Other) ->
+    {error, {invalid, options, Other}}.
+
+call_option([], Call) ->
+    {ok, Call};
+call_option([{timeout, T} | Rest], {_, E, F, K})
+  when T =:= infinity; is_integer(T), T >= 0, T =< 16#ffffffff ->
+    call_option(Rest, {T, E, F, K});
+call_option([{errors, Form} | Rest], {T, _, F, K}) when Form =:= pair; Form =:= map ->
+    call_option(Rest, {T, Form, F, K});
+call_option([{return, term} | Rest], {T, E, F, K}) ->
+    call_option(Rest, {T, E, F band (bnot ?FLAG_RETURN_REF), K});
+call_option([{return, ref} | Rest], {T, E, F, K}) ->
+    call_option(Rest, {T, E, F bor ?FLAG_RETURN_REF, K});
+call_option([{kwargs, Kw} | Rest], {T, E, F, _}) when is_map(Kw) ->
+    call_option(Rest, {T, E, F, Kw});
+call_option([{Key, Value} | _], _) ->
+    {error, {invalid, Key, Value}}.

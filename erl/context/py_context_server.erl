@@ -1,0 +1,335 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc The process of a context: gets a helper from its runtime, owns the
+%% helper's port, and when the helper dies finds out why, tells all who wait,
+%% and gets another one.  No request passes through here.
+%%
+%% States: `starting' (a helper is under way; callers wait), `ready',
+%% `collecting' (it died; socket and process end in either order), `backoff'
+%% (callers are told why; another attempt follows).
+-module(py_context_server).
+-behaviour(gen_statem).
+
+-export([start_link/3]).
+-export([init/1, callback_mode/0, handle_event/4, terminate/3]).
+
+-include("py_wire.hrl").
+-include_lib("kernel/include/logger.hrl").
+
+%% How long the two halves of a helper's end may lie apart.
+-define(COLLECT_MS, 1000).
+%% How long a failed port stays, for callers that submitted and have not yet
+%% asked for their answer.
+-define(LINGER_MS, 1000).
+%% What a trusted helper may send: pids, ports, references, funs.
+-define(TRUSTED, 3).
+
+-record(data, {id, opts, owner = none,
+               runtime = none, ref = none, % where the helper comes from
+               port = none, os_pid = none, hello = #{}, generation = 0,
+               interp_id = none, restarts = 0,
+               death, boot_reason = none, backoff, output, old = []}).
+
+%% @doc Start a context.  Its options are checked; `Owner' is the process with
+%% which it ends, or `none'.
+-spec start_link(term(), py_context_opts:options(), pid() | none) ->
+    {ok, pid()} | {error, term()}.
+start_link(Id, Options, Owner) ->
+    case gen_statem:start_link(?MODULE, {Id, Options, Owner}, []) of
+        {ok, Pid} -> {ok, Pid};
+        ignore -> {error, ignore};
+        {error, _} = Error -> Error
+    end.
+
+%% @private
+-spec callback_mode() -> handle_event_function.
+callback_mode() ->
+    handle_event_function.
+
+%% @private
+-spec init({term(), map(), pid() | none}) -> gen_statem:init_result(atom()).
+init({Id, Options, Owner}) ->
+    process_flag(trap_exit, true),
+    case whereis(py_registry) of
+        undefined ->
+            {stop, not_started};
+        _ ->
+            Mon = case Owner of
+                      none -> none;
+                      _ -> erlang:monitor(process, Owner)
+                  end,
+            Backoff = py_backoff:new(maps:get(restart, Options)),
+            Data = #data{id = Id, opts = Options, owner = Mon, backoff = Backoff,
+                         death = py_context_core:new(), output = py_output:new()},
+            ok = py_registry:publish(self(), starting),
+            {ok, starting, Data, {next_event, internal, start}}
+    end.
+
+%% @private
+-spec handle_event(gen_statem:event_type(), term(), atom(), #data{}) ->
+    gen_statem:event_handler_result(atom()).
+handle_event(internal, start, starting, Data) ->
+    ask(Data);
+handle_event({call, From}, await, State, _) ->
+    awaited(State, From);
+handle_event({call, From}, info, State, Data) ->
+    {keep_state_and_data, {reply, From, {ok, info(State, Data)}}};
+handle_event(info, {py_helper, Ref, Event}, State, #data{ref = Ref} = Data) ->
+    helper(Event, State, Data);
+handle_event(info, {py_helper, _, {spawned, Job, _, _}}, _, #data{runtime = Runtime}) ->
+    %% A helper that we no longer wait for: it ends when nobody takes it.
+    ok = py_runtime:adopted(Runtime, Job),
+    keep_state_and_data;
+handle_event(info, {'DOWN', Ref, process, _, _}, State, #data{ref = Ref} = Data) ->
+    helper(zygote_down, State, Data);
+handle_event(info, {'DOWN', Owner, process, _, _}, _, #data{owner = Owner}) ->
+    {stop, normal};
+handle_event(info, {Port, Message}, State, #data{port = Port} = Data) when is_port(Port) ->
+    port(Message, State, Data);
+handle_event(info, {'EXIT', Port, Reason}, State, #data{port = Port} = Data) ->
+    port({closed, Reason}, State, Data);
+handle_event(info, {'EXIT', Pid, Reason}, _, _) when is_pid(Pid), Reason =/= normal ->
+    {stop, Reason};
+handle_event(info, {close_old, Port}, _, #data{old = Old} = Data) ->
+    ok = py_port:close(Port),
+    {keep_state, Data#data{old = lists:delete(Port, Old)}};
+handle_event(state_timeout, start, starting, Data) ->
+    start_timeout(Data);
+handle_event(state_timeout, collected, collecting, Data) ->
+    conclude(Data);
+handle_event(state_timeout, again, backoff, Data) ->
+    ask(Data);
+handle_event({call, From}, _, _, _) ->
+    {keep_state_and_data, {reply, From, {error, unknown}}};
+handle_event(_, _, _, _) ->
+    keep_state_and_data.
+
+%% @private
+-spec terminate(term(), atom(), #data{}) -> ok.
+terminate(Reason, State, #data{port = Port, old = Old} = Data) ->
+    ok = py_registry:withdraw(self()),
+    case Port of
+        none ->
+            cancel(Data);
+        _ ->
+            ok = wind_up(State, Data),
+            _ = py_port:fail(Port, {context_died, Reason}),
+            py_port:close(Port)
+    end,
+    lists:foreach(fun py_port:close/1, Old).
+
+%%% Callers
+
+awaited(ready, From) ->
+    {keep_state_and_data, {reply, From, ok}};
+awaited(backoff, From) ->
+    {unavailable, Reason} = py_registry:find(self()),
+    {keep_state_and_data, {reply, From, {error, Reason}}};
+awaited(_, _) ->
+    {keep_state_and_data, postpone}.
+
+info(State, #data{port = Port, hello = Hello} = Data) ->
+    Stats = case Port =/= none andalso py_port:stats(Port) of
+                {ok, Counters} -> stats(Counters);
+                _ -> #{}
+            end,
+    #{id => Data#data.id, state => State, runtime => maps:get(runtime, Data#data.opts),
+      os_pid => Data#data.os_pid, python => maps:get(<<"python">>, Hello, none),
+      generation => Data#data.generation, restarts => Data#data.restarts,
+      interp_id => Data#data.interp_id, stats => Stats}.
+
+%% In the order of drv_helper.h.
+stats(Counters) when is_list(Counters) ->
+    Names = [requests, answers, errors, cancelled, interrupts, kills, unwanted, busy,
+             pending, outstanding, bytes_in, bytes_out],
+    N = min(length(Names), length(Counters)),
+    maps:from_list(lists:zip(lists:sublist(Names, N), lists:sublist(Counters, N)));
+stats(_) ->
+    #{}.
+
+%%% Getting a helper
+
+ask(#data{id = Id, opts = Options} = Data) ->
+    ok = py_registry:publish(self(), starting),
+    Boot = py_context_opts:boot(named(Id, Options)),
+    Fresh = Data#data{death = py_context_core:new(), boot_reason = none, hello = #{},
+                      port = none, os_pid = none, ref = none},
+    case py_runtime:spawn_helper(maps:get(runtime, Options), Boot) of
+        {ok, Runtime, Ref} ->
+            {next_state, starting, Fresh#data{runtime = Runtime, ref = Ref},
+             {state_timeout, terrarium_config:get(start_timeout), start}};
+        {error, Reason} ->
+            back_off(Reason, Fresh)
+    end.
+
+named(Id, #{name := <<>>} = Options) ->
+    Options#{name => iolist_to_binary(io_lib:format("~0tp", [Id]))};
+named(_, Options) ->
+    Options.
+
+helper({spawned, Job, OsPid, Fds}, starting, #data{port = none} = Data) ->
+    Opened = py_port:open_helper(Fds, ?TRUSTED),
+    ok = py_runtime:adopted(Data#data.runtime, Job),
+    case Opened of
+        {ok, Port} ->
+            Settings = (Data#data.opts)#{deadline_ms => ?WIRE_FRAME_DEADLINE_MS},
+            _ = py_port:settings(Port, Settings),
+            {keep_state, Data#data{port = Port, os_pid = OsPid}};
+        {error, Reason} ->
+            back_off(Reason, cancel(Data))
+    end;
+helper({failed, Reason}, starting, Data) ->
+    back_off(Reason, cancel(Data));
+helper({exited, Exited}, State, #data{death = Death} = Data) ->
+    dying(State, Data#data{death = py_context_core:exited(Exited, Death)});
+helper(zygote_down, starting, #data{port = none} = Data) ->
+    back_off(unavailable, cancel(Data));
+helper(zygote_down, State, #data{death = Death} = Data) ->
+    dying(State, Data#data{death = py_context_core:exited(zygote_down, Death)}).
+
+start_timeout(#data{port = none} = Data) ->
+    back_off(start_timeout, cancel(Data));
+start_timeout(Data) ->
+    collect(Data#data{boot_reason = start_timeout}).
+
+%% Nothing is expected from the runtime any more.
+cancel(#data{ref = none} = Data) ->
+    Data;
+cancel(#data{ref = Ref, runtime = Runtime} = Data) ->
+    _ = erlang:demonitor(Ref, [flush]),
+    ok = py_runtime:cancel(Runtime, Ref),
+    Data#data{ref = none}.
+
+%%% A helper's messages
+
+port({hello, Etf}, starting, #data{generation = Before, opts = Options} = Data) ->
+    Generation = Before + 1,
+    Backoff = py_backoff:up(now_ms(), Data#data.backoff),
+    Row = {ready, Data#data.port, Generation, py_context_opts:limits(Options),
+           maps:get(errors, Options)},
+    ok = py_registry:publish(self(), Row),
+    {next_state, ready,
+     Data#data{generation = Generation, hello = binary_to_term(Etf, [safe]),
+               interp_id = erlang:unique_integer([positive]), backoff = Backoff}};
+port({boot_error, Etf}, starting, Data) ->
+    collect(Data#data{boot_reason = py_context_core:boot_reason(Etf)});
+port({closed, Reason}, State, #data{death = Death} = Data) ->
+    dying(State, Data#data{death = py_context_core:closed(Reason, Death)});
+port({output, Stream, Bytes}, _, #data{output = Output} = Data) ->
+    {Lines, Rest} = py_output:add(Stream, Bytes, Output),
+    log_lines([{Stream, Line} || Line <- Lines], Data),
+    {keep_state, Data#data{output = Rest}};
+port(output_paused, _, #data{port = Port}) ->
+    _ = py_port:more_output(Port),
+    keep_state_and_data;
+port(_, _, _) ->
+    keep_state_and_data.
+
+%%% The death of a helper
+
+dying(collecting, #data{death = Death} = Data) ->
+    case py_context_core:complete(Death) of
+        true -> conclude(Data);
+        false -> {keep_state, Data}
+    end;
+dying(State, #data{death = Death} = Data) when State =:= starting; State =:= ready ->
+    case py_context_core:complete(Death) of
+        true -> conclude(Data);
+        false -> collect(Data)
+    end;
+dying(_, Data) ->
+    {keep_state, Data}.
+
+%% Half dead is dead: what is left of it is killed.
+collect(#data{port = Port} = Data) ->
+    ok = py_registry:publish(self(), starting),
+    _ = py_port:kill(Port),
+    {next_state, collecting, Data, {state_timeout, ?COLLECT_MS, collected}}.
+
+conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
+    Stderr = py_port:stderr(Port),
+    Verdict = py_context_core:verdict(Death, #{pid => OsPid, stderr => Stderr}),
+    _ = py_port:fail(Port, Verdict),
+    Drained = drain(Port, Data),
+    log_lines(py_output:flush(Drained#data.output), Drained),
+    _ = erlang:send_after(?LINGER_MS, self(), {close_old, Port}),
+    Gone = cancel(Drained#data{port = none, output = py_output:new(),
+                               old = [Port | Drained#data.old],
+                               restarts = Drained#data.restarts + 1}),
+    next(Verdict, Gone).
+
+%% Output that came before the end but has not been looked at.
+drain(Port, #data{output = Output} = Data) ->
+    receive
+        {Port, {output, Stream, Bytes}} ->
+            {Lines, Rest} = py_output:add(Stream, Bytes, Output),
+            log_lines([{Stream, Line} || Line <- Lines], Data),
+            drain(Port, Data#data{output = Rest})
+    after 0 -> Data
+    end.
+
+%% One that never said hello could not be started; one that did is replaced.
+next(Verdict, #data{hello = Hello, boot_reason = none} = Data) when map_size(Hello) =:= 0 ->
+    back_off(Verdict, Data);
+next(Verdict, #data{boot_reason = none, backoff = Backoff, id = Id} = Data) ->
+    log_death(Id, Verdict),
+    case py_backoff:failed(now_ms(), Backoff) of
+        {0, Next} ->
+            ask(Data#data{backoff = Next});
+        {Pause, Next} ->
+            rest(unavailable, Pause, Data#data{backoff = Next})
+    end;
+next(_, #data{boot_reason = Reason} = Data) ->
+    back_off(Reason, Data).
+
+back_off(Reason, #data{backoff = Backoff, opts = #{restart := #{min_backoff := Min}}} = Data) ->
+    {Pause, Next} = py_backoff:failed(now_ms(), Backoff),
+    rest(Reason, max(Min, Pause), Data#data{backoff = Next}).
+
+rest(Reason, Pause, Data) ->
+    ok = py_registry:publish(self(), {unavailable, Reason}),
+    {next_state, backoff, Data, {state_timeout, Pause, again}}.
+
+%%% The end of the context
+
+%% Ask the helper to end, and see to it that it does.
+wind_up(ready, #data{port = Port} = Data) ->
+    _ = py_port:notice(Port, ?FRAME_STOP, <<>>),
+    Deadline = py_port:deadline(terrarium_config:get(stop_timeout)),
+    case await_exit(Deadline, Data) of
+        ok -> ok;
+        timeout -> wind_up(killed, Data)
+    end;
+wind_up(_, #data{port = Port} = Data) ->
+    _ = py_port:kill(Port),
+    _ = await_exit(py_port:deadline(?COLLECT_MS), Data),
+    ok.
+
+await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
+    receive
+        {py_helper, Ref, {exited, _}} -> ok;
+        {py_helper, Ref, zygote_down} -> ok;
+        {'DOWN', Ref, process, _, _} -> ok;
+        {Port, {output, Stream, Bytes}} ->
+            {Lines, Rest} = py_output:add(Stream, Bytes, Data#data.output),
+            log_lines([{Stream, Line} || Line <- Lines], Data),
+            await_exit(Deadline, Data#data{output = Rest});
+        {Port, output_paused} ->
+            _ = py_port:more_output(Port),
+            await_exit(Deadline, Data)
+    after py_port:left(Deadline) -> timeout
+    end.
+
+%%% Logging
+
+log_death(Id, {Kind, What}) ->
+    ?LOG_WARNING("Python context ~0tp: its process died (~ts), starting another one",
+                 [Id, py_context_log:death(Kind, What)], #{domain => [terrarium]}).
+
+log_lines(_, #data{opts = #{log_output := false}}) ->
+    ok;
+log_lines(Lines, #data{id = Id, os_pid = OsPid}) ->
+    lists:foreach(fun({Stream, Line}) -> py_context_log:line(Id, OsPid, Stream, Line) end,
+                  Lines).
+
+now_ms() ->
+    erlang:monotonic_time(millisecond).

@@ -1,0 +1,120 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Owns what must outlive the others: the driver's place in the VM, the
+%% table of contexts, the table of runtimes.
+%%
+%% A context writes its own row of `py_contexts' and nobody else's; callers
+%% read it to find the port without asking a process.
+-module(py_registry).
+-behaviour(gen_server).
+
+-export([start_link/0]).
+-export([publish/2, withdraw/1, find/1]).
+-export([put_runtime/2, runtime/1, runtimes/0, put_inherited/2, take_inherited/1]).
+-export([init/1, handle_call/3, handle_cast/2, terminate/2]).
+
+-export_type([row/0]).
+
+-define(CONTEXTS, py_contexts).
+-define(RUNTIMES, py_runtimes).
+
+-type row() ::
+    {ready, port(), Generation :: pos_integer(), py_port:limits(), pair | map}
+  | starting
+  | {unavailable, Reason :: term()}.
+%% What a context tells its callers.
+
+%% @doc Start it; fails where the driver can not be loaded.
+-spec start_link() -> {ok, pid()} | {error, term()}.
+start_link() ->
+    case gen_server:start_link({local, ?MODULE}, ?MODULE, [], []) of
+        {ok, Pid} -> {ok, Pid};
+        ignore -> {error, ignore};
+        {error, _} = Error -> Error
+    end.
+
+%% @doc The calling context's row.
+-spec publish(pid(), row()) -> ok.
+publish(Context, Row) ->
+    true = ets:insert(?CONTEXTS, {Context, Row}),
+    ok.
+
+%% @doc The context is no more.
+-spec withdraw(pid()) -> ok.
+withdraw(Context) ->
+    try ets:delete(?CONTEXTS, Context) of
+        true -> ok
+    catch
+        error:badarg -> ok
+    end.
+
+%% @doc A context's row; `gone' where there is none.
+-spec find(pid()) -> row() | gone.
+find(Context) ->
+    try
+        ets:lookup_element(?CONTEXTS, Context, 2)
+    catch
+        error:badarg -> gone
+    end.
+
+%% @doc This process runs the runtime of that name.
+-spec put_runtime(atom(), pid()) -> ok.
+put_runtime(Name, Pid) ->
+    true = ets:insert(?RUNTIMES, {Name, Pid}),
+    ok.
+
+%% @doc The process of a runtime.
+-spec runtime(atom()) -> pid() | none.
+runtime(Name) ->
+    try
+        ets:lookup_element(?RUNTIMES, Name, 2)
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc All runtimes.
+-spec runtimes() -> [{atom(), pid()}].
+runtimes() ->
+    [{Name, Pid} || {Name, Pid} <- ets:tab2list(?RUNTIMES), is_atom(Name)].
+
+%% @doc The launcher left a control socket for this runtime.
+-spec put_inherited(atom(), non_neg_integer()) -> ok.
+put_inherited(Name, Fd) ->
+    true = ets:insert(?RUNTIMES, {{inherited, Name}, Fd}),
+    ok.
+
+%% @doc Take that socket: it is adopted once.
+-spec take_inherited(atom()) -> {ok, non_neg_integer()} | none.
+take_inherited(Name) ->
+    case ets:take(?RUNTIMES, {inherited, Name}) of
+        [{_, Fd}] -> {ok, Fd};
+        [] -> none
+    end.
+
+%% @private
+-spec init([]) -> {ok, state} | {stop, term()}.
+init([]) ->
+    process_flag(trap_exit, true),
+    case py_port:load() of
+        ok ->
+            Options = [named_table, public, set, {read_concurrency, true}],
+            ?CONTEXTS = ets:new(?CONTEXTS, Options),
+            ?RUNTIMES = ets:new(?RUNTIMES, Options),
+            {ok, state};
+        {error, Reason} ->
+            {stop, Reason}
+    end.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), state) -> {reply, {error, unknown}, state}.
+handle_call(_Request, _From, State) ->
+    {reply, {error, unknown}, State}.
+
+%% @private
+-spec handle_cast(term(), state) -> {noreply, state}.
+handle_cast(_Message, State) ->
+    {noreply, State}.
+
+%% @private
+-spec terminate(term(), state) -> ok.
+terminate(_Reason, _State) ->
+    py_port:unload().

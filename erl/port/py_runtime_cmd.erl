@@ -1,0 +1,124 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc How a zygote is started: program, arguments, environment.
+%%
+%% Knows the command line of `terrarium_py zygote' (handoff.h) and where the
+%% programs lie.  Keeps the command lines that the launcher used, so that a
+%% runtime which the launcher started comes back with the same options, also
+%% after the application was stopped and started again.
+-module(py_runtime_cmd).
+
+-export([argv/2, env/1, remember/2, remembered/0, recall/1]).
+
+-define(CONTROL_FD, <<"3">>).
+
+%% @doc The argument vector for a runtime with these options.
+-spec argv(atom(), terrarium_config:runtime()) -> {ok, [binary()]} | {error, term()}.
+argv(Name, Options) ->
+    case python(Options) of
+        {ok, Version, Executable} ->
+            program(Version, args(Name, Executable, Options));
+        {error, _} = Error ->
+            Error
+    end.
+
+args(Name, Executable, Options) ->
+    [<<"zygote">>, <<"--control">>, ?CONTROL_FD, <<"--name">>, atom_to_binary(Name, utf8)]
+        ++ [A || E <- Executable, A <- [<<"--executable">>, E]]
+        ++ [A || M <- maps:get(preload, Options, []), A <- [<<"--preload">>, M]]
+        ++ [A || D <- maps:get(paths, Options, []), A <- [<<"--path">>, D]]
+        ++ [A || {ok, N} <- [maps:find(spares, Options)],
+                 A <- [<<"--spares">>, integer_to_binary(N)]].
+
+%% There is one program for each Python that was built; the plain name is the
+%% default one.
+program(Version, Args) ->
+    Name = case Version of
+               default -> "terrarium_py";
+               _ -> "terrarium_py-" ++ Version
+           end,
+    Path = filename:join(code:priv_dir(terrarium), Name),
+    case filelib:is_regular(Path) of
+        true -> {ok, [unicode:characters_to_binary(Path) | Args]};
+        false -> {error, {not_built, Name}}
+    end.
+
+%% Which Python: {ok, "3.11" | default, [Executable]}.
+python(#{venv := Venv}) ->
+    Executable = filename:join([Venv, "bin", "python"]),
+    case filelib:is_file(Executable) of
+        true -> versioned(Executable, venv_version(Venv));
+        false -> {error, {no_venv, Venv}}
+    end;
+python(#{python := Python}) ->
+    case is_version(Python) of
+        true -> {ok, binary_to_list(Python), []};
+        false -> interpreter(Python)
+    end;
+python(_) ->
+    {ok, default, []}.
+
+interpreter(Path) ->
+    case {filelib:is_file(Path), filename:pathtype(Path)} of
+        {true, absolute} -> versioned(Path, name_version(Path));
+        _ -> {error, {no_python, Path}}
+    end.
+
+versioned(Executable, {ok, Version}) -> {ok, Version, [Executable]};
+versioned(Executable, error) -> {error, {unknown_version, Executable}}.
+
+is_version(B) ->
+    re:run(B, "^3\\.[0-9]+$", [{capture, none}]) =:= match.
+
+%% /usr/bin/python3.12, or an interpreter inside an environment.
+name_version(Path) ->
+    case re:run(filename:basename(Path), "^python(3\\.[0-9]+)$",
+                [{capture, all_but_first, list}]) of
+        {match, [Version]} -> {ok, Version};
+        nomatch -> venv_version(filename:dirname(filename:dirname(Path)))
+    end.
+
+venv_version(Venv) ->
+    case file:read_file(filename:join(Venv, "pyvenv.cfg")) of
+        {ok, Text} ->
+            case re:run(Text, "^version(?:_info)?\\s*=\\s*(3\\.[0-9]+)",
+                        [multiline, {capture, all_but_first, list}]) of
+                {match, [Version]} -> {ok, Version};
+                nomatch -> error
+            end;
+        {error, _} ->
+            error
+    end.
+
+%% @doc The VM's environment, with the runtime's own variables over it.
+-spec env(terrarium_config:runtime()) -> [{binary(), binary()}].
+env(Options) ->
+    Own = maps:from_list([{bytes(K), bytes(V)} || {K, V} <- os:env(), K =/= ""]),
+    maps:to_list(maps:merge(Own, maps:get(env, Options, #{}))).
+
+bytes(Text) ->
+    case unicode:characters_to_binary(Text, unicode, file:native_name_encoding()) of
+        B when is_binary(B) -> B;
+        _ -> unicode:characters_to_binary(Text)
+    end.
+
+%% @doc Keep the command line of a runtime that the launcher started; `none'
+%% while it is not known.
+-spec remember(atom(), [binary()] | none) -> ok.
+remember(Name, Argv) ->
+    persistent_term:put(?MODULE, (all())#{Name => Argv}).
+
+%% @doc The names of the runtimes that the launcher started.
+-spec remembered() -> [atom()].
+remembered() ->
+    maps:keys(all()).
+
+%% @doc The command line of such a runtime.
+-spec recall(atom()) -> {ok, [binary()]} | none.
+recall(Name) ->
+    case all() of
+        #{Name := [_ | _] = Argv} -> {ok, Argv};
+        _ -> none
+    end.
+
+all() ->
+    persistent_term:get(?MODULE, #{}).

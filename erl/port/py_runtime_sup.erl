@@ -1,0 +1,58 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc One `py_runtime' for each configured runtime and for each that the
+%% launcher started.
+-module(py_runtime_sup).
+-behaviour(supervisor).
+
+-export([start_link/0, inherited/1]).
+-export([init/1]).
+
+%% handoff.h names this variable: "name=fd,name=fd".
+-define(HANDOFF_ENV, "TERRARIUM_RUNTIMES").
+
+%% @doc Start the runtimes.
+-spec start_link() -> {ok, pid()} | {error, term()}.
+start_link() ->
+    case supervisor:start_link({local, ?MODULE}, ?MODULE, []) of
+        {ok, Pid} -> {ok, Pid};
+        ignore -> {error, ignore};
+        {error, _} = Error -> Error
+    end.
+
+%% @private
+-spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init([]) ->
+    ok = take_handoff(),
+    Configured = terrarium_config:get(runtimes),
+    Names = lists:usort(maps:keys(Configured) ++ py_runtime_cmd:remembered()),
+    Stop = terrarium_config:get(stop_timeout) + 3000,
+    Children = [#{id => Name,
+                  start => {py_runtime, start_link, [Name, maps:get(Name, Configured, #{})]},
+                  shutdown => Stop} || Name <- Names],
+    {ok, {#{strategy => one_for_one, intensity => 5, period => 10}, Children}}.
+
+%% The descriptors are adopted once; nobody who comes later, and no program
+%% that the VM starts, must see the variable.
+take_handoff() ->
+    Text = os:getenv(?HANDOFF_ENV, ""),
+    true = os:unsetenv(?HANDOFF_ENV),
+    lists:foreach(fun({Name, Fd}) ->
+                          ok = py_runtime_cmd:remember(Name, none),
+                          ok = py_registry:put_inherited(Name, Fd)
+                  end, inherited(Text)).
+
+%% @doc Parse the launcher's variable.  What makes no sense is left out.
+-spec inherited(string()) -> [{atom(), non_neg_integer()}].
+inherited(Text) ->
+    lists:flatmap(fun(Part) ->
+                          case string:split(Part, "=", trailing) of
+                              [[_ | _] = Name, Number] -> entry(Name, Number);
+                              _ -> []
+                          end
+                  end, string:lexemes(Text, ",")).
+
+entry(Name, Number) ->
+    case string:to_integer(Number) of
+        {Fd, ""} when is_integer(Fd), Fd >= 0 -> [{list_to_atom(Name), Fd}];
+        _ -> []
+    end.
