@@ -16,7 +16,7 @@
 -export([get_context/0, get_context/1, nth/2, bind_context/1, bind_context/2,
          unbind_context/0, unbind_context/1, num_contexts/0, num_contexts/1,
          contexts/0, contexts/1]).
--export([start_link/0, init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2,
+-export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2,
          terminate/2]).
 
 -define(POOL(Name), {?MODULE, Name}).
@@ -200,20 +200,15 @@ start_link() ->
     end.
 
 %% @private
--spec init([]) -> {ok, #state{}, {continue, configured}}.
+-spec init([]) -> {ok, #state{}}.
 init([]) ->
     process_flag(trap_exit, true),
-    {ok, #state{}, {continue, configured}}.
-
-%% @private
--spec handle_continue(configured, #state{}) -> {noreply, #state{}}.
-handle_continue(configured, State) ->
     Named = maps:to_list(terrarium_config:get(pools)),
     Pools = case terrarium_config:get(start_contexts) of
                 true -> [{default, #{size => size()}} | Named];
                 false -> Named
             end,
-    {noreply, lists:foldl(fun start_configured/2, State, Pools)}.
+    {ok, lists:foldl(fun start_configured/2, #state{}, Pools)}.
 
 size() ->
     case terrarium_config:get(contexts) of
