@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* suites_py.h - the suites that need Python. */
+SUITE(zygote)
+SUITE(zygote_helper)
+SUITE(zygote_load)
