@@ -98,9 +98,9 @@ shell: all ## an Erlang shell with Terrarium started, under the launcher
 	  -eval '{ok, _} = application:ensure_all_started(terrarium).'
 
 demo: all ## Python's standard library, parsed from Erlang, with a crash
-	$(Q)scripts/demo
+	$(Q)scripts/demo/run
 
 bench: all ## latency, throughput, memory, recovery; bench.json and a table
-	$(Q)scripts/bench
+	$(Q)test/bench/run
 
 endif

@@ -14,7 +14,7 @@
 %% Ports of zygotes.
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, kill_zygote/1]).
 %% Ports of helpers.
--export([open_helper/2, settings/2, request/6, kill/1, interrupt/1, fail/2, stderr/1,
+-export([open_helper/2, settings/2, request/6, submit/4, collect/4, kill/1, interrupt/1, fail/2, stderr/1,
          more_output/1, notice/3, stats/1]).
 %% Both.
 -export([close/1, deadline/1, left/1]).
@@ -194,6 +194,47 @@ request(Port, Opcode, Flags, Term, Timeout, Limits) ->
         IoVec ->
             sized(Port, Opcode, Flags, IoVec, iolist_size(IoVec), Timeout, Limits)
     end.
+
+%% @doc Submit a small request and do not wait: a ticket for `collect/4', or
+%% what became of it at once.  Of a caller that never collects, the answer
+%% stays in its mailbox.
+-spec submit(port(), byte(), byte(), term()) ->
+    {ticket, reference(), binary()} | {answer, byte(), binary()} | busy | {refused, binary()} |
+    down.
+submit(Port, Opcode, Flags, Term) ->
+    case control(Port, Opcode, [Flags, term_to_binary(Term)]) of
+        <<?REPLY_PENDING, Id:8/binary>> ->
+            Ref = erlang:monitor(port, Port),
+            case control(Port, ?OP_ATTACH, [Id, term_to_binary(Ref)]) of
+                <<?REPLY_OK>> ->
+                    {ticket, Ref, Id};
+                <<?REPLY_ANSWER, Op, Answer/binary>> ->
+                    _ = erlang:demonitor(Ref, [flush]),
+                    {answer, Op, Answer};
+                _ ->
+                    _ = erlang:demonitor(Ref, [flush]),
+                    down
+            end;
+        <<?REPLY_ANSWER, Op, Answer/binary>> -> {answer, Op, Answer};
+        <<?REPLY_BUSY>> -> busy;
+        Other -> not_taken(Other)
+    end.
+
+%% @doc Wait for what `submit/4' began.
+-spec collect(port(), {ticket, reference(), binary()} | outcome(), deadline(), limits()) ->
+    outcome().
+collect(Port, {ticket, Ref, Id}, Timeout, Limits) ->
+    receive
+        {py_answer, Ref, Opcode, Body} ->
+            _ = erlang:demonitor(Ref, [flush]),
+            {answer, Opcode, Body};
+        {'DOWN', Ref, port, _, Reason} ->
+            {lost, Reason}
+    after left(Timeout) ->
+        give_up(Port, Id, Ref, Limits)
+    end;
+collect(_, Outcome, _, _) ->
+    Outcome.
 
 sized(_, _, _, _, Size, _, {Max, _}) when Size > Max ->
     {too_large, Size, Max};
