@@ -3,3 +3,4 @@
 SUITE(zygote)
 SUITE(zygote_helper)
 SUITE(zygote_load)
+SUITE(helper)
