@@ -76,8 +76,8 @@ take_tuple(struct from_etf *f, uint8_t tag)
 static int
 take_string(struct from_etf *f)
 {
-    uint16_t count;
-    const uint8_t *p;
+    uint16_t count = 0;
+    const uint8_t *p = NULL;
     int e = rd_be16(&f->r, &count);
     if (e == 0)
         e = rd_bytes(&f->r, count, &p);
@@ -115,7 +115,7 @@ static int
 take_binary(struct from_etf *f, int as_key)
 {
     uint32_t n;
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     int e = rd_be32(&f->r, &n);
     if (e == 0)
         e = rd_bytes(&f->r, n, &p);
@@ -163,7 +163,7 @@ take_atom(struct from_etf *f, uint8_t tag, int as_key)
     int is_small = tag == ETF_SMALL_ATOM || tag == ETF_SMALL_ATOM_UTF8;
     uint16_t n = 0;
     uint8_t small = 0, utf8[510];
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     int e = is_small ? rd_u8(&f->r, &small) : rd_be16(&f->r, &n);
     n = is_small ? small : n;
     if (e == 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* suites.h - the suites that need neither Python nor ERTS. */
+SUITE(args)
 SUITE(err)
 SUITE(mem)
 SUITE(buf)
@@ -8,3 +9,6 @@ SUITE(io)
 SUITE(channel)
 SUITE(wire)
 SUITE(frame)
+SUITE(ctl)
+SUITE(ctl_etf)
+SUITE(etf_check)
