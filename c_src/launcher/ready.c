@@ -15,6 +15,8 @@
 #include "io.h"
 #include "wire.h"
 
+enum { END_MS = 500, END_STEP_MS = 5 };
+
 static long
 now_ms(void)
 {
@@ -23,19 +25,29 @@ now_ms(void)
     return t.tv_sec * 1000L + t.tv_nsec / 1000000;
 }
 
-/* Its socket is closed and nothing was said: how did it end? */
+/* Its socket is closed and nothing was said: how did it end?  It may not have
+ * ended at all, when an imported module closed what it found open. */
 static int
 explain_end(struct runtime *r, char *why, size_t n)
 {
+    const struct timespec step = {.tv_nsec = END_STEP_MS * 1000000};
     int status = 0;
-    pid_t pid = waitpid(r->pid, &status, 0);
-    r->pid = 0;
-    if (pid > 0 && WIFSIGNALED(status))
+    pid_t pid = 0;
+    for (int ms = 0; pid == 0 && ms < END_MS; ms += END_STEP_MS) {
+        pid = waitpid(r->pid, &status, WNOHANG);
+        if (pid == 0)
+            nanosleep(&step, NULL);
+    }
+    if (pid != 0)
+        r->pid = 0;
+    if (pid <= 0)
+        snprintf(why, n, "closed its control socket before it was ready");
+    else if (WIFSIGNALED(status))
         snprintf(why, n, "ended by signal %d (%s) before it was ready",
                  WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
         snprintf(why, n, "ended with status %d before it was ready",
-                 pid > 0 ? WEXITSTATUS(status) : -1);
+                 WEXITSTATUS(status));
     return E_EOF;
 }
 
