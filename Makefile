@@ -15,7 +15,7 @@
 # target itself, because the second pass asks Python and Erlang for their
 # paths while it reads scripts/mk/native.mk.
 
-PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+PYTHON ?= $(or $(wildcard /usr/bin/python3),python3)
 ERL ?= erl
 REBAR3 ?= rebar3
 CLANG ?= clang
