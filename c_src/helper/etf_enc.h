@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* etf_enc.h - the encoder's state, shared by its files only: etf_encode.c
- * (dispatch, scalars, lists and tuples), etf_encode_map.c (whatever is a map),
- * etf_encode_other.c (what is known by its interface), etf_encode_path.c
- * (errors and where they are).
+ * (dispatch, lists and tuples), etf_encode_leaf.c (scalars), etf_encode_map.c
+ * (whatever is a map), etf_encode_other.c (what is known by its interface),
+ * etf_encode_path.c (errors and where they are).
  * Every function returns 0, or -1: then either a Python exception is set, or
  * `message` is, which etf_encode raises with the path. */
 #ifndef TERRARIUM_ETF_ENC_H
@@ -58,7 +58,12 @@ enc_leave(struct enc *e, struct enc_open *self)
 int enc_any(struct enc *e, PyObject *o);
 int enc_integer(struct enc *e, PyObject *o); /* an int or a subclass */
 int enc_float(struct enc *e, double v);
-int enc_buffer(struct enc *e, PyObject *o);
+int enc_word(struct enc *e, const char *text); /* the atom with this name */
+int enc_atom(struct enc *e, PyObject *o);
+int enc_str(struct enc *e, PyObject *o);
+int enc_bits(struct enc *e, PyObject *o);
+int enc_buffer(struct enc *e, PyObject *o); /* whatever exports one */
+int enc_binary(struct enc *e, const void *p, size_t n);
 /* A tag and a 32-bit count; a count that does not fit is an error. */
 int enc_count(struct enc *e, uint8_t tag, Py_ssize_t n);
 int enc_dict(struct enc *e, PyObject *o);
