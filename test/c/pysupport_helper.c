@@ -119,6 +119,7 @@ peer_fork(struct peer *p)
     p->err = err[0];
     p->last_id = (uint64_t)getpid() << 32;
     frame_reader_init(&p->in, WIRE_UP, WIRE_LIMIT_MAX_FRAME);
+    buf_init(&p->held, 1 << 30);
     fflush(NULL);
     PyOS_BeforeFork();
     p->pid = fork();
@@ -211,6 +212,7 @@ peer_wait(struct peer *p)
     io_close(&p->out);
     io_close(&p->err);
     frame_reader_fini(&p->in);
+    buf_fini(&p->held);
     return status;
 }
 
@@ -226,9 +228,26 @@ peer_stop(struct peer *p)
 /* ---- frames -------------------------------------------------------------- */
 
 void
+peer_hold(struct peer *p)
+{
+    p->holding = 1;
+}
+
+void
+peer_let_go(struct peer *p)
+{
+    p->holding = 0;
+    peer_send_raw(p, p->held.data, p->held.len);
+    buf_reset(&p->held, SIZE_MAX);
+}
+
+void
 peer_send_raw(struct peer *p, const void *bytes, size_t n)
 {
-    ck_ok(io_write_all(p->sock, bytes, n));
+    if (p->holding)
+        ck_ok(buf_put(&p->held, bytes, n));
+    else
+        ck_ok(io_write_all(p->sock, bytes, n));
 }
 
 void

@@ -25,6 +25,8 @@ struct peer {
     int box;      /* its black box */
     int out, err; /* the reading ends of its stdout and stderr */
     struct frame_reader in;
+    struct buf held; /* what is to be written in one go */
+    int holding;
     uint64_t last_id;
 };
 
@@ -46,6 +48,9 @@ int peer_wait(struct peer *p);
 /* Send a request with this body; its id. */
 uint64_t peer_send(struct peer *p, uint8_t opcode, uint8_t flags,
                    const char *body);
+/* Between these two nothing is written; then all of it at once. */
+void peer_hold(struct peer *p);
+void peer_let_go(struct peer *p);
 void peer_send_raw(struct peer *p, const void *bytes, size_t n);
 /* A notice, or anything else, with this id and body (NULL: empty). */
 void peer_send_frame(struct peer *p, uint8_t opcode, uint8_t flags, uint64_t id,
