@@ -64,6 +64,20 @@ atom_repr(PyObject *self)
     return repr;
 }
 
+/* (Atom, (text,)) */
+static PyObject *
+atom_reduce(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *text = PyObject_Str(self);
+    return text == NULL ? NULL : Py_BuildValue("O(N)", Py_TYPE(self), text);
+}
+
+static PyMethodDef atom_methods[] = {
+    {"__reduce__", atom_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 PyDoc_STRVAR(atom_doc, "Atom(name)\n--\n\n"
                        "An Erlang atom: a str of at most 255 characters.");
 
@@ -73,4 +87,5 @@ PyTypeObject Atom_Type = {
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = atom_tp_new,
     .tp_repr = atom_repr,
+    .tp_methods = atom_methods,
 };

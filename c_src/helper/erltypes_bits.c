@@ -5,6 +5,8 @@
 #include "py.h"
 #include "erltypes.h"
 
+#include <string.h>
+
 PyObject *
 bitstring_new(const uint8_t *data, size_t n, size_t bits)
 {
@@ -12,13 +14,17 @@ bitstring_new(const uint8_t *data, size_t n, size_t bits)
     if (b == NULL)
         return NULL;
     b->bits = (Py_ssize_t)bits;
-    b->data = PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)n);
+    /* Not made from the data at once: bytes of length one are shared. */
+    b->data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)n);
     if (b->data == NULL) {
         Py_DECREF(b);
         return NULL;
     }
+    char *copy = PyBytes_AS_STRING(b->data);
+    if (n != 0)
+        memcpy(copy, data, n);
     if (bits % 8 != 0)
-        PyBytes_AS_STRING(b->data)[n - 1] &= (char)(0xff << (8 - bits % 8));
+        copy[n - 1] &= (char)(0xff << (8 - bits % 8));
     return (PyObject *)b;
 }
 

@@ -24,6 +24,20 @@ frozen_list_repr(PyObject *self)
     return repr;
 }
 
+/* (FrozenList, (items,)) */
+static PyObject *
+frozen_list_reduce(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *list = PySequence_List(self);
+    return list == NULL ? NULL : Py_BuildValue("O(N)", Py_TYPE(self), list);
+}
+
+static PyMethodDef frozen_list_methods[] = {
+    {"__reduce__", frozen_list_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 PyDoc_STRVAR(frozen_list_doc,
              "FrozenList(items=())\n--\n\n"
              "A tuple that is a list in Erlang; lists in the keys of maps "
@@ -34,6 +48,7 @@ PyTypeObject FrozenList_Type = {
     .tp_doc = frozen_list_doc,
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_repr = frozen_list_repr,
+    .tp_methods = frozen_list_methods,
 };
 
 /* ---- ImproperList ---------------------------------------------------------
