@@ -3,8 +3,8 @@
 %%
 %% A line that Python wrote to its standard output is a `notice', one to its
 %% standard error a `warning'.  The metadata has `context', `stream' and
-%% `os_pid', and the domain is `[terrarium, python]', so that a filter can send
-%% them elsewhere.
+%% `os_pid', by which a filter can send them elsewhere.  There is no `domain':
+%% the default handler of logger drops those it does not know.
 -module(py_context_log).
 
 -export([line/4, death/2]).
@@ -14,7 +14,7 @@
 %% @doc One line of captured output.
 -spec line(term(), term(), py_output:stream(), binary()) -> ok.
 line(Id, OsPid, Stream, Line) ->
-    Meta = #{domain => [terrarium, python], context => Id, stream => Stream, os_pid => OsPid},
+    Meta = #{context => Id, stream => Stream, os_pid => OsPid},
     case Stream of
         stdout -> ?LOG_NOTICE("[python ~0tp ~ts] ~ts", [Id, "stdout", text(Line)], Meta);
         stderr -> ?LOG_WARNING("[python ~0tp ~ts] ~ts", [Id, "stderr", text(Line)], Meta)

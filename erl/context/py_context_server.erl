@@ -323,7 +323,7 @@ await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
 
 log_death(Id, {Kind, What}) ->
     ?LOG_WARNING("Python context ~0tp: its process died (~ts), starting another one",
-                 [Id, py_context_log:death(Kind, What)], #{domain => [terrarium]}).
+                 [Id, py_context_log:death(Kind, What)]).
 
 log_lines(_, #data{opts = #{log_output := false}}) ->
     ok;

@@ -11,7 +11,7 @@
 log(Name, Message) ->
     Text = maps:get(<<"text">>, Message, <<>>),
     Level = level(maps:get(<<"level">>, Message, <<"notice">>)),
-    ?LOG(Level, "Python runtime ~ts: ~ts", [Name, text(Text)], #{domain => [terrarium]}).
+    ?LOG(Level, "Python runtime ~ts: ~ts", [Name, text(Text)]).
 
 level(<<"debug">>) -> debug;
 level(<<"info">>) -> info;

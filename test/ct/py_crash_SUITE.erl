@@ -1,0 +1,150 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Helpers that die in every way: each waiting caller gets the report, the
+%% context goes on, nothing is left behind.
+-module(py_crash_SUITE).
+-compile([export_all, nowarn_export_all]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+suite() -> [{timetrap, {minutes, 3}}].
+
+all() ->
+    [segfault, abort, os_exit, os_exit_zero, sys_exit, killed_from_outside, stack_overflow,
+     report_of_an_idle_death, stderr_tail, all_waiting_callers, neighbours_do_not_notice,
+     children_die_too, fifty_crashes, pool_option_errors].
+
+init_per_suite(Config) ->
+    ok = py_ct:start([{contexts, 2}, {restart, #{free => 1000}}]),
+    {ok, _} = py:eval("1"),
+    Config.
+
+end_per_suite(_) ->
+    py_ct:stop().
+
+init_per_testcase(_, Config) ->
+    {ok, C} = py_context:new(#{}),
+    {ok, 1} = py:eval(C, "1"),
+    [{context, C} | Config].
+
+end_per_testcase(_, Config) ->
+    C = proplists:get_value(context, Config),
+    ?assertEqual({ok, 2}, py:eval(C, "1 + 1")),
+    ok = py_context:stop(C),
+    ?assertEqual([], py_ct:mailbox()).
+
+crash(Config, Code) ->
+    C = proplists:get_value(context, Config),
+    Os = py_ct:helper_pid(C),
+    {error, {crashed, Report}} = py:exec(C, Code),
+    ?assertEqual(Os, maps:get(pid, Report)),
+    ?assert(is_binary(maps:get(stderr, Report))),
+    ?assertMatch(#{utime_us := _, maxrss_kb := _}, maps:get(rusage, Report)),
+    py_ct:eventually(fun() -> not py_ct:alive(Os) end),
+    Report.
+
+segfault(Config) ->
+    Code = "def deep_in_here():\n    import ctypes\n    ctypes.string_at(0)\ndeep_in_here()",
+    Report = crash(Config, Code),
+    #{signal := sigsegv, request := #{what := What}, traceback := Traceback} = Report,
+    ?assert(binary:match(What, <<"deep_in_here">>) =/= nomatch),
+    ?assert(binary:match(Traceback, <<"in deep_in_here">>) =/= nomatch),
+    #{type := <<"crashed">>, report := Report, traceback := Traceback} = py:last_error().
+
+abort(Config) ->
+    #{signal := sigabrt, traceback := Traceback} = crash(Config, "import os; os.abort()"),
+    ?assert(binary:match(Traceback, <<"Abort">>) =/= nomatch).
+
+os_exit(Config) ->
+    Report = crash(Config, "import os; os._exit(3)"),
+    ?assertMatch(#{exit_status := 3}, Report),
+    ?assertNot(maps:is_key(signal, Report)).
+
+os_exit_zero(Config) ->
+    ?assertMatch(#{exit_status := 0}, crash(Config, "import os; os._exit(0)")).
+
+%% Told apart from os._exit: an error like any other.
+sys_exit(Config) ->
+    C = proplists:get_value(context, Config),
+    Os = py_ct:helper_pid(C),
+    {error, {"SystemExit", "3"}} = py:exec(C, "import sys; sys.exit(3)"),
+    ?assertEqual(Os, py_ct:helper_pid(C)).
+
+killed_from_outside(Config) ->
+    Code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    ?assertMatch(#{signal := sigkill}, crash(Config, Code)).
+
+stack_overflow(Config) ->
+    Code = "import sys\nsys.setrecursionlimit(10**9)\n"
+           "class A:\n    def __getattr__(self, n): return getattr(self, n)\n"
+           "def r(x):\n    return repr(x)\n"
+           "l = []\nfor i in range(10**6): l = [l]\nimport pickle, ctypes\n"
+           "@ctypes.CFUNCTYPE(None)\ndef again():\n    again()\nagain()",
+    ?assertMatch(#{signal := sigsegv}, crash(Config, Code)).
+
+%% It dies with no request: the next one finds a new helper.
+report_of_an_idle_death(Config) ->
+    C = proplists:get_value(context, Config),
+    Os = py_ct:helper_pid(C),
+    "" = os:cmd("kill -9 " ++ integer_to_list(Os)),
+    py_ct:eventually(fun() ->
+                             {ok, #{restarts := N}} = py_context:info(C),
+                             N =:= 1
+                     end),
+    ?assertNotEqual(Os, py_ct:helper_pid(C)).
+
+stderr_tail(Config) ->
+    Code = "import sys, os\nfor i in range(2000): print('line', i, file=sys.stderr)\n"
+           "sys.stderr.flush()\nos._exit(1)",
+    #{stderr := Tail} = crash(Config, Code),
+    ?assert(byte_size(Tail) =< 8192),
+    ?assert(binary:match(Tail, <<"line 1999\n">>) =/= nomatch).
+
+all_waiting_callers(Config) ->
+    C = proplists:get_value(context, Config),
+    Self = self(),
+    Os = py_ct:helper_pid(C),
+    N = 50,
+    [spawn_link(fun() -> Self ! {I, py:eval(C, py_ct:stuck())} end) || I <- lists:seq(1, N)],
+    py_ct:eventually(fun() -> py_SUITE:pending(C) =:= N end),
+    "" = os:cmd("kill -9 " ++ integer_to_list(Os)),
+    [receive {I, R} -> ?assertMatch({error, {crashed, #{signal := sigkill, pid := Os}}}, R) end
+     || I <- lists:seq(1, N)].
+
+neighbours_do_not_notice(Config) ->
+    C = proplists:get_value(context, Config),
+    Self = self(),
+    spawn_link(fun() -> [{error, {crashed, _}} = py:exec(C, "import os; os.abort()")
+                         || _ <- lists:seq(1, 10)],
+                        Self ! done
+               end),
+    Good = [py:eval("x", #{x => I}) || I <- lists:seq(1, 500)],
+    ?assertEqual([{ok, I} || I <- lists:seq(1, 500)], Good),
+    receive done -> ok end.
+
+%% What a helper started dies with it.
+children_die_too(Config) ->
+    C = proplists:get_value(context, Config),
+    ok = py:exec(C, "import subprocess; child = subprocess.Popen(['sleep', '3600'])"),
+    {ok, Child} = py:eval(C, "child.pid"),
+    ?assert(py_ct:alive(Child)),
+    {error, {crashed, _}} = py:exec(C, "import os; os.abort()"),
+    py_ct:eventually(fun() -> not py_ct:alive(Child) end).
+
+fifty_crashes(Config) ->
+    C = proplists:get_value(context, Config),
+    {error, {crashed, _}} = py:exec(C, "import os; os._exit(1)"),
+    {ok, 1} = py:eval(C, "1"),
+    timer:sleep(1500),
+    Before = py_ct:census(),
+    [begin
+         {error, {crashed, _}} = py:exec(C, "import os; os._exit(1)"),
+         {ok, I} = py:eval(C, "x", #{x => I})
+     end || I <- lists:seq(1, 50)],
+    py_ct:settled(Before).
+
+%% Errors as maps do not change what a crash looks like.
+pool_option_errors(_) ->
+    {ok, [P]} = py_context_router:start_pool(mapped, 1, #{errors => map}),
+    {error, #{type := <<"ValueError">>}} = py:call(mapped, math, sqrt, [-1]),
+    {error, {crashed, #{exit_status := 1}}} = py:exec(P, "import os; os._exit(1)"),
+    ok = py_context_router:stop_pool(mapped).
