@@ -7,6 +7,8 @@ CHECK_LIBS := $(shell $(PKG_CONFIG) --libs check 2>/dev/null || echo -lcheck)
 
 TEST_OUT := build/test$(SAN_SUFFIX)
 SAN_ENV := $(if $(SAN),scripts/san_env)
+SAN_PY := $(if $(SAN),scripts/san_env --python)
+SAN_VM := $(if $(SAN),scripts/san_env --vm)
 TEST_ENV := TERRARIUM_PRIV=$(abspath $(PRIV)) TERRARIUM_TEST_PROGS=$(abspath $(TEST_OUT))
 STEP := scripts/step $(if $(VARIANT),$(VARIANT)-)
 
@@ -65,11 +67,12 @@ test: ## all tests: C, Python, properties, Common Test
 test-c: native $(CHECK_BINS) $(PROGS) fuzz-replay ## C unit tests (Check), and the fuzzers' corpora once
 	@rc=0; for b in $(CHECK_BINS); do \
 	  $(if $(T),$$b -l | grep -qx '$(T)' || continue;) \
-	  $(TEST_ENV) $(STEP)c-$${b##*/} $(SAN_ENV) $$b $(if $(T),-k $(T)) || rc=1; \
+	  san="$(SAN_ENV)"; case $$b in */check_py) san="$(SAN_PY)";; esac; \
+	  $(TEST_ENV) $(STEP)c-$${b##*/} $$san $$b $(if $(T),-k $(T)) || rc=1; \
 	done; exit $$rc
 
 test-py: native ## Python unit tests, in priv/terrarium_py
-	@$(TEST_ENV) $(STEP)py $(SAN_ENV) --python $(PRIV)/terrarium_py python \
+	@$(TEST_ENV) $(STEP)py $(SAN_PY) $(PRIV)/terrarium_py python \
 	  -W error::ResourceWarning -m unittest discover -s test/py -t . $(if $(T),-p '$(T)')
 
 $(APP)/ebin/terrarium.app: erl-compile
@@ -79,7 +82,7 @@ erl-compile: native
 	@$(if $(VARIANT),mkdir -p $(APP); ln -sfn $(CURDIR)/_build/default/lib/terrarium/ebin $(APP)/ebin)
 
 test-prop: erl-compile $(PROGS) ## properties (PropEr)
-	@$(TEST_ENV) $(STEP)prop $(SAN_ENV) --vm scripts/prop $(APP) $(T)
+	@$(TEST_ENV) $(STEP)prop $(SAN_VM) scripts/prop $(APP) $(T)
 
 # Suites that also run early started, under the launcher.
 CT_SMOKE ?= py_SUITE py_crash_SUITE py_runtime_SUITE
@@ -94,7 +97,7 @@ ifdef VARIANT
 # No rebar3 here: the suites run against this variant's tree.
 CT_VARIANT ?= $(if $(SAN),$(CT_SMOKE))
 test-ct: erl-compile $(PROGS)
-	@$(TEST_ENV) $(STEP)ct $(SAN_ENV) --vm scripts/ct $(APP) $(or $(T),$(CT_VARIANT))
+	@$(TEST_ENV) $(STEP)ct $(SAN_VM) scripts/ct $(APP) $(or $(T),$(CT_VARIANT))
 else
 test-ct: all $(PROGS) ## Common Test, late started and under the launcher
 	@$(TEST_ENV) $(STEP)ct $(CLEAN_ENV) $(REBAR3) ct --readable=false \

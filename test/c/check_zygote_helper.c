@@ -248,7 +248,8 @@ START_TEST(distrusts_the_black_box)
     ck_assert_uint_eq(zyg_uint(&m, "signal"), SIGKILL);
     ck_assert(ctl_get_bytes(&m.map, "traceback", &p, &n));
     ck_assert(n > 1000 && n <= 16384);
-    ck_assert(strspn(p, "?") >= n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_int_eq(p[i], '?');
     zyg_message_free(&m);
     zyg_helper_close(&h);
 }
