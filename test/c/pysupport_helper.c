@@ -97,7 +97,9 @@ child(int sock, int box, int out, int err)
     /* A process group of its own, as under a zygote: Check kills its test's
      * group, and tests kill the helper's. */
     setsid();
-    for (int fd = 3; fd < 64; fd++) {
+    signal(SIGTERM, SIG_DFL); /* Check's own handlers */
+    signal(SIGALRM, SIG_DFL);
+    for (int fd = 3; fd < 1024; fd++) {
         if (fd != sock && fd != box)
             close(fd);
     }
@@ -334,8 +336,6 @@ peer_receive(struct peer *p, uint8_t opcode, uint64_t id)
 {
     PyObject *body;
     struct wire_header h = peer_next(p, &body);
-    if (h.opcode != opcode && body != NULL)
-        PyObject_Print(body, stderr, 0);
     ck_assert_msg(h.opcode == opcode, "%s, not %s", wire_info(h.opcode)->name,
                   wire_info(opcode)->name);
     ck_assert_msg(h.id == id, "the answer to another request");
@@ -374,8 +374,7 @@ peer_error(struct peer *p, uint64_t id, const char *type,
     PyObject *v = open_error(body);
     const char *got = PyUnicode_AsUTF8(PyTuple_GET_ITEM(v, 0));
     if (strcmp(got, type) != 0)
-        PyObject_Print(v, stderr, 0);
-    ck_assert_str_eq(got, type);
+        peer_true(v, "'another exception' == ''");
     peer_true(v, expression);
     Py_DECREF(v);
     Py_DECREF(body);
