@@ -59,30 +59,30 @@ files() ->
 %%% The work: one Erlang process per context takes file after file
 
 measure(Title, Files, Numbers, Crash) ->
-    Self = self(),
+    Boss = {self(), make_ref()},
     Total = length(Files),
     Before = erlang:monotonic_time(microsecond),
-    Workers = [spawn_link(fun() -> work(Self, N, py:context(N)) end) || N <- Numbers],
-    State = hand_out(#{title => Title, files => Files, total => Total, results => [],
-                       crash => Crash, report => none}),
+    Workers = [spawn_link(fun() -> work(Boss, N, py:context(N)) end) || N <- Numbers],
+    State = hand_out(#{run => element(2, Boss), title => Title, files => Files, idle => [],
+                       total => Total, results => [], crash => Crash, report => none}),
     Time = erlang:monotonic_time(microsecond) - Before,
     lists:foreach(fun(W) -> W ! done end, Workers),
     {Time, maps:get(results, State), maps:get(report, State)}.
 
 hand_out(#{results := Results, total := Total} = State) when length(Results) =:= Total ->
-    progress(State),
     io:format("~n"),
     State;
-hand_out(#{files := Files, results := Results} = State) ->
+hand_out(#{run := Run, files := Files, results := Results, idle := Idle} = State) ->
     receive
-        {ready, Worker} ->
+        {Run, {ready, Worker}} ->
             hand_out(give(Worker, Files, State));
-        {measured, File, Result} ->
+        {Run, {measured, File, Result}} ->
             Next = State#{results := [{File, Result} | Results]},
             progress(Next),
             hand_out(Next);
-        {crashed, File, Report} ->
-            hand_out(State#{files := [File | Files], report := Report})
+        {Run, {crashed, File, Report}} ->
+            lists:foreach(fun(Worker) -> self() ! {Run, {ready, Worker}} end, Idle),
+            hand_out(State#{files := [File | Files], idle := [], report := Report})
     end.
 
 %% Half-way, one file is handed out together with a segmentation fault; it is
@@ -94,21 +94,23 @@ give(Worker, [File | Rest], #{crash := true, results := Results, total := Total}
 give(Worker, [File | Rest], State) ->
     Worker ! {measure, File},
     State#{files := Rest};
-give(Worker, [], State) ->
-    erlang:send_after(20, self(), {ready, Worker}),
-    State.
+give(Worker, [], #{idle := Idle} = State) ->
+    State#{idle := [Worker | Idle]}.
+
+tell({Pid, Run}, What) ->
+    Pid ! {Run, What}.
 
 work(Boss, N, Ctx) ->
-    Boss ! {ready, self()},
+    _ = tell(Boss, {ready, self()}),
     receive
         {measure, File} ->
             {ok, Result} = py:call(Ctx, stdlib_stats, measure, [list_to_binary(File)]),
-            Boss ! {measured, File, Result},
+            _ = tell(Boss, {measured, File, Result}),
             work(Boss, N, Ctx);
         {crash, File} ->
             {error, {crashed, Report}} = py:call(Ctx, ctypes, string_at, [0]),
             ok = prepare_again(Ctx),
-            Boss ! {crashed, File, Report#{context => N}},
+            _ = tell(Boss, {crashed, File, Report#{context => N}}),
             work(Boss, N, Ctx);
         done ->
             ok
@@ -153,7 +155,7 @@ show(Results) ->
     Sum = fun(Key) -> lists:sum([maps:get(Key, R) || {_, R} <- Good]) end,
     lists:foreach(fun({Name, Value}) -> io:format("  ~-28ts ~10b~n", [Name, Value]) end,
                   [{"modules parsed", length(Good)},
-                   {"not parseable, on purpose", length(Results) - length(Good)},
+                   {"with a syntax error", length(Results) - length(Good)},
                    {"lines", Sum(<<"lines">>)},
                    {"syntax tree nodes", Sum(<<"nodes">>)},
                    {"functions", Sum(<<"functions">>)},

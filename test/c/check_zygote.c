@@ -118,7 +118,7 @@ END_TEST
 
 START_TEST(warns_of_threads)
 {
-    struct process_folder folder;
+    struct process_folder folder = {""};
     const char *args[] = {"--path", folder.path, "--preload", "has_thread",
                           NULL};
     struct zyg z;

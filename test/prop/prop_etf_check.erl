@@ -109,11 +109,14 @@ plain(Size) ->
     Smaller = ?LAZY(plain(Size div 3)),
     frequency([
         {3, leaf()},
-        {2, list(Smaller)},
-        {1, ?LET({Items, Tail}, {non_empty(list(Smaller)), leaf()}, Items ++ Tail)},
-        {2, ?LET(Items, list(Smaller), list_to_tuple(Items))},
-        {2, ?LET(Pairs, list({Smaller, Smaller}), maps:from_list(Pairs))}
+        {2, few(Smaller)},
+        {1, ?LET({Item, Items, Tail}, {Smaller, few(Smaller), leaf()}, [Item | Items] ++ Tail)},
+        {2, ?LET(Items, few(Smaller), list_to_tuple(Items))},
+        {2, ?LET(Pairs, few({Smaller, Smaller}), maps:from_list(Pairs))}
     ]).
+
+%% PropEr's own list/1 is as long in the depth as it is at the top.
+few(Generator) -> ?LET(N, range(0, 5), vector(N, Generator)).
 
 leaf() ->
     oneof([
@@ -146,10 +149,12 @@ around() ->
 
 %% A term's bytes with some of them replaced, cut off, put in or taken out.
 mutated() ->
-    ?LET({Term, Changes}, {oneof([plain(), specials()]), list(change())},
+    ?LET({Term, Changes}, {oneof([plain(), specials()]), changes()},
         lists:foldl(fun mutate/2, term_to_binary(Term, [{minor_version, 2}]), Changes)).
 
 specials() -> ?LET({_, Term, Around}, special(), Around(Term)).
+
+changes() -> ?LET(N, oneof([1, 1, 1, 2, 5]), vector(N, change())).
 
 change() ->
     {oneof([replace, bump, insert, delete, truncate]), non_neg_integer(), interesting()}.
@@ -180,11 +185,11 @@ etf(Size) ->
     Smaller = ?LAZY(etf(Size div 3)),
     frequency([
         {4, etf_leaf()},
-        {1, ?LET(L, list(Smaller), [104, min(length(L), 255) | lists:sublist(L, 255)])},
-        {1, ?LET(L, list(Smaller), [<<105, (length(L)):32>> | L])},
-        {1, ?LET({L, Tail}, {list(Smaller), oneof([[106], Smaller])},
+        {1, ?LET(L, few(Smaller), [104, length(L) | L])},
+        {1, ?LET(L, few(Smaller), [<<105, (length(L)):32>> | L])},
+        {1, ?LET({L, Tail}, {few(Smaller), oneof([[106], Smaller])},
             [<<108, (length(L)):32>>, L, Tail])},
-        {1, ?LET(L, list(Smaller), map_of(L))}
+        {1, ?LET(L, few(Smaller), map_of(L))}
     ]).
 
 %% The keys are the numbers from 0 on, so no two are equal.
@@ -224,9 +229,9 @@ etf_id() ->
             oneof([<<119, 2, "ok">>, <<118, 2:16, "ok">>, <<97, 1>>, <<106>>]),
             range(0, 5), range(1, 7), oneof([0, 262143, 262144, 16#FFFFFFFF]), range(0, 15)
         },
-        cut(Short, oneof_fixed(Node, Creation, Words, Word))).
+        cut(Short, id_of(Node, Creation, Words, Word))).
 
-oneof_fixed(Node, Creation, Words, Word) ->
+id_of(Node, Creation, Words, Word) ->
     Wide = <<Creation:32>>,
     Old = <<Creation:8>>,
     Ids = [
@@ -239,8 +244,10 @@ oneof_fixed(Node, Creation, Words, Word) ->
     oneof(Ids).
 
 %% Now and then the last byte is missing: then all that follows is read otherwise.
-cut(0, Id) -> ?LET(Parts, Id, begin B = iolist_to_binary(Parts), binary:part(B, 0, byte_size(B) - 1) end);
+cut(0, Id) -> ?LET(Parts, Id, all_but_last(iolist_to_binary(Parts)));
 cut(_, Id) -> Id.
+
+all_but_last(Bytes) -> binary:part(Bytes, 0, byte_size(Bytes) - 1).
 
 %%% The two decoders
 
