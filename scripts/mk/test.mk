@@ -36,7 +36,7 @@ $(TEST_DRV_OBJ): INC_test += -Ic_src/driver -I$(ERTS_INCLUDE)
 $(BUILD)/test/%.o: test/%.c | $(WIRE_H)
 	$(call compile,$(INC_test))
 $(PY_BUILD)/test/%.o: test/%.c | $(WIRE_H)
-	$(call compile,$(INC_test) -Ic_src/helper -Ic_src/zygote $(PY_CFLAGS))
+	$(call compile,$(INC_test) -Ic_src/zygote -Ic_src/helper $(INC_helper))
 
 $(BUILD)/test/check: $(TEST_C_OBJ) $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS) $(CHECK_LIBS))

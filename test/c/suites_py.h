@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* suites_py.h - the suites that need Python. */
+SUITE(interp)
 SUITE(zygote)
 SUITE(zygote_helper)
 SUITE(zygote_load)
@@ -10,3 +11,5 @@ SUITE(zygote_parts)
 SUITE(helper_error)
 SUITE(helper_crash)
 SUITE(etf)
+SUITE(etf_hostile)
+SUITE(etf_ei)
