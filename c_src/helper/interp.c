@@ -188,8 +188,9 @@ settle(void)
 static int
 preload_own(void)
 {
-    static const char *const own[] = {"_erlang",   "faulthandler", "traceback",
-                                      "linecache", "os",           "io"};
+    static const char *const own[] = {"_erlang", "faulthandler", "traceback",
+                                      "signal",  "linecache",    "os",
+                                      "io"};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         if (import_by_name(own[i]) < 0)
             return -1;
