@@ -75,33 +75,35 @@ ctl_close(struct ctl_in *in)
 
 /* ---- looking up --------------------------------------------------------- */
 
-/* 1 when it is a string or a binary. */
+/* 1 when it is a string or a binary; *p is never NULL, though msgpack-c's
+ * empty strings are. */
 static int
 as_bytes(const msgpack_object *o, const char **p, size_t *n)
 {
     if (o->type == MSGPACK_OBJECT_STR) {
         *p = o->via.str.ptr;
         *n = o->via.str.size;
-        return 1;
-    }
-    if (o->type == MSGPACK_OBJECT_BIN) {
+    } else if (o->type == MSGPACK_OBJECT_BIN) {
         *p = o->via.bin.ptr;
         *n = o->via.bin.size;
-        return 1;
+    } else {
+        return 0;
     }
-    return 0;
+    if (*n == 0)
+        *p = "";
+    return 1;
 }
 
 static const msgpack_object *
 find(const struct ctl_map *m, const char *key)
 {
     const msgpack_object_map *map = m->map;
-    size_t len = strlen(key);
-    for (uint32_t i = 0; i < map->size; i++) {
-        const msgpack_object_str *k = &map->ptr[i].key.via.str;
-        if (k->size == len && memcmp(k->ptr, key, len) == 0)
+    size_t len = strlen(key), n;
+    const char *k;
+    for (uint32_t i = 0; i < map->size; i++)
+        if (as_bytes(&map->ptr[i].key, &k, &n) && n == len &&
+            memcmp(k, key, len) == 0)
             return &map->ptr[i].val;
-    }
     return NULL;
 }
 
@@ -250,13 +252,13 @@ ctl_dup(const struct ctl_map *m, const char *key)
 static int
 compare_keys(const void *a, const void *b)
 {
-    const msgpack_object_str *x =
-        &(*(msgpack_object_kv *const *)a)->key.via.str;
-    const msgpack_object_str *y =
-        &(*(msgpack_object_kv *const *)b)->key.via.str;
-    if (x->size != y->size)
-        return x->size < y->size ? -1 : 1;
-    return memcmp(x->ptr, y->ptr, x->size);
+    const char *x = "", *y = "";
+    size_t n = 0, m = 0;
+    (void)as_bytes(&(*(msgpack_object_kv *const *)a)->key, &x, &n);
+    (void)as_bytes(&(*(msgpack_object_kv *const *)b)->key, &y, &m);
+    if (n != m)
+        return n < m ? -1 : 1;
+    return memcmp(x, y, n);
 }
 
 /* E_FORMAT where a key comes twice: Erlang has no such maps. */

@@ -138,6 +138,32 @@ START_TEST(missing_keys_and_other_types_are_not_there)
 }
 END_TEST
 
+/* msgpack-c has NULL for an empty string; its readers get an address. */
+START_TEST(empty_strings_have_an_address)
+{
+    struct ctl_in in;
+    struct ctl_map m;
+    const char *p = NULL, *k = NULL;
+    size_t n = 1, kn = 1;
+    ck_ok(ctl_open(&in,
+                   "\x82\xa0\xa0\xa1"
+                   "b\xc4\0",
+                   7, &m));
+    ck_assert_int_eq(ctl_pair(&m, 0, &k, &kn, &p, &n), 1);
+    ck_assert(k != NULL && kn == 0 && p != NULL && n == 0);
+    p = NULL;
+    ck_assert_int_eq(ctl_get_bytes(&m, "", &p, &n), 1);
+    ck_assert_ptr_nonnull(p);
+    p = NULL;
+    ck_assert_int_eq(ctl_get_bytes(&m, "b", &p, &n), 1);
+    ck_assert_ptr_nonnull(p);
+    char *copy = ctl_dup(&m, "");
+    ck_assert_str_eq(copy, "");
+    mem_free(copy);
+    ctl_close(&in);
+}
+END_TEST
+
 START_TEST(dup_copies_text_but_no_nul)
 {
     struct ctl_out o;
@@ -403,6 +429,7 @@ make_ctl_suite(void)
     const TTest *const tests[] = {what_was_written_is_read,
                                   lists_and_maps_inside_are_read,
                                   missing_keys_and_other_types_are_not_there,
+                                  empty_strings_have_an_address,
                                   dup_copies_text_but_no_nul,
                                   strings_outlive_the_packet,
                                   the_first_error_sticks,
