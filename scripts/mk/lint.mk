@@ -36,7 +36,7 @@ lint-shell:
 lint-py: $(WIRE_PY)
 	@black --check --quiet --target-version py310 $(PY_LINT) || \
 	  { black --diff --quiet --target-version py310 $(PY_LINT) | head -60; exit 1; }
-	@flake8 --max-line-length 88 --extend-ignore E203,W503 $(PY_LINT)
+	@flake8 --max-line-length 88 --extend-ignore E203,W503 $(filter %.py,$(PY_LINT))
 	@mypy --strict --python-version 3.10 --no-error-summary py/erlang
 
 lint-spell:
