@@ -35,12 +35,14 @@ bury(struct zygote *z, struct child *c, const siginfo_t *how,
      const struct rusage *usage)
 {
     struct ctl_out m;
+    int killed = how->si_code != CLD_EXITED && how->si_status == SIGKILL;
+    int oom = killed && c->state != CHILD_DOOMED && oom_was_it(&z->oom);
     if (c->state == CHILD_SPARE) {
         z->spares--;
         spares_died(z, c);
     }
     if (c->state == CHILD_IN_USE && z->end == ZYGOTE_GO_ON) {
-        report_exited(&m, c, how, usage);
+        report_exited(&m, c, how, usage, oom);
         state_send(z, &m, NULL, 0);
     }
     spawn_free(c);

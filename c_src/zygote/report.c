@@ -86,7 +86,7 @@ put_traceback(struct ctl_out *m, int blackbox)
 
 void
 report_exited(struct ctl_out *m, const struct child *c, const siginfo_t *how,
-              const struct rusage *usage)
+              const struct rusage *usage, int oom)
 {
     struct blackbox box;
     ctl_begin(m);
@@ -94,6 +94,8 @@ report_exited(struct ctl_out *m, const struct child *c, const siginfo_t *how,
     ctl_put_uint(m, "id", c->id);
     ctl_put_int(m, "pid", c->pid);
     put_ending(m, how);
+    if (oom)
+        ctl_put_bool(m, "oom", 1);
     put_rusage(m, usage);
     if (pread(c->blackbox, &box, sizeof box, 0) == (ssize_t)sizeof box)
         put_request(m, &box);

@@ -10,8 +10,9 @@
 
 #include "state.h"
 
-/* Begin and fill m; the caller ends and sends it (or frees it). */
+/* Begin and fill m; the caller ends and sends it (or frees it).  oom: it was
+ * the out-of-memory killer, as far as one can know. */
 void report_exited(struct ctl_out *m, const struct child *c,
-                   const siginfo_t *how, const struct rusage *usage);
+                   const siginfo_t *how, const struct rusage *usage, int oom);
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "oom.h"
 #include "options.h"
 #include "outbox.h"
 #include "signals.h"
@@ -67,6 +68,7 @@ struct zygote {
     struct child *children;
     unsigned spares;
     struct throttle throttle;
+    struct oom oom;
     int reap_again; /* the dead may wait for us */
     int end;        /* exit status; -1: go on */
 };

@@ -130,6 +130,7 @@ prepare(struct zygote *z)
     z->program = own_path();
     z->in = mem_alloc(WIRE_LIMIT_MAX_CONTROL);
     z->threads = count_threads();
+    oom_init(&z->oom, "");
     raise_file_limit(z);
     /* From here on it is end-of-file that counts: a VM may detach itself. */
     prctl(PR_SET_PDEATHSIG, 0);

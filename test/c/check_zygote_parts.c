@@ -10,6 +10,7 @@
 #include "err.h"
 #include "io.h"
 #include "mem.h"
+#include "oom.h"
 #include "outbox.h"
 #include "support_process.h"
 #include "text.h"
@@ -68,6 +69,50 @@ START_TEST(makes_text_of_any_bytes)
         ck_assert_uint_eq(out[len], 0);
         ck_assert_int_ge(utf8_length((const uint8_t *)out, len), 0);
     }
+}
+END_TEST
+
+/* ---- the out-of-memory killer ------------------------------------------- */
+
+static const struct {
+    const char *cgroup; /* /proc/self/cgroup */
+    const char *file;
+} layouts[] = {
+    {"0::/a/b\n", "sys/fs/cgroup/a/b/memory.events.local"},
+    {"0::/\n", "sys/fs/cgroup/memory.events"},
+    {"4:memory:/x/y\n3:cpuset:/\n0::/\n",
+     "sys/fs/cgroup/memory/x/y/memory.oom_control"},
+};
+
+START_TEST(counts_kills_for_memory)
+{
+    struct process_folder root;
+    struct oom oom;
+    process_make_folder(&root);
+    process_write_file(&root, "proc/self/cgroup", layouts[_i].cgroup);
+    process_write_file(&root, layouts[_i].file, "max 9\noom_kill 3\n");
+    oom_init(&oom, root.path);
+    ck_assert_int_eq(oom_was_it(&oom), 0);
+    process_write_file(&root, layouts[_i].file, "oom 9\noom_kill 5\n");
+    ck_assert_int_eq(oom_was_it(&oom), 1);
+    ck_assert_int_eq(oom_was_it(&oom), 1);
+    ck_assert_int_eq(oom_was_it(&oom), 0);
+    process_remove_folder(&root);
+    ck_assert_int_eq(oom_was_it(&oom), 0);
+}
+END_TEST
+
+START_TEST(says_nothing_without_a_counter)
+{
+    struct process_folder root;
+    struct oom oom;
+    process_make_folder(&root);
+    oom_init(&oom, root.path);
+    ck_assert_int_eq(oom_was_it(&oom), 0);
+    process_write_file(&root, "proc/self/cgroup", "0::/gone\nnonsense\n");
+    oom_init(&oom, root.path);
+    ck_assert_int_eq(oom_was_it(&oom), 0);
+    process_remove_folder(&root);
 }
 END_TEST
 
@@ -203,6 +248,11 @@ make_zygote_parts_suite(void)
     tcase_add_test(text, stops_at_the_first_nul_and_at_a_boundary);
     tcase_add_test(text, makes_text_of_any_bytes);
     suite_add_tcase(s, text);
+    TCase *memory = tcase_create("oom");
+    tcase_add_loop_test(memory, counts_kills_for_memory, 0,
+                        sizeof layouts / sizeof layouts[0]);
+    tcase_add_test(memory, says_nothing_without_a_counter);
+    suite_add_tcase(s, memory);
     TCase *queue = tcase_create("outbox");
     tcase_add_checked_fixture(queue, open_box, close_box);
     tcase_add_test(queue, keeps_the_order_over_a_full_socket);

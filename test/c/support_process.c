@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STEP_MS = 5 };
+enum { STEP_MS = 5, REMOVE_DEPTH = 8 };
 
 long
 process_now_ms(void)
@@ -240,6 +240,11 @@ process_write_file(const struct process_folder *f, const char *name,
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", f->path, name);
+    for (char *at = path + strlen(f->path) + 1; (at = strchr(at, '/')); at++) {
+        *at = 0;
+        ck_assert(mkdir(path, 0755) == 0 || errno == EEXIST);
+        *at = '/';
+    }
     FILE *file = fopen(path, "we");
     ck_assert_ptr_nonnull(file);
     ck_assert_int_ge(fputs(text, file), 0);
@@ -249,7 +254,7 @@ process_write_file(const struct process_folder *f, const char *name,
 static void
 remove_tree(const char *path, int depth)
 {
-    DIR *d = depth < 4 ? opendir(path) : NULL;
+    DIR *d = depth < REMOVE_DEPTH ? opendir(path) : NULL;
     for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
         char inner[PATH_MAX];
         struct stat st;

@@ -40,7 +40,8 @@ int process_run(char *const *argv, struct process_output *o, int ms);
 /* Path of a program in the priv folder (TERRARIUM_PRIV, else priv). */
 const char *process_priv(const char *name);
 
-/* A new folder with a file in it; process_remove_folder removes both. */
+/* A new folder, files in it (in folders of their own where the name has a
+ * slash), and the removal of it all. */
 struct process_folder {
     char path[64];
 };
