@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size);             /* NULL on failure */
+void *mem_alloc(size_t size);              /* NULL on failure */
 void *mem_realloc(void *old, size_t size); /* NULL: old is untouched */
 void mem_free(void *p);                    /* NULL is fine */
 

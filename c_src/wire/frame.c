@@ -8,8 +8,8 @@ enum { FRAME_BUF_KEEP = 1 << 20 };
 void
 frame_reader_init(struct frame_reader *r, uint8_t direction, uint32_t max_body)
 {
-    buf_init(&r->in, (size_t)max_body + WIRE_LIMIT_HEADER_SIZE +
-                         FRAME_BUF_KEEP);
+    buf_init(&r->in,
+             (size_t)max_body + WIRE_LIMIT_HEADER_SIZE + FRAME_BUF_KEEP);
     r->at = 0;
     r->direction = direction;
     r->max_body = max_body;

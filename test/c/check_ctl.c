@@ -55,7 +55,7 @@ START_TEST(what_was_written_is_read)
     ck_ok(ctl_open(&in, o.bytes.data, o.bytes.len, &m));
     ck_assert_uint_eq(ctl_map_len(&m), 11);
     ck_assert_int_eq(ctl_is(&m, CTL_spawn), 1);
-    ck_assert_int_eq(ctl_is(&m, "spaw"), 0);
+    ck_assert_int_eq(ctl_is(&m, "spa"), 0);
     ck_assert_int_eq(ctl_is(&m, CTL_spawned), 0);
     ck_assert_int_eq(ctl_get_uint(&m, "most", &u), 1);
     ck_assert(u == UINT64_MAX);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check_etf_check.c - the ETF checker, per tag, in every chunk size.
  * That binary_to_term agrees is prop_etf_check.erl's business. */
+#include <glob.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -336,6 +338,43 @@ START_TEST(flipped_bits_get_one_verdict)
 }
 END_TEST
 
+/* Each file that Erlang wrote (scripts/gen_golden.escript), cut at each byte
+ * and with each bit flipped. */
+static void
+mutate_golden(const char *path)
+{
+    uint8_t p[300];
+    FILE *f = fopen(path, "rb");
+    ck_assert_msg(f != NULL, "cannot open %s", path);
+    size_t n = fread(p, 1, sizeof p, f);
+    fclose(f);
+    if (n == sizeof p)
+        return; /* the large ones hold nothing that the small ones lack */
+    int whole = etf_check_all(p, n, ALL, MANY);
+    for (size_t k = 0; k < n; k++) {
+        int e = etf_check_all(p, k, ALL, MANY);
+        ck_assert_msg(e == E_SHORT || (whole != 0 && e != E_AGAIN),
+                      "%s cut at %zu: %s", path, k, err_name(e));
+        ck_err(in_steps(p, k, ALL, MANY, 1), e);
+    }
+    for (size_t bit = 0; bit < 8 * n; bit++) {
+        p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        ck_err(in_steps(p, n, ALL, MANY, 1), etf_check_all(p, n, ALL, MANY));
+        p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+}
+
+START_TEST(golden_files_cut_and_flipped)
+{
+    glob_t g;
+    ck_assert_int_eq(glob("test/data/etf/*.etf", 0, NULL, &g), 0);
+    ck_assert_uint_gt(g.gl_pathc, 50);
+    for (size_t i = 0; i < g.gl_pathc; i++)
+        mutate_golden(g.gl_pathv[i]);
+    globfree(&g);
+}
+END_TEST
+
 /* Long lists take the short cut; in every chunk size it must agree. */
 START_TEST(lists_of_small_integers)
 {
@@ -376,6 +415,7 @@ make_etf_check_suite(void)
                                   depth_has_its_limit,
                                   every_truncation_is_short,
                                   flipped_bits_get_one_verdict,
+                                  golden_files_cut_and_flipped,
                                   lists_of_small_integers,
                                   NULL};
     return suite_of("etf_check", tests, 30);
