@@ -113,8 +113,12 @@ reap(struct zygote_port *z)
         return;
     drv_unwatch_close(&z->base, &z->pidfd);
     z->reaped = 1;
+    /* A VM that ignores SIGCHLD leaves the reaping to the kernel, which keeps
+     * no status: the end is told all the same. */
     if (r == 1)
         tell_exit(z, signaled, status);
+    else
+        tell_exit(z, 0, -1);
 }
 
 /* Watch the zygote's end if it is our child: also one that the launcher

@@ -84,14 +84,14 @@ start_link(Id, Mode, Options) ->
 new(Options) ->
     case py_context_opts:context(Options) of
         {ok, Checked} ->
-            Id = erlang:unique_integer([positive]),
+            Id = {new, erlang:unique_integer([positive])},
             started(py_context_sup:start_context(Id, Checked, self()));
         {error, _} = Error ->
             Error
     end.
 
 started({ok, Pid}) ->
-    case await(Pid, infinity) of
+    case py_caller:await(Pid, infinity) of
         ok ->
             {ok, Pid};
         {error, _} = Error ->
@@ -115,15 +115,6 @@ stop(Context) ->
         exit:_ -> ok
     end.
 
-%% Wait until the context knows whether it has a helper.
-await(Context, Timeout) ->
-    try
-        gen_statem:call(Context, await, Timeout)
-    catch
-        exit:{timeout, _} -> {error, timeout};
-        exit:{Reason, _} -> {error, {context_died, Reason}}
-    end.
-
 %%% Running Python
 
 %% @doc Call `Module.Function(*Args)'.
@@ -141,7 +132,9 @@ call(Context, Module, Function, Args, Kwargs) ->
 -spec call(context(), terrarium_config:name(), terrarium_config:name(), [term()], map(),
            call_options()) -> result().
 call(Context, Module, Function, Args, Kwargs, Options) ->
-    case {text(Module), text(Function), args(Args), kwargs(Kwargs)} of
+    Checked = {py_caller:text(Module), py_caller:text(Function), py_caller:args(Args),
+               py_caller:kwargs(Kwargs)},
+    case Checked of
         {error, _, _, _} -> {error, {invalid, module, Module}};
         {_, error, _, _} -> {error, {invalid, function, Function}};
         {_, _, error, _} -> {error, {invalid, args, Args}};
@@ -151,16 +144,17 @@ call(Context, Module, Function, Args, Kwargs, Options) ->
 
 submit_call(Context, M, F, A, Kw, Timeout) when is_integer(Timeout), Timeout >= 0;
                                                 Timeout =:= infinity ->
-    run(Context, ?FRAME_CALL, 0, {M, F, A, Kw}, Timeout, default);
+    py_caller:run(Context, ?FRAME_CALL, 0, {M, F, A, Kw}, Timeout, default);
 submit_call(Context, M, F, A, Kw, Options) ->
     with_options(Options,
                  fun(Timeout, Errors, Flags, More) ->
-                         case kwargs(More) of
+                         case py_caller:kwargs(More) of
                              error ->
                                  {error, {invalid, kwargs, More}};
                              Extra ->
                                  Term = {M, F, A, maps:merge(Kw, Extra)},
-                                 run(Context, ?FRAME_CALL, Flags, Term, Timeout, Errors)
+                                 py_caller:run(Context, ?FRAME_CALL, Flags, Term, Timeout,
+                                               Errors)
                          end
                  end).
 
@@ -178,15 +172,16 @@ eval(Context, Code, Locals) ->
 %% @doc The same with a timeout or other options.
 -spec eval(context(), terrarium_config:name(), map(), call_options()) -> result().
 eval(Context, Code, Locals, Options) ->
-    case {text(Code), kwargs(Locals)} of
+    case {py_caller:text(Code), py_caller:kwargs(Locals)} of
         {error, _} ->
             {error, {invalid, code, Code}};
         {_, error} ->
             {error, {invalid, locals, Locals}};
         {C, L} ->
-            with_options(Options, fun(Timeout, Errors, Flags, _) ->
-                                          run(Context, ?FRAME_EVAL, Flags, {C, L}, Timeout, Errors)
-                                  end)
+            Run = fun(Timeout, Errors, Flags, _) ->
+                          py_caller:run(Context, ?FRAME_EVAL, Flags, {C, L}, Timeout, Errors)
+                  end,
+            with_options(Options, Run)
     end.
 
 %% @doc Run statements in the context's namespace (its `__main__').
@@ -197,12 +192,12 @@ exec(Context, Code) ->
 %% @doc The same with a timeout or other options.
 -spec exec(context(), terrarium_config:name(), call_options()) -> ok | {error, term()}.
 exec(Context, Code, Options) ->
-    case text(Code) of
+    case py_caller:text(Code) of
         error ->
             {error, {invalid, code, Code}};
         C ->
             Run = fun(Timeout, Errors, _, _) ->
-                          run(Context, ?FRAME_EXEC, 0, {C}, Timeout, Errors)
+                          py_caller:run(Context, ?FRAME_EXEC, 0, {C}, Timeout, Errors)
                   end,
             case with_options(Options, Run) of
                 {ok, _} -> ok;
@@ -215,25 +210,27 @@ exec(Context, Code, Options) ->
 %% @doc Call a method of a referenced object.
 -spec call_method(context(), py_ref:t(), terrarium_config:name(), [term()]) -> result().
 call_method(Context, Ref, Name, Args) ->
-    case {text(Name), args(Args)} of
+    case {py_caller:text(Name), py_caller:args(Args)} of
         {error, _} -> {error, {invalid, name, Name}};
         {_, error} -> {error, {invalid, args, Args}};
-        {N, A} -> on_ref(Context, Ref, ?FRAME_METHOD, fun(Id) -> {Id, N, A, #{}} end)
+        {N, A} -> py_caller:on_ref(Context, Ref, ?FRAME_METHOD, fun(Id) -> {Id, N, A, #{}} end)
     end.
 
 %% @doc An attribute of a referenced object.
 -spec getattr(context(), py_ref:t(), terrarium_config:name()) -> result().
 getattr(Context, Ref, Name) ->
-    case text(Name) of
+    case py_caller:text(Name) of
         error -> {error, {invalid, name, Name}};
-        N -> on_ref(Context, Ref, ?FRAME_GETATTR, fun(Id) -> {Id, N} end)
+        N -> py_caller:on_ref(Context, Ref, ?FRAME_GETATTR, fun(Id) -> {Id, N} end)
     end.
 
 %% @doc The value of a referenced object.
 -spec to_term(py_ref:t()) -> result().
 to_term(Ref) ->
     case py_ref:is_ref(Ref) of
-        true -> on_ref(py_ref:context(Ref), Ref, ?FRAME_TO_TERM, fun(Id) -> {Id} end);
+        true ->
+            Context = py_ref:context(Ref),
+            py_caller:on_ref(Context, Ref, ?FRAME_TO_TERM, fun(Id) -> {Id} end);
         false -> {error, {invalid, ref, Ref}}
     end.
 
@@ -247,7 +244,7 @@ is_ref(Term) ->
 release(Ref) ->
     case py_ref:is_ref(Ref) of
         true ->
-            case port_of(py_ref:context(Ref), Ref) of
+            case py_caller:port_of(py_ref:context(Ref), Ref) of
                 {ok, Port} ->
                     Body = term_to_binary({py_ref:id(Ref)}),
                     _ = py_port:notice(Port, ?FRAME_RELEASE, Body),
@@ -257,39 +254,6 @@ release(Ref) ->
             end;
         false ->
             {error, {invalid, ref, Ref}}
-    end.
-
-on_ref(Context, Ref, Opcode, Term) ->
-    case py_ref:is_ref(Ref) andalso py_ref:context(Ref) =:= Context of
-        true ->
-            case port_of(Context, Ref) of
-                {ok, _} -> run_ref(Context, Ref, Opcode, Term(py_ref:id(Ref)));
-                {error, _} = Error -> Error
-            end;
-        false ->
-            {error, {invalid, ref, Ref}}
-    end.
-
-%% The generation counts at the moment of submission: a port belongs to one.
-run_ref(Context, Ref, Opcode, Term) ->
-    Generation = py_ref:generation(Ref),
-    case py_registry:find(Context) of
-        {ready, Port, Generation, Limits, Form} ->
-            Outcome = py_port:request(Port, Opcode, 0, Term, infinity, Limits),
-            case Outcome of
-                down -> {error, {stale_ref, Ref}};
-                _ -> result(Outcome, Context, Generation, 0, Form)
-            end;
-        _ ->
-            {error, {stale_ref, Ref}}
-    end.
-
-port_of(Context, Ref) ->
-    Generation = py_ref:generation(Ref),
-    case py_registry:find(Context) of
-        {ready, Port, Generation, _, _} -> {ok, Port};
-        gone -> {error, {context_died, noproc}};
-        _ -> {error, {stale_ref, Ref}}
     end.
 
 %%% Looking at it
@@ -324,7 +288,7 @@ info(Context) ->
 %% for its turn like any request.
 -spec info(context(), timeout()) -> {ok, map()} | {error, term()}.
 info(Context, Timeout) ->
-    case {info(Context), run(Context, ?FRAME_INFO, 0, {}, Timeout, pair)} of
+    case {info(Context), py_caller:run(Context, ?FRAME_INFO, 0, {}, Timeout, pair)} of
         {{ok, Info}, {ok, Interpreter}} -> {ok, Info#{interpreter => Interpreter}};
         {{ok, _}, {error, _} = Error} -> Error;
         {{error, _} = Error, _} -> Error
@@ -333,15 +297,13 @@ info(Context, Timeout) ->
 %% @doc A number that no other interpreter of this VM has or had.
 -spec get_interp_id(context()) -> {ok, pos_integer()} | {error, term()}.
 get_interp_id(Context) ->
-    case await(Context, infinity) of
+    case py_caller:await(Context, infinity) of
         ok ->
             {ok, #{interp_id := Id}} = info(Context),
             {ok, Id};
         {error, _} = Error ->
             Error
     end.
-
-%%% The caller's side of a request
 
 with_options(Timeout, Run) when is_integer(Timeout), Timeout >= 0; Timeout =:= infinity ->
     Run(Timeout, default, 0, #{});
@@ -351,87 +313,3 @@ with_options(Options, Run) ->
         {ok, {Timeout, Errors, Flags, Kwargs}} -> Run(Timeout, Errors, Flags, Kwargs);
         {error, _} = Error -> Error
     end.
-
-run(Context, Opcode, Flags, Term, Timeout, Errors) ->
-    case py_registry:find(Context) of
-        {ready, Port, Generation, Limits, Form} ->
-            case py_port:request(Port, Opcode, Flags, Term, Timeout, Limits) of
-                down -> later(Context, Opcode, Flags, Term, py_port:deadline(Timeout), Errors);
-                Outcome -> result(Outcome, Context, Generation, Flags, form(Errors, Form))
-            end;
-        starting ->
-            later(Context, Opcode, Flags, Term, py_port:deadline(Timeout), Errors);
-        {unavailable, Reason} ->
-            {error, Reason};
-        gone ->
-            {error, {context_died, noproc}}
-    end.
-
-%% Not submitted: the helper is coming, or its death is being looked into.
-later(Context, Opcode, Flags, Term, Deadline, Errors) ->
-    case await(Context, py_port:left(Deadline)) of
-        ok -> run(Context, Opcode, Flags, Term, Deadline, Errors);
-        {error, timeout} -> py_answer:timeout(none);
-        {error, _} = Error -> Error
-    end.
-
-form(default, Form) -> Form;
-form(Form, _) -> Form.
-
-result({answer, ?FRAME_RESULT, Body}, _, _, 0, _) ->
-    py_answer:value(Body);
-result({answer, ?FRAME_RESULT, Body}, Context, Generation, _Ref, _) ->
-    case py_answer:value(Body) of
-        {ok, Id} when is_integer(Id), Id >= 0 -> {ok, py_ref:new(Context, Generation, Id)};
-        {ok, _} -> {error, {protocol, <<"no reference in the answer">>}};
-        {error, _} = Error -> Error
-    end;
-result({answer, ?FRAME_ERROR, Body}, _, _, _, Form) ->
-    py_answer:error(Body, Form);
-result({answer, 0, Etf}, _, _, _, _) ->
-    py_answer:failed(Etf);
-result({answer, Opcode, _}, _, _, _, _) ->
-    {error, {protocol, {opcode, Opcode}}};
-result({timeout, Last}, _, _, _, _) ->
-    py_answer:timeout(Last);
-result({lost, Reason}, Context, _, _, _) ->
-    case is_process_alive(Context) of
-        true -> {error, {crashed, #{reason => lost}}};
-        false -> {error, {context_died, Reason}}
-    end;
-result({too_large, Size, Max}, _, _, _, _) ->
-    {error, {too_large, Size, Max}};
-result({refused, Text}, _, _, _, _) ->
-    {error, {refused, Text}}.
-
-%% Names as atom, binary or string; `error' for anything else.
-text(Atom) when is_atom(Atom) ->
-    atom_to_binary(Atom, utf8);
-text(Binary) when is_binary(Binary) ->
-    Binary;
-text(List) when is_list(List) ->
-    try unicode:characters_to_binary(List) of
-        Binary when is_binary(Binary) -> Binary;
-        _ -> error
-    catch
-        error:badarg -> error
-    end;
-text(_) ->
-    error.
-
-args(Args) when length(Args) >= 0 -> Args;
-args(_) -> error.
-
-%% Keyword arguments and locals: the names become binaries.
-kwargs(Map) when is_map(Map), map_size(Map) =:= 0 ->
-    Map;
-kwargs(Map) when is_map(Map) ->
-    maps:fold(fun(_, _, error) -> error;
-                 (Key, Value, Acc) ->
-                      case text(Key) of
-                          error -> error;
-                          Name -> Acc#{Name => Value}
-                      end
-              end, #{}, Map);
-kwargs(_) ->
-    error.

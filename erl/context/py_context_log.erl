@@ -11,14 +11,12 @@
 
 -include_lib("kernel/include/logger.hrl").
 
-%% @doc One line of captured output.
--spec line(term(), term(), py_output:stream(), binary()) -> ok.
-line(Id, OsPid, Stream, Line) ->
-    Meta = #{context => Id, stream => Stream, os_pid => OsPid},
-    case Stream of
-        stdout -> ?LOG_NOTICE("[python ~0tp ~ts] ~ts", [Id, "stdout", text(Line)], Meta);
-        stderr -> ?LOG_WARNING("[python ~0tp ~ts] ~ts", [Id, "stderr", text(Line)], Meta)
-    end.
+%% @doc One line of captured output of the context that is called `Label'.
+-spec line(binary(), py_output:stream(), binary(), map()) -> ok.
+line(Label, stdout, Line, Meta) ->
+    ?LOG_NOTICE("[python ~ts stdout] ~ts", [Label, text(Line)], Meta#{stream => stdout});
+line(Label, stderr, Line, Meta) ->
+    ?LOG_WARNING("[python ~ts stderr] ~ts", [Label, text(Line)], Meta#{stream => stderr}).
 
 %% Bytes that are no UTF-8 are shown as Latin-1.
 text(Line) ->

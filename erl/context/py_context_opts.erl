@@ -72,7 +72,7 @@ boot(Options) ->
     maps:with([name, env, unset, cwd, paths, imports, argv, max_frame, max_depth], Options).
 
 %% @doc What callers of the context must know.
--spec limits(options()) -> py_port:limits().
+-spec limits(options()) -> py_request:limits().
 limits(#{max_frame := MaxFrame, grace_ms := Grace}) ->
     {MaxFrame, Grace}.
 

@@ -23,7 +23,7 @@
 %% What a trusted helper may send: pids, ports, references, funs.
 -define(TRUSTED, 3).
 
--record(data, {id, opts, owner = none,
+-record(data, {id, label, opts, owner = none,
                runtime = none, ref = none, % where the helper comes from
                port = none, os_pid = none, hello = #{}, generation = 0,
                interp_id = none, restarts = 0,
@@ -58,11 +58,16 @@ init({Id, Options, Owner}) ->
                       _ -> erlang:monitor(process, Owner)
                   end,
             Backoff = py_backoff:new(maps:get(restart, Options)),
-            Data = #data{id = Id, opts = Options, owner = Mon, backoff = Backoff,
+            Data = #data{id = Id, label = label(Id, Options), opts = Options, owner = Mon,
+                         backoff = Backoff,
                          death = py_context_core:new(), output = py_output:new()},
             ok = py_registry:publish(self(), starting),
             {ok, starting, Data, {next_event, internal, start}}
     end.
+
+%% How logs and the process itself call it.
+label(Id, #{name := <<>>}) -> iolist_to_binary(io_lib:format("~0tp", [Id]));
+label(_, #{name := Name}) -> Name.
 
 %% @private
 -spec handle_event(gen_statem:event_type(), term(), atom(), #data{}) ->
@@ -80,7 +85,7 @@ handle_event(info, {py_helper, _, {spawned, Job, _, _}}, _, #data{runtime = Runt
     ok = py_runtime:adopted(Runtime, Job),
     keep_state_and_data;
 handle_event(info, {'DOWN', Ref, process, _, _}, State, #data{ref = Ref} = Data) ->
-    helper(zygote_down, State, Data);
+    helper(runtime_gone, State, Data);
 handle_event(info, {'DOWN', Owner, process, _, _}, _, #data{owner = Owner}) ->
     {stop, normal};
 handle_event(info, {Port, Message}, State, #data{port = Port} = Data) when is_port(Port) ->
@@ -148,9 +153,9 @@ stats(_) ->
 
 %%% Getting a helper
 
-ask(#data{id = Id, opts = Options} = Data) ->
+ask(#data{label = Label, opts = Options} = Data) ->
     ok = py_registry:publish(self(), starting),
-    Boot = py_context_opts:boot(named(Id, Options)),
+    Boot = (py_context_opts:boot(Options))#{name => Label},
     Fresh = Data#data{death = py_context_core:new(), boot_reason = none, hello = #{},
                       port = none, os_pid = none, ref = none},
     case py_runtime:spawn_helper(maps:get(runtime, Options), Boot) of
@@ -160,11 +165,6 @@ ask(#data{id = Id, opts = Options} = Data) ->
         {error, Reason} ->
             back_off(Reason, Fresh)
     end.
-
-named(Id, #{name := <<>>} = Options) ->
-    Options#{name => iolist_to_binary(io_lib:format("~0tp", [Id]))};
-named(_, Options) ->
-    Options.
 
 helper({spawned, Job, OsPid, Fds}, starting, #data{port = none} = Data) ->
     Opened = py_port:open_helper(Fds, ?TRUSTED),
@@ -182,8 +182,10 @@ helper({failed, Reason}, starting, Data) ->
 helper({exited, Exited}, State, #data{death = Death} = Data) ->
     dying(State, Data#data{death = py_context_core:exited(Exited, Death)});
 helper(zygote_down, starting, #data{port = none} = Data) ->
+    ask(cancel(Data));
+helper(runtime_gone, starting, #data{port = none} = Data) ->
     back_off(unavailable, cancel(Data));
-helper(zygote_down, State, #data{death = Death} = Data) ->
+helper(_ZygoteDown, State, #data{death = Death} = Data) ->
     dying(State, Data#data{death = py_context_core:exited(zygote_down, Death)}).
 
 start_timeout(#data{port = none} = Data) ->
@@ -267,11 +269,15 @@ drain(Port, #data{output = Output} = Data) ->
     after 0 -> Data
     end.
 
-%% One that never said hello could not be started; one that did is replaced.
+%% One that never said hello could not be started, unless its zygote was lost:
+%% then the runtime sees to it.  One that did say hello is replaced.
+next({crashed, #{reason := runtime_down}}, #data{hello = Hello, boot_reason = none} = Data)
+  when map_size(Hello) =:= 0 ->
+    ask(Data);
 next(Verdict, #data{hello = Hello, boot_reason = none} = Data) when map_size(Hello) =:= 0 ->
     back_off(Verdict, Data);
-next(Verdict, #data{boot_reason = none, backoff = Backoff, id = Id} = Data) ->
-    log_death(Id, Verdict),
+next(Verdict, #data{boot_reason = none, backoff = Backoff, label = Label} = Data) ->
+    log_death(Label, Verdict),
     case py_backoff:failed(now_ms(), Backoff) of
         {0, Next} ->
             ask(Data#data{backoff = Next});
@@ -294,14 +300,14 @@ rest(Reason, Pause, Data) ->
 %% Ask the helper to end, and see to it that it does.
 wind_up(ready, #data{port = Port} = Data) ->
     _ = py_port:notice(Port, ?FRAME_STOP, <<>>),
-    Deadline = py_port:deadline(terrarium_config:get(stop_timeout)),
+    Deadline = py_request:deadline(terrarium_config:get(stop_timeout)),
     case await_exit(Deadline, Data) of
         ok -> ok;
         timeout -> wind_up(killed, Data)
     end;
 wind_up(_, #data{port = Port} = Data) ->
     _ = py_port:kill(Port),
-    _ = await_exit(py_port:deadline(?COLLECT_MS), Data),
+    _ = await_exit(py_request:deadline(?COLLECT_MS), Data),
     ok.
 
 await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
@@ -316,19 +322,20 @@ await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
         {Port, output_paused} ->
             _ = py_port:more_output(Port),
             await_exit(Deadline, Data)
-    after py_port:left(Deadline) -> timeout
+    after py_request:left(Deadline) -> timeout
     end.
 
 %%% Logging
 
-log_death(Id, {Kind, What}) ->
-    ?LOG_WARNING("Python context ~0tp: its process died (~ts), starting another one",
-                 [Id, py_context_log:death(Kind, What)]).
+log_death(Label, {Kind, What}) ->
+    ?LOG_WARNING("Python context ~ts: its process died (~ts), starting another one",
+                 [Label, py_context_log:death(Kind, What)]).
 
 log_lines(_, #data{opts = #{log_output := false}}) ->
     ok;
-log_lines(Lines, #data{id = Id, os_pid = OsPid}) ->
-    lists:foreach(fun({Stream, Line}) -> py_context_log:line(Id, OsPid, Stream, Line) end,
+log_lines(Lines, #data{id = Id, label = Label, os_pid = OsPid}) ->
+    Meta = #{context => Id, os_pid => OsPid},
+    lists:foreach(fun({Stream, Line}) -> py_context_log:line(Label, Stream, Line, Meta) end,
                   Lines).
 
 now_ms() ->

@@ -18,7 +18,7 @@
 -define(RUNTIMES, py_runtimes).
 
 -type row() ::
-    {ready, port(), Generation :: pos_integer(), py_port:limits(), pair | map}
+    {ready, port(), Generation :: pos_integer(), py_request:limits(), pair | map}
   | starting
   | {unavailable, Reason :: term()}.
 %% What a context tells its callers.

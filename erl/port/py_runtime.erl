@@ -22,9 +22,6 @@
 -define(COLLECT_MS, 2000).
 %% How soon a full control socket is tried again.
 -define(RETRY_MS, 5).
-%% Helpers whose descriptors nobody has taken over yet; the driver keeps no
-%% more than 256 of them.
--define(MAX_COMING, 64).
 
 -type event() ::
     {spawned, Job :: pos_integer(), OsPid :: integer(), Fds :: [non_neg_integer()]}
@@ -34,18 +31,14 @@
   | zygote_down.
 %% What the asker of a helper is told about it.
 
--record(job, {ref, context, mon, boot, stage = queued, token = none}).
-
 -record(state, {name, options,
                 status = starting,   % starting | up | closing | backoff
                 port = none, os_pid, hello = #{},
+                adopted = false,     % the launcher started it
                 reason = none,       % why it can not be started
                 was = none, closed = none, exit = none, % how its end came about
                 timer = none,
-                queue = queue:new(), % jobs not yet sent
-                jobs = #{}, mons = #{}, next = 1,
-                coming = 0,          % jobs sent, not adopted
-                backoff}).
+                jobs = py_runtime_jobs:new(), backoff}).
 
 %% @doc Start the process of a runtime.
 -spec start_link(atom(), terrarium_config:runtime()) -> gen_server:start_ret().
@@ -109,7 +102,8 @@ handle_continue(start, S) ->
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
 handle_call(info, _From, #state{name = Name, status = Status, jobs = Jobs} = S) ->
     Info = #{name => Name, status => Status, os_pid => S#state.os_pid,
-             reason => S#state.reason, zygote => S#state.hello, helpers => maps:size(Jobs)},
+             reason => S#state.reason, zygote => S#state.hello,
+             helpers => py_runtime_jobs:count(Jobs)},
     {reply, {ok, Info}, S};
 handle_call(_Request, _From, S) ->
     {reply, {error, unknown}, S}.
@@ -118,24 +112,24 @@ handle_call(_Request, _From, S) ->
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast({spawn, Context, Ref, _}, #state{status = backoff, reason = Why} = S)
   when Why =/= none ->
-    tell(Context, Ref, {failed, Why}),
+    Context ! {py_helper, Ref, {failed, Why}},
     {noreply, S};
-handle_cast({spawn, Context, Ref, Boot}, S) ->
-    {noreply, flush(enqueue(Context, Ref, Boot, S))};
-handle_cast({adopted, Id}, #state{jobs = Jobs} = S) ->
-    case Jobs of
-        #{Id := Job} ->
-            S1 = S#state{jobs = Jobs#{Id := Job#job{token = none, stage = live}}},
-            {noreply, flush(dropped(Job, S1))};
-        _ -> {noreply, S}
+handle_cast({spawn, Context, Ref, Boot}, #state{jobs = Jobs} = S) ->
+    Mon = erlang:monitor(process, Context),
+    {noreply, flush(S#state{jobs = py_runtime_jobs:add(Ref, Context, Mon, Boot, Jobs)})};
+handle_cast({adopted, Id}, #state{jobs = Jobs, port = Port} = S) ->
+    case py_runtime_jobs:adopted(Id, Jobs) of
+        {Token, Next} ->
+            _ = py_port:drop_fds(Port, Token),
+            {noreply, flush(S#state{jobs = Next})};
+        unknown ->
+            {noreply, S}
     end;
 handle_cast({cancel, Context, Ref}, #state{jobs = Jobs} = S) ->
-    Mine = [Mon || #job{context = C, ref = R, mon = Mon} <- maps:values(Jobs),
-                   C =:= Context, R =:= Ref],
-    {noreply, lists:foldl(fun(Mon, Acc) ->
-                                  _ = erlang:demonitor(Mon, [flush]),
-                                  context_gone(Mon, Acc)
-                          end, S, Mine)};
+    case py_runtime_jobs:of_context(Context, Ref, Jobs) of
+        {ok, Id} -> {noreply, flush(forget(Id, none, S))};
+        unknown -> {noreply, S}
+    end;
 handle_cast(_Message, S) ->
     {noreply, S}.
 
@@ -149,8 +143,11 @@ handle_info({Port, {closed, Reason}}, #state{port = Port} = S) ->
     {noreply, ending(S#state{closed = Reason})};
 handle_info({Port, {zygote_exit, Status}}, #state{port = Port} = S) ->
     {noreply, ending(S#state{exit = Status})};
-handle_info({'DOWN', Mon, process, _, _}, S) ->
-    {noreply, context_gone(Mon, S)};
+handle_info({'DOWN', Mon, process, _, _}, #state{jobs = Jobs} = S) ->
+    case py_runtime_jobs:of_monitor(Mon, Jobs) of
+        {ok, Id} -> {noreply, flush(forget(Id, none, S))};
+        unknown -> {noreply, S}
+    end;
 handle_info({timeout, Timer, Why}, #state{timer = Timer} = S) ->
     {noreply, timeout(Why, S#state{timer = none})};
 handle_info(retry, S) ->
@@ -191,7 +188,7 @@ await_exit(Port, Timeout) ->
 start(#state{name = Name} = S) ->
     Port = py_port:open_zygote(),
     S1 = S#state{port = Port, status = starting, closed = none, exit = none, reason = none,
-                 hello = #{}, os_pid = undefined},
+                 hello = #{}, os_pid = undefined, adopted = false},
     case open(Port, py_registry:take_inherited(Name), S1) of
         {ok, S2} ->
             hello(arm(start_timeout, terrarium_config:get(start_timeout), S2));
@@ -201,8 +198,12 @@ start(#state{name = Name} = S) ->
 
 open(Port, {ok, Fd}, S) ->
     case py_port:adopt(Port, Fd) of
-        ok -> {ok, S};
-        {error, Text} -> {error, {adopt, Text}}
+        ok ->
+            {ok, S#state{adopted = true}};
+        {error, Text} ->
+            ?LOG_WARNING("Python runtime ~ts: descriptor ~b of the launcher: ~ts; starting "
+                         "a zygote from here", [S#state.name, Fd, Text]),
+            open(Port, none, S)
     end;
 open(Port, none, #state{name = Name, options = Options} = S) ->
     case command(Name, Options) of
@@ -249,17 +250,16 @@ control(_Other, S) ->
 
 welcome(#{<<"version">> := ?WIRE_VERSION, <<"fingerprint">> := ?WIRE_FINGERPRINT} = M,
         #state{name = Name, backoff = Backoff} = S) ->
-    ok = keep_argv(Name, M),
+    ok = keep_argv(Name, S#state.adopted, M),
     S1 = disarm(S#state{status = up, hello = M, os_pid = maps:get(<<"pid">>, M, undefined)}),
     flush(S1#state{backoff = py_backoff:up(now_ms(), Backoff)});
 welcome(M, S) ->
     fail({version_mismatch, maps:with([<<"version">>, <<"fingerprint">>], M)}, S).
 
-keep_argv(Name, M) ->
-    case {lists:member(Name, py_runtime_cmd:remembered()), maps:get(<<"argv">>, M, [])} of
-        {true, [_ | _] = Argv} -> py_runtime_cmd:remember(Name, Argv);
-        _ -> ok
-    end.
+keep_argv(Name, true, #{<<"argv">> := [_ | _] = Argv}) ->
+    py_runtime_cmd:remember(Name, Argv);
+keep_argv(_, _, _) ->
+    ok.
 
 %% It said why it can not work; now it ends, or is ended.
 refuse(Reason, #state{status = starting} = S) ->
@@ -270,11 +270,11 @@ refuse(Reason, #state{name = Name} = S) ->
 
 delivery(#{<<"type">> := <<"spawned">>, <<"id">> := Id, <<"pid">> := OsPid}, Token, Fds,
          #state{jobs = Jobs} = S) ->
-    case Jobs of
-        #{Id := #job{context = Context, ref = Ref, stage = sent} = Job} ->
-            tell(Context, Ref, {spawned, Id, OsPid, Fds}),
-            S#state{jobs = Jobs#{Id := Job#job{stage = spawned, token = Token}}};
-        _ ->
+    case py_runtime_jobs:spawned(Id, Token, Jobs) of
+        {#{context := Context, ref := Ref}, Next} ->
+            Context ! {py_helper, Ref, {spawned, Id, OsPid, Fds}},
+            S#state{jobs = Next};
+        unknown ->
             %% Nobody wants it any more: it reads end-of-file and ends.
             _ = py_port:drop_fds(S#state.port, Token),
             S
@@ -285,71 +285,40 @@ delivery(_Other, Token, _Fds, S) ->
 
 %%% Jobs
 
-enqueue(Context, Ref, Boot, #state{next = Id, jobs = Jobs, mons = Mons, queue = Q} = S) ->
-    Mon = erlang:monitor(process, Context),
-    Job = #job{ref = Ref, context = Context, mon = Mon, boot = Boot},
-    S#state{next = Id + 1, jobs = Jobs#{Id => Job}, mons = Mons#{Mon => Id},
-            queue = queue:in(Id, Q)}.
-
 %% Send what waits, as far as the socket takes it.
-flush(#state{status = up, queue = Q, jobs = Jobs, port = Port, coming = Coming} = S)
-  when Coming < ?MAX_COMING ->
-    case queue:out(Q) of
-        {empty, _} ->
-            S;
-        {{value, Id}, Rest} when is_map_key(Id, Jobs) ->
-            Job = maps:get(Id, Jobs),
-            Message = #{type => spawn, id => Id, boot => Job#job.boot},
-            sent(py_port:send(Port, Message), Id, Job, S#state{queue = Rest});
-        {{value, _Forgotten}, Rest} ->
-            flush(S#state{queue = Rest})
+flush(#state{status = up, jobs = Jobs, port = Port} = S) ->
+    case py_runtime_jobs:next(Jobs) of
+        {Id, Boot, Next} ->
+            Sent = py_port:send(Port, #{type => spawn, id => Id, boot => Boot}),
+            sent(Sent, Id, S#state{jobs = Next});
+        none ->
+            S
     end;
 flush(S) ->
     S.
 
-sent(ok, Id, Job, #state{jobs = Jobs} = S) ->
-    flush(S#state{jobs = Jobs#{Id := Job#job{stage = sent}}, coming = S#state.coming + 1});
-sent(busy, Id, _Job, #state{queue = Q} = S) ->
+sent(ok, _, S) ->
+    flush(S);
+sent(busy, Id, #state{jobs = Jobs} = S) ->
     _ = erlang:send_after(?RETRY_MS, self(), retry),
-    S#state{queue = queue:in_r(Id, Q)};
-sent({error, <<"down">>}, Id, _Job, #state{queue = Q} = S) ->
-    S#state{queue = queue:in_r(Id, Q)};
-sent({error, Text}, Id, _Job, S) ->
+    S#state{jobs = py_runtime_jobs:postponed(Id, Jobs)};
+sent({error, <<"down">>}, Id, #state{jobs = Jobs} = S) ->
+    S#state{jobs = py_runtime_jobs:postponed(Id, Jobs)};
+sent({error, Text}, Id, S) ->
     flush(forget(Id, {failed, {boot, Text}}, S)).
 
-forget(Id, Event, #state{jobs = Jobs, mons = Mons} = S) ->
-    case maps:take(Id, Jobs) of
-        {#job{context = Context, ref = Ref, mon = Mon} = Job, Left} ->
+%% A job is over; its context is told, unless there is nothing to say.  Nobody
+%% can take over its descriptors any more.
+forget(Id, Event, #state{jobs = Jobs, port = Port} = S) ->
+    case py_runtime_jobs:take(Id, Jobs) of
+        {#{context := Context, ref := Ref, mon := Mon, token := Token}, Next} ->
             _ = erlang:demonitor(Mon, [flush]),
-            tell(Context, Ref, Event),
-            dropped(Job, S#state{jobs = Left, mons = maps:remove(Mon, Mons)});
-        error ->
+            _ = [py_port:drop_fds(Port, Token) || Token =/= none, Port =/= none],
+            _ = [Context ! {py_helper, Ref, Event} || Event =/= none],
+            S#state{jobs = Next};
+        unknown ->
             S
     end.
-
-%% The asker died: a helper that is under way is dropped when it comes.
-context_gone(Mon, #state{jobs = Jobs, mons = Mons} = S) ->
-    case maps:take(Mon, Mons) of
-        {Id, Left} ->
-            {Job, Others} = maps:take(Id, Jobs),
-            flush(dropped(Job, S#state{jobs = Others, mons = Left}));
-        error ->
-            S
-    end.
-
-%% A job is no longer under way: its descriptors are closed and the next may
-%% be sent.
-dropped(#job{token = Token, stage = Stage}, #state{port = Port, coming = Coming} = S) ->
-    _ = [py_port:drop_fds(Port, Token) || Token =/= none, Port =/= none],
-    case Stage of
-        sent -> S#state{coming = Coming - 1};
-        spawned -> S#state{coming = Coming - 1};
-        _ -> S
-    end.
-
-tell(Context, Ref, Event) ->
-    Context ! {py_helper, Ref, Event},
-    ok.
 
 %%% The end of a zygote
 
@@ -386,8 +355,8 @@ why(#state{exit = Status}) -> Status.
 fail(Reason, #state{name = Name, jobs = Jobs} = S) ->
     ?LOG_ERROR("Python runtime ~ts can not be started: ~0tp", [Name, Reason]),
     Why = {runtime_failed, Name, Reason},
-    S1 = maps:fold(fun(Id, _, Acc) -> forget(Id, {failed, Why}, Acc) end, close(S), Jobs),
-    again(Why, S1).
+    Ids = py_runtime_jobs:ids(Jobs),
+    again(Why, forget_all(Ids, {failed, Why}, close(S))).
 
 again(Why, #state{backoff = Backoff} = S) ->
     {Pause, Next} = py_backoff:failed(now_ms(), Backoff),
@@ -406,17 +375,11 @@ close(#state{port = Port} = S) ->
 
 %% Helpers died with their zygote; what was asked for is asked for again.
 requeue(#state{jobs = Jobs} = S) ->
-    maps:fold(fun(Id, #job{stage = live}, Acc) ->
-                      forget(Id, zygote_down, Acc);
-                 (Id, #job{stage = spawned}, Acc) ->
-                      forget(Id, zygote_down, Acc);
-                 (Id, #job{stage = sent} = Job, Acc) ->
-                      #state{jobs = All, queue = Q} = Acc1 = dropped(Job, Acc),
-                      Acc1#state{jobs = All#{Id := Job#job{stage = queued}},
-                                 queue = queue:in(Id, Q)};
-                 (_, _, Acc) ->
-                      Acc
-              end, S, Jobs).
+    {Lost, Next} = py_runtime_jobs:lost(Jobs),
+    forget_all(Lost, zygote_down, S#state{jobs = Next}).
+
+forget_all(Ids, Event, S) ->
+    lists:foldl(fun(Id, Acc) -> forget(Id, Event, Acc) end, S, Ids).
 
 arm(Why, Ms, S) ->
     S1 = disarm(S),

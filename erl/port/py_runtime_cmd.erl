@@ -101,9 +101,8 @@ bytes(Text) ->
         _ -> unicode:characters_to_binary(Text)
     end.
 
-%% @doc Keep the command line of a runtime that the launcher started; `none'
-%% while it is not known.
--spec remember(atom(), [binary()] | none) -> ok.
+%% @doc Keep the command line of a runtime that the launcher started.
+-spec remember(atom(), [binary()]) -> ok.
 remember(Name, Argv) ->
     persistent_term:put(?MODULE, (all())#{Name => Argv}).
 
@@ -116,7 +115,7 @@ remembered() ->
 -spec recall(atom()) -> {ok, [binary()]} | none.
 recall(Name) ->
     case all() of
-        #{Name := [_ | _] = Argv} -> {ok, Argv};
+        #{Name := Argv} -> {ok, Argv};
         _ -> none
     end.
 

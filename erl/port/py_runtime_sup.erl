@@ -22,9 +22,9 @@ start_link() ->
 %% @private
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
-    ok = take_handoff(),
+    Inherited = take_handoff(),
     Configured = terrarium_config:get(runtimes),
-    Names = lists:usort(maps:keys(Configured) ++ py_runtime_cmd:remembered()),
+    Names = lists:usort(maps:keys(Configured) ++ Inherited ++ py_runtime_cmd:remembered()),
     Stop = terrarium_config:get(stop_timeout) + 3000,
     Children = [#{id => Name,
                   start => {py_runtime, start_link, [Name, maps:get(Name, Configured, #{})]},
@@ -36,10 +36,9 @@ init([]) ->
 take_handoff() ->
     Text = os:getenv(?HANDOFF_ENV, ""),
     true = os:unsetenv(?HANDOFF_ENV),
-    lists:foreach(fun({Name, Fd}) ->
-                          ok = py_runtime_cmd:remember(Name, none),
-                          ok = py_registry:put_inherited(Name, Fd)
-                  end, inherited(Text)).
+    Inherited = inherited(Text),
+    lists:foreach(fun({Name, Fd}) -> py_registry:put_inherited(Name, Fd) end, Inherited),
+    [Name || {Name, _} <- Inherited].
 
 %% @doc Parse the launcher's variable.  What makes no sense is left out.
 -spec inherited(string()) -> [{atom(), non_neg_integer()}].

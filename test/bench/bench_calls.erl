@@ -35,15 +35,15 @@ casts() ->
     [{casts, Rate * ?WINDOW, per_s}].
 
 window(Port, Limits) ->
-    Tickets = [py_port:submit(Port, ?FRAME_CALL, 0, {math, sqrt, [16], #{}})
+    Tickets = [py_request:submit(Port, ?FRAME_CALL, 0, {math, sqrt, [16], #{}})
                || _ <- lists:seq(1, ?WINDOW)],
     lists:foreach(fun(Ticket) ->
                       {answer, ?FRAME_RESULT, _} =
-                          py_port:collect(Port, Ticket, 30000, Limits)
+                          py_request:collect(Port, Ticket, 30000, Limits)
                   end, Tickets).
 
 %% @doc A context's port and limits.
--spec port_of(pid()) -> {ok, port(), py_port:limits()}.
+-spec port_of(pid()) -> {ok, port(), py_request:limits()}.
 port_of(Ctx) ->
     {ready, Port, _, Limits, _} = py_registry:find(Ctx),
     {ok, Port, Limits}.

@@ -74,8 +74,15 @@ settled(#{ports := Ports, fds := Fds, zombies := Zombies}) ->
                        (P =< Ports andalso F =< Fds andalso Z =< Zombies) orelse Now
                end).
 
+%% A zombie is dead: some systems' init takes its time.
 alive(OsPid) ->
-    filelib:is_file("/proc/" ++ integer_to_list(OsPid)).
+    case file:read_file(filename:join(["/proc", integer_to_list(OsPid), "stat"])) of
+        {ok, Stat} ->
+            [_, After] = string:split(Stat, ")", trailing),
+            hd(string:lexemes(binary_to_list(After), " ")) =/= "Z";
+        {error, _} ->
+            false
+    end.
 
 %% A Python expression that does not end by itself.
 stuck() ->

@@ -54,19 +54,17 @@ preloaded_modules(Config) ->
     Dir = proplists:get_value(priv_dir, Config),
     ok = file:write_file(filename:join(Dir, "heavy_of_ct.py"),
                          "import os\npid = os.getpid()\n"),
-    ok = py_ct:start([{contexts, 2},
-                      {runtimes, #{default => #{preload => ["heavy_of_ct"], paths => [Dir]}}}]),
-    Zygote = py_ct:zygote_pid(default),
-    [?assertEqual({ok, Zygote}, py:eval(C, "__import__('heavy_of_ct').pid"))
-     || C <- py_context_router:contexts()].
+    ok = other(#{preload => ["heavy_of_ct"], paths => [Dir]}, []),
+    Zygote = py_ct:zygote_pid(other),
+    ?assertEqual({ok, Zygote}, py:eval(pool, "__import__('heavy_of_ct').pid")).
 
-%% What the launcher's variable says is not for programs that the VM starts.
+%% What the launcher's variable says is not for programs that the VM starts;
+%% where it does not tell the truth, the runtime is started from here.
 runtime_environment(_) ->
-    os:putenv("TERRARIUM_RUNTIMES", "default=999"),
-    ok = py_ct:start([{contexts, 1}]),
+    os:putenv("TERRARIUM_RUNTIMES", "other=999"),
+    ok = other(#{}, []),
     ?assertEqual(false, os:getenv("TERRARIUM_RUNTIMES")),
-    ?assertEqual({ok, none}, py:call(os, getenv, [<<"TERRARIUM_RUNTIMES">>])),
-    ok.
+    ?assertEqual({ok, none}, py:call(pool, os, getenv, [<<"TERRARIUM_RUNTIMES">>])).
 
 zygote_killed(_) ->
     ok = py_ct:start([{contexts, 2}, {restart, #{free => 1000}}]),
@@ -119,35 +117,39 @@ killer(Parent, N) ->
     killer(Parent, N - 1).
 
 failing_preload(_) ->
-    ok = py_ct:start([{contexts, 1},
-                      {runtimes, #{default => #{preload => [no_such_module_at_all]}}}]),
-    {error, {runtime_failed, default, Why}} = py:eval("1"),
+    ok = other(#{preload => [no_such_module_at_all]}, []),
+    {error, {runtime_failed, other, Why}} = eval(),
     ?assert(is_binary(Why)),
     ?assert(binary:match(Why, <<"no_such_module_at_all">>) =/= nomatch),
-    {error, {runtime_failed, default, _}} = py_context:new(#{}).
+    {error, {runtime_failed, other, _}} = py_context:new(#{runtime => other}).
 
 unknown_python(_) ->
-    Dead = [{"3.1", {not_built, "terrarium_py-3.1"}},
-            {"/no/such/python3.11", {no_python, <<"/no/such/python3.11">>}}],
+    Dead = [{#{python => "3.1"}, {not_built, "terrarium_py-3.1"}},
+            {#{python => "/no/such/python3.11"}, {no_python, <<"/no/such/python3.11">>}},
+            {#{venv => "/no/venv"}, {no_venv, <<"/no/venv">>}}],
     [begin
-         ok = py_ct:start([{contexts, 1}, {runtimes, #{default => #{python => P}}}]),
-         ?assertEqual({error, {runtime_failed, default, Why}}, py:eval("1")),
+         ok = other(Options, []),
+         ?assertEqual({error, {runtime_failed, other, Why}}, eval()),
          ok = py_ct:stop()
-     end || {P, Why} <- Dead],
-    ok = py_ct:start([{contexts, 1}, {runtimes, #{default => #{venv => "/no/venv"}}}]),
-    ?assertEqual({error, {runtime_failed, default, {no_venv, <<"/no/venv">>}}}, py:eval("1")).
+     end || {Options, Why} <- Dead].
 
 %% A runtime that could not start is tried again until it can.
 recovers_when_it_can(Config) ->
     Dir = filename:join(proplists:get_value(priv_dir, Config), "late"),
     ok = filelib:ensure_dir(filename:join(Dir, "x")),
-    ok = py_ct:start([{contexts, 1},
-                      {restart, #{free => 0, min_backoff => 50, max_backoff => 200}},
-                      {runtimes, #{default => #{preload => [late_module_of_ct],
-                                                paths => [Dir]}}}]),
-    {error, {runtime_failed, default, _}} = py:eval("1"),
+    ok = other(#{preload => [late_module_of_ct], paths => [Dir]},
+               [{restart, #{free => 0, min_backoff => 50, max_backoff => 200}}]),
+    {error, {runtime_failed, other, _}} = eval(),
     ok = file:write_file(filename:join(Dir, "late_module_of_ct.py"), "x = 1\n"),
-    py_ct:eventually(fun() -> py:eval("1") =:= {ok, 1} end).
+    py_ct:eventually(fun() -> eval() =:= {ok, 1} end).
+
+%% A pool of one context in a runtime that no launcher has started.
+other(Runtime, Env) ->
+    py_ct:start([{start_contexts, false}, {runtimes, #{other => Runtime}},
+                 {pools, #{pool => #{size => 1, runtime => other}}} | Env]).
+
+eval() ->
+    py:eval(pool, "1").
 
 stop_and_start(_) ->
     ok = py_ct:start([{contexts, 2}]),

@@ -1,0 +1,159 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc A request to a context, in the process that makes it.
+%%
+%% Finds the context's port, submits, waits, and turns what came of it into a
+%% result.  Where the helper is on its way, it waits for that within the same
+%% time limit; so no request is lost between a helper's death and the next one.
+-module(py_caller).
+
+-export([run/6, on_ref/4, port_of/2, await/2]).
+-export([text/1, args/1, kwargs/1]).
+
+-include("py_wire.hrl").
+
+%% @doc Make a request; `Errors' is the form of Python exceptions in the result.
+-spec run(pid(), byte(), byte(), term(), py_request:deadline(), pair | map | default) ->
+    {ok, term()} | {error, term()}.
+run(Context, Opcode, Flags, Term, Timeout, Errors) ->
+    case py_registry:find(Context) of
+        {ready, Port, Generation, Limits, Form} ->
+            case py_request:request(Port, Opcode, Flags, Term, Timeout, Limits) of
+                down -> later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
+                Outcome -> result(Outcome, Context, Generation, Flags, form(Errors, Form))
+            end;
+        starting ->
+            later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
+        {unavailable, Reason} ->
+            {error, Reason};
+        gone ->
+            {error, {context_died, noproc}}
+    end.
+
+%% Not submitted: the helper is coming, or its death is being looked into.
+later(Context, Opcode, Flags, Term, Deadline, Errors) ->
+    case await(Context, py_request:left(Deadline)) of
+        ok -> run(Context, Opcode, Flags, Term, Deadline, Errors);
+        {error, timeout} -> py_answer:timeout(none);
+        {error, _} = Error -> Error
+    end.
+
+form(default, Form) -> Form;
+form(Form, _) -> Form.
+
+result({answer, ?FRAME_RESULT, Body}, _, _, 0, _) ->
+    py_answer:value(Body);
+result({answer, ?FRAME_RESULT, Body}, Context, Generation, _Ref, _) ->
+    case py_answer:value(Body) of
+        {ok, Id} when is_integer(Id), Id >= 0 -> {ok, py_ref:new(Context, Generation, Id)};
+        {ok, _} -> {error, {protocol, <<"no reference in the answer">>}};
+        {error, _} = Error -> Error
+    end;
+result({answer, ?FRAME_ERROR, Body}, _, _, _, Form) ->
+    py_answer:error(Body, Form);
+result({answer, 0, Etf}, _, _, _, _) ->
+    py_answer:failed(Etf);
+result({answer, Opcode, _}, _, _, _, _) ->
+    {error, {protocol, {opcode, Opcode}}};
+result({timeout, Last}, _, _, _, _) ->
+    py_answer:timeout(Last);
+result({lost, Reason}, Context, _, _, _) ->
+    case is_process_alive(Context) of
+        true -> {error, {crashed, #{reason => lost}}};
+        false -> {error, {context_died, Reason}}
+    end;
+result({too_large, Size, Max}, _, _, _, _) ->
+    {error, {too_large, Size, Max}};
+result({refused, Text}, _, _, _, _) ->
+    {error, {refused, Text}}.
+
+%%% Objects that stay in Python
+
+%% @doc Make a request about a referenced object; `Term' makes its body from
+%% the object's number.
+-spec on_ref(pid(), py_ref:t(), byte(), fun((non_neg_integer()) -> term())) ->
+    {ok, term()} | {error, term()}.
+on_ref(Context, Ref, Opcode, Term) ->
+    case py_ref:is_ref(Ref) andalso py_ref:context(Ref) =:= Context of
+        true ->
+            case port_of(Context, Ref) of
+                {ok, _} -> run_ref(Context, Ref, Opcode, Term(py_ref:id(Ref)));
+                {error, _} = Error -> Error
+            end;
+        false ->
+            {error, {invalid, ref, Ref}}
+    end.
+
+%% The generation counts at the moment of submission: a port belongs to one.
+run_ref(Context, Ref, Opcode, Term) ->
+    Generation = py_ref:generation(Ref),
+    case py_registry:find(Context) of
+        {ready, Port, Generation, Limits, Form} ->
+            Outcome = py_request:request(Port, Opcode, 0, Term, infinity, Limits),
+            case Outcome of
+                down -> {error, {stale_ref, Ref}};
+                _ -> result(Outcome, Context, Generation, 0, Form)
+            end;
+        _ ->
+            {error, {stale_ref, Ref}}
+    end.
+
+%% @doc The port of the helper in which the object lives.
+-spec port_of(pid(), py_ref:t()) -> {ok, port()} | {error, term()}.
+port_of(Context, Ref) ->
+    Generation = py_ref:generation(Ref),
+    case py_registry:find(Context) of
+        {ready, Port, Generation, _, _} -> {ok, Port};
+        gone -> {error, {context_died, noproc}};
+        _ -> {error, {stale_ref, Ref}}
+    end.
+
+%%% Waiting
+
+%% @doc Wait until the context knows whether it has a helper.
+-spec await(pid(), timeout()) -> ok | {error, term()}.
+await(Context, Timeout) ->
+    try
+        gen_statem:call(Context, await, Timeout)
+    catch
+        exit:{timeout, _} -> {error, timeout};
+        exit:{Reason, _} -> {error, {context_died, Reason}}
+    end.
+
+%%% Arguments
+
+%% @doc Names as atom, binary or string become binaries; `error' for anything
+%% else.
+-spec text(term()) -> binary() | error.
+text(Atom) when is_atom(Atom) ->
+    atom_to_binary(Atom, utf8);
+text(Binary) when is_binary(Binary) ->
+    Binary;
+text(List) when is_list(List) ->
+    try unicode:characters_to_binary(List) of
+        Binary when is_binary(Binary) -> Binary;
+        _ -> error
+    catch
+        error:badarg -> error
+    end;
+text(_) ->
+    error.
+
+%% @doc Arguments are a proper list.
+-spec args(term()) -> [term()] | error.
+args(Args) when length(Args) >= 0 -> Args;
+args(_) -> error.
+
+%% @doc Keyword arguments and locals: the names become binaries.
+-spec kwargs(term()) -> #{binary() => term()} | error.
+kwargs(Map) when is_map(Map), map_size(Map) =:= 0 ->
+    Map;
+kwargs(Map) when is_map(Map) ->
+    maps:fold(fun(_, _, error) -> error;
+                 (Key, Value, Acc) ->
+                      case text(Key) of
+                          error -> error;
+                          Name -> Acc#{Name => Value}
+                      end
+              end, #{}, Map);
+kwargs(_) ->
+    error.

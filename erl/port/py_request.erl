@@ -1,0 +1,262 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc The hot path: a request to a helper's port and what becomes of it.
+%%
+%% It runs in the calling process and sends no message to any other: the
+%% request goes to the port by `port_control', and the answer comes back as its
+%% result, or as a message to a reference made for this one request, which a
+%% selective receive finds in constant time.  Whatever happens, nothing of a
+%% request is left in the caller's mailbox.
+-module(py_request).
+
+-export([request/6, submit/4, collect/4, deadline/1, left/1]).
+
+-export_type([deadline/0, limits/0, outcome/0]).
+
+-include("py_wire.hrl").
+
+%% Requests up to this size are copied once and cost one call to the driver;
+%% larger ones cost two, and their binaries are not copied.
+-define(SMALL, 65536).
+%% How long the driver may take, beyond the grace, to keep its promises.
+-define(MARGIN, 5000).
+
+-type deadline() :: timeout() | {deadline, integer()}.
+%% Relative, or a point in monotonic milliseconds.
+
+-type limits() :: {MaxFrame :: pos_integer(), GraceMs :: non_neg_integer()}.
+
+-type outcome() ::
+    {answer, byte(), binary()}
+    %% the helper's answer; opcode 0: what `fail/2' was given
+  | {timeout, none | {byte(), binary()}}
+    %% the time was up; what the request said as it was ended
+  | {lost, term()}
+    %% submitted, then the port closed
+  | {refused, binary()}
+  | {too_large, pos_integer(), pos_integer()}
+  | down.
+    %% not submitted: the helper is gone
+
+%% @doc Submit a request and wait for what becomes of it.
+-spec request(port(), byte(), byte(), term(), deadline(), limits()) -> outcome().
+request(Port, Opcode, Flags, Term, Timeout, Limits) ->
+    case erlang:term_to_iovec(Term) of
+        [Etf] when byte_size(Etf) < ?SMALL ->
+            small(Port, Opcode, [Flags, Etf], Timeout, Limits);
+        IoVec ->
+            sized(Port, Opcode, Flags, IoVec, iolist_size(IoVec), Timeout, Limits)
+    end.
+
+%% @doc Submit a small request and do not wait: a ticket for `collect/4', or
+%% what became of it at once.  Of a caller that never collects, the answer
+%% stays in its mailbox.
+-spec submit(port(), byte(), byte(), term()) ->
+    {ticket, reference(), binary()} | {answer, byte(), binary()} | busy | {refused, binary()} |
+    down.
+submit(Port, Opcode, Flags, Term) ->
+    case py_port:control(Port, Opcode, [Flags, term_to_binary(Term)]) of
+        <<?REPLY_PENDING, Id:8/binary>> ->
+            Ref = erlang:monitor(port, Port),
+            case py_port:control(Port, ?OP_ATTACH, [Id, term_to_binary(Ref)]) of
+                <<?REPLY_OK>> ->
+                    {ticket, Ref, Id};
+                <<?REPLY_ANSWER, Op, Answer/binary>> ->
+                    _ = erlang:demonitor(Ref, [flush]),
+                    {answer, Op, Answer};
+                _ ->
+                    _ = erlang:demonitor(Ref, [flush]),
+                    down
+            end;
+        <<?REPLY_ANSWER, Op, Answer/binary>> -> {answer, Op, Answer};
+        <<?REPLY_BUSY>> -> busy;
+        Other -> not_taken(Other)
+    end.
+
+%% @doc Wait for what `submit/4' began.
+-spec collect(port(), {ticket, reference(), binary()} | outcome(), deadline(), limits()) ->
+    outcome().
+collect(Port, {ticket, Ref, Id}, Timeout, Limits) ->
+    receive
+        {py_answer, Ref, Opcode, Body} ->
+            _ = erlang:demonitor(Ref, [flush]),
+            {answer, Opcode, Body};
+        {'DOWN', Ref, port, _, Reason} ->
+            {lost, Reason}
+    after left(Timeout) ->
+        give_up(Port, Id, Ref, Limits)
+    end;
+collect(_, Outcome, _, _) ->
+    Outcome.
+
+sized(_, _, _, _, Size, _, {Max, _}) when Size > Max ->
+    {too_large, Size, Max};
+sized(Port, Opcode, Flags, IoVec, Size, Timeout, Limits) when Size < ?SMALL ->
+    small(Port, Opcode, [Flags | IoVec], Timeout, Limits);
+sized(Port, Opcode, Flags, IoVec, _, Timeout, Limits) ->
+    large(Port, <<Opcode, Flags>>, IoVec, Timeout, Limits).
+
+small(Port, Opcode, Body, Timeout, Limits) ->
+    case py_port:control(Port, Opcode, Body) of
+        <<?REPLY_ANSWER, Op, Answer/binary>> ->
+            {answer, Op, Answer};
+        <<?REPLY_PENDING, Id:8/binary>> ->
+            await(Port, Id, Timeout, Limits);
+        <<?REPLY_BUSY>> ->
+            Retry = fun(Deadline) -> small(Port, Opcode, Body, Deadline, Limits) end,
+            when_ready(Port, deadline(Timeout), Retry);
+        Other ->
+            not_taken(Other)
+    end.
+
+large(Port, Head, IoVec, Timeout, Limits) ->
+    case py_port:control(Port, ?OP_RESERVE, Head) of
+        <<?REPLY_PENDING, Id:8/binary>> ->
+            command(Port, Id, Head, IoVec, Timeout, Limits);
+        <<?REPLY_BUSY>> ->
+            Retry = fun(Deadline) -> large(Port, Head, IoVec, Deadline, Limits) end,
+            when_ready(Port, deadline(Timeout), Retry);
+        Other ->
+            not_taken(Other)
+    end.
+
+%% Between the reservation and the command another caller may have filled the
+%% port: then we give the reservation back and queue like everybody else.
+command(Port, Id, Head, IoVec, Timeout, Limits) ->
+    case py_port:command(Port, [Id | IoVec]) of
+        true ->
+            await(Port, Id, Timeout, Limits);
+        down ->
+            down;
+        false ->
+            _ = py_port:control(Port, ?OP_CANCEL_CALL, Id),
+            Retry = fun(Deadline) -> large(Port, Head, IoVec, Deadline, Limits) end,
+            when_ready(Port, deadline(Timeout), Retry)
+    end.
+
+not_taken(<<?REPLY_REFUSED, Text/binary>>) -> {refused, Text};
+not_taken(_) -> down.
+
+%% The reference is made, handed over and waited for in this one function: that
+%% is what lets the compiler skip the messages that were there before it.
+await(Port, Id, Timeout, Limits) ->
+    Ref = erlang:monitor(port, Port),
+    case py_port:control(Port, ?OP_ATTACH, [Id, term_to_binary(Ref)]) of
+        <<?REPLY_OK>> ->
+            receive
+                {py_answer, Ref, Opcode, Body} ->
+                    _ = erlang:demonitor(Ref, [flush]),
+                    {answer, Opcode, Body};
+                {'DOWN', Ref, port, _, Reason} ->
+                    {lost, Reason}
+            after left(Timeout) ->
+                give_up(Port, Id, Ref, Limits)
+            end;
+        <<?REPLY_ANSWER, Opcode, Body/binary>> ->
+            _ = erlang:demonitor(Ref, [flush]),
+            {answer, Opcode, Body};
+        _ ->
+            lost(Ref)
+    end.
+
+%% Neither waiting nor answered: the port is closing or closed.
+lost(Ref) ->
+    receive
+        {'DOWN', Ref, port, _, Reason} -> {lost, Reason}
+    after 0 ->
+        _ = erlang:demonitor(Ref, [flush]),
+        {lost, gone}
+    end.
+
+%% The time is up.  The driver takes the request out of the queue, or ends it
+%% where it runs; in that case something more will come, and we wait for it.
+give_up(Port, Id, Ref, {_, Grace}) ->
+    case py_port:control(Port, ?OP_CANCEL_CALL, Id) of
+        <<?REPLY_DROPPED>> ->
+            _ = erlang:demonitor(Ref, [flush]),
+            {timeout, none};
+        <<?REPLY_GONE>> ->
+            answered(Ref);
+        _ ->
+            ended(Port, Ref, Grace + ?MARGIN)
+    end.
+
+%% The answer left the driver before we gave up: it is here.
+answered(Ref) ->
+    receive
+        {py_answer, Ref, Opcode, Body} ->
+            _ = erlang:demonitor(Ref, [flush]),
+            {answer, Opcode, Body};
+        {'DOWN', Ref, port, _, Reason} ->
+            {lost, Reason}
+    after ?MARGIN ->
+        _ = erlang:demonitor(Ref, [flush]),
+        {timeout, none}
+    end.
+
+%% An interrupted request ends by itself or with its helper.  Should neither
+%% happen in time, the helper is killed from here, and then it must.
+ended(Port, Ref, Wait) ->
+    receive
+        {py_answer, Ref, Opcode, Body} ->
+            _ = erlang:demonitor(Ref, [flush]),
+            {timeout, {Opcode, Body}};
+        {'DOWN', Ref, port, _, _} ->
+            {timeout, none}
+    after Wait ->
+        _ = py_port:kill(Port),
+        case answered(Ref) of
+            {answer, Opcode, Body} -> {timeout, {Opcode, Body}};
+            _ -> {timeout, none}
+        end
+    end.
+
+%%% Back-pressure
+
+when_ready(Port, Deadline, Retry) ->
+    case wait_ready(Port, Deadline) of
+        ready -> Retry(Deadline);
+        timeout -> {timeout, none};
+        down -> down
+    end.
+
+%% The driver hands out the right to submit in the order in which callers came
+%% here; who gives up hands it on, and finds no message of it later.
+wait_ready(Port, Deadline) ->
+    Ref = erlang:monitor(port, Port),
+    case py_port:control(Port, ?OP_WAIT_READY, term_to_binary(Ref)) of
+        <<?REPLY_OK>> ->
+            receive
+                {py_ready, Ref} ->
+                    _ = erlang:demonitor(Ref, [flush]),
+                    ready;
+                {'DOWN', Ref, port, _, _} ->
+                    down
+            after left(Deadline) ->
+                stop_waiting(Port, Ref),
+                timeout
+            end;
+        _ ->
+            _ = erlang:demonitor(Ref, [flush]),
+            down
+    end.
+
+%% Id 0 means the wait itself.  A `py_ready' that was sent is here by now.
+stop_waiting(Port, Ref) ->
+    _ = py_port:control(Port, ?OP_CANCEL_CALL, <<0:64>>),
+    _ = erlang:demonitor(Ref, [flush]),
+    receive
+        {py_ready, Ref} -> ok
+    after 0 -> ok
+    end.
+
+%%% Time
+
+%% @doc A timeout as a point in time.
+-spec deadline(deadline()) -> infinity | {deadline, integer()}.
+deadline(Ms) when is_integer(Ms) -> {deadline, erlang:monotonic_time(millisecond) + Ms};
+deadline(Other) -> Other.
+
+%% @doc What is left of it.
+-spec left(deadline()) -> timeout().
+left({deadline, At}) -> max(0, At - erlang:monotonic_time(millisecond));
+left(Timeout) -> Timeout.

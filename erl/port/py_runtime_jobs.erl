@@ -1,0 +1,139 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc The helpers that a runtime was asked for, from the wish to the end.
+%% Pure.
+%%
+%% A job is `queued', then `sent' to the zygote, then `spawned' (its descriptors
+%% wait to be taken over), then `live'.  No more than a bounded number are
+%% between sent and live, because the driver keeps only so many descriptors.
+-module(py_runtime_jobs).
+
+-export([new/0, add/5, next/1, postponed/2, spawned/3, adopted/2, take/2, of_monitor/2,
+         of_context/3, lost/1, ids/1, count/1]).
+
+-export_type([jobs/0, job/0]).
+
+-define(MAX_COMING, 64).
+
+-type stage() :: queued | sent | spawned | live.
+
+-type job() :: #{ref := reference(), context := pid(), mon := reference(), boot := map(),
+                 stage := stage(), token := none | non_neg_integer()}.
+%% Who asked, under which reference, for what.
+
+-record(jobs, {all = #{} :: #{pos_integer() => job()},
+               queue = queue:new() :: queue:queue(pos_integer()),
+               mons = #{} :: #{reference() => pos_integer()},
+               next = 1 :: pos_integer(),
+               coming = 0 :: non_neg_integer()}).
+
+-opaque jobs() :: #jobs{}.
+%% All jobs of a runtime.
+
+%% @doc None.
+-spec new() -> jobs().
+new() ->
+    #jobs{}.
+
+%% @doc A new wish; `Mon' is the monitor on the context.
+-spec add(reference(), pid(), reference(), map(), jobs()) -> jobs().
+add(Ref, Context, Mon, Boot, #jobs{all = All, queue = Q, mons = Mons, next = Id} = J) ->
+    Job = #{ref => Ref, context => Context, mon => Mon, boot => Boot, stage => queued,
+            token => none},
+    J#jobs{all = All#{Id => Job}, queue = queue:in(Id, Q), mons = Mons#{Mon => Id},
+           next = Id + 1}.
+
+%% @doc The next to send, counted as sent; `none' when nothing may be sent.
+-spec next(jobs()) -> {pos_integer(), Boot :: map(), jobs()} | none.
+next(#jobs{coming = Coming}) when Coming >= ?MAX_COMING ->
+    none;
+next(#jobs{all = All, queue = Q} = J) ->
+    case queue:out(Q) of
+        {empty, _} ->
+            none;
+        {{value, Id}, Rest} ->
+            case All of
+                #{Id := #{boot := Boot} = Job} ->
+                    {Id, Boot, stage(Id, Job, sent, J#jobs{queue = Rest})};
+                _ ->
+                    next(J#jobs{queue = Rest})
+            end
+    end.
+
+%% @doc It could not be sent yet.
+-spec postponed(pos_integer(), jobs()) -> jobs().
+postponed(Id, #jobs{all = All, queue = Q} = J) ->
+    stage(Id, maps:get(Id, All), queued, J#jobs{queue = queue:in_r(Id, Q)}).
+
+%% @doc Its descriptors are here, under this token; `unknown' where nobody wants
+%% them any more.
+-spec spawned(pos_integer(), non_neg_integer(), jobs()) -> {job(), jobs()} | unknown.
+spawned(Id, Token, #jobs{all = All} = J) ->
+    case All of
+        #{Id := #{stage := sent} = Job} ->
+            {Job, stage(Id, Job#{token := Token}, spawned, J)};
+        _ ->
+            unknown
+    end.
+
+%% @doc Its descriptors have been taken over: the token to drop.
+-spec adopted(pos_integer(), jobs()) -> {non_neg_integer(), jobs()} | unknown.
+adopted(Id, #jobs{all = All} = J) ->
+    case All of
+        #{Id := #{stage := spawned, token := Token} = Job} ->
+            {Token, stage(Id, Job#{token := none}, live, J)};
+        _ ->
+            unknown
+    end.
+
+%% @doc It is over.
+-spec take(pos_integer(), jobs()) -> {job(), jobs()} | unknown.
+take(Id, #jobs{all = All, mons = Mons} = J) ->
+    case All of
+        #{Id := #{mon := Mon} = Job} ->
+            Moved = stage(Id, Job, live, J),
+            {Job, Moved#jobs{all = maps:remove(Id, All), mons = maps:remove(Mon, Mons)}};
+        _ ->
+            unknown
+    end.
+
+%% @doc The job behind this monitor.
+-spec of_monitor(reference(), jobs()) -> {ok, pos_integer()} | unknown.
+of_monitor(Mon, #jobs{mons = Mons}) ->
+    case Mons of
+        #{Mon := Id} -> {ok, Id};
+        _ -> unknown
+    end.
+
+%% @doc The job that this context asked for under this reference.
+-spec of_context(pid(), reference(), jobs()) -> {ok, pos_integer()} | unknown.
+of_context(Context, Ref, #jobs{all = All}) ->
+    case [Id || {Id, #{context := C, ref := R}} <- maps:to_list(All), C =:= Context, R =:= Ref] of
+        [Id] -> {ok, Id};
+        [] -> unknown
+    end.
+
+%% @doc The zygote is gone: which helpers went with it.  What had only been
+%% asked for is queued again.
+-spec lost(jobs()) -> {[pos_integer()], jobs()}.
+lost(#jobs{all = All} = J) ->
+    Sent = lists:sort([Id || {Id, #{stage := sent}} <- maps:to_list(All)]),
+    Lost = [Id || {Id, #{stage := S}} <- maps:to_list(All), S =:= spawned orelse S =:= live],
+    {Lost, lists:foldr(fun postponed/2, J, Sent)}.
+
+%% @doc All of them.
+-spec ids(jobs()) -> [pos_integer()].
+ids(#jobs{all = All}) ->
+    maps:keys(All).
+
+%% @doc How many there are.
+-spec count(jobs()) -> non_neg_integer().
+count(#jobs{all = All}) ->
+    maps:size(All).
+
+stage(Id, #{stage := Before} = Job, After, #jobs{all = All, coming = Coming} = J) ->
+    J#jobs{all = All#{Id => Job#{stage := After}},
+           coming = Coming - coming(Before) + coming(After)}.
+
+coming(sent) -> 1;
+coming(spawned) -> 1;
+coming(_) -> 0.
