@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fuzz_etf_decode.c - any bytes through the decoder; what decodes is encoded,
+ * decoded and encoded again.
+ *
+ * Held to: a refusal is a DecodeError with its place; what decodes is encoded
+ * (unless two keys of a map have become one), the driver's checker accepts
+ * that, and from then on nothing changes.
+ *
+ * Links: base, wire, and of helper etf_*.c and erltypes*.c.  Python runs
+ * without site and with the C allocator, so that the sanitizer watches every
+ * object. */
+#include "py.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "erltypes.h"
+#include "etf_check.h"
+#include "etf_decode.h"
+#include "etf_encode.h"
+
+enum { MAX_OUT = 64 << 20, MAX_INFLATED = 1 << 20 };
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+check(int holds)
+{
+    if (holds)
+        return;
+    if (PyErr_Occurred())
+        PyErr_Print();
+    abort();
+}
+
+static void
+start_python(void)
+{
+    PyPreConfig early;
+    PyConfig config;
+    PyPreConfig_InitIsolatedConfig(&early);
+    early.allocator = PYMEM_ALLOCATOR_MALLOC;
+    check(!PyStatus_Exception(Py_PreInitialize(&early)));
+    PyConfig_InitIsolatedConfig(&config);
+    config.site_import = 0;
+    check(!PyStatus_Exception(Py_InitializeFromConfig(&config)));
+    PyConfig_Clear(&config);
+    check(erltypes_ready() == 0);
+}
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    start_python();
+    return 0;
+}
+
+/* The exception is of this class and its text holds this. */
+static void
+expect(PyObject *type, const char *text)
+{
+    check(PyErr_ExceptionMatches(type));
+    PyObject *e = py_err_take(), *str = PyObject_Str(e);
+    check(str != NULL && strstr(PyUnicode_AsUTF8(str), text) != NULL);
+    Py_DECREF(str);
+    Py_DECREF(e);
+}
+
+/* Encode, decode, encode: both encodings are one. */
+static void
+round_trip(PyObject *o, const struct etf_limits *lim)
+{
+    struct buf first, second;
+    buf_init(&first, MAX_OUT);
+    buf_init(&second, MAX_OUT);
+    if (etf_encode(o, &first, lim) < 0) {
+        expect(EncodeError, "the same Erlang term");
+        goto out;
+    }
+    check(etf_check_all(first.data, first.len, ETF_ALLOW_IDS | ETF_ALLOW_FUNS,
+                        lim->max_depth) == 0);
+    PyObject *again = etf_decode(first.data, first.len, lim);
+    check(again != NULL);
+    check(etf_encode(again, &second, lim) == 0);
+    check(first.len == second.len &&
+          memcmp(first.data, second.data, first.len) == 0);
+    Py_DECREF(again);
+out:
+    buf_fini(&first);
+    buf_fini(&second);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct etf_limits lim = etf_limits_default();
+    lim.max_inflated = MAX_INFLATED;
+    if (!Py_IsInitialized())
+        start_python();
+    PyObject *o = etf_decode(data, size, &lim);
+    if (o == NULL) {
+        expect(DecodeError, " at byte ");
+        return 0;
+    }
+    round_trip(o, &lim);
+    Py_DECREF(o);
+    return 0;
+}
