@@ -93,7 +93,7 @@ empty :=
 space := $(empty) $(empty)
 ct_list = $(subst $(space),$(comma),$(strip $(1)))
 
-ifdef VARIANT
+ifneq ($(VARIANT),)
 # No rebar3 here: the suites run against this variant's tree.
 CT_VARIANT ?= $(if $(SAN),$(CT_SMOKE))
 test-ct: erl-compile $(PROGS)
