@@ -47,7 +47,8 @@ verdict(#death{closed = Closed, exited = Exited}, More) ->
 %% <li>`rusage': times in microseconds, memory in KiB, as the system counts</li>
 %% <li>`pid', `core' (whether a core was dumped)</li>
 %% <li>`reason': `timeout' (killed after the grace), `runtime_down' (its zygote
-%%   died), `unknown' (nothing was heard of its end)</li>
+%%   died), `out_of_memory' (by the kernel, as its counters say), `unknown'
+%%   (nothing was heard of its end)</li>
 %% </ul>
 -spec report(map()) -> map().
 report(#{closed := Closed, exited := Exited, pid := Pid, stderr := Stderr}) ->
@@ -60,6 +61,8 @@ ending(Exited, Report) when is_map(Exited) ->
                     rusage => rusage(maps:get(<<"rusage">>, Exited, #{})),
                     core => maps:get(<<"core">>, Exited, false)},
     case Exited of
+        #{<<"oom">> := true, <<"signal">> := Signal} ->
+            Known#{signal => signal(Signal), reason => out_of_memory};
         #{<<"signal">> := Signal} -> Known#{signal => signal(Signal)};
         #{<<"status">> := Status} -> Known#{exit_status => Status};
         _ -> Known

@@ -215,22 +215,34 @@ END_TEST
 static const struct {
     const char *module; /* what the preloaded module does */
     const char *says;
+    const char *timeout; /* long where it is not what ends the wait */
 } bad_modules[] = {
-    {"import time; time.sleep(60)", "not ready within 1 seconds"},
-    {"import os; os._exit(3)", "ended with status 3"},
-    {"import os; os.kill(os.getpid(), 9)", "ended by signal 9"},
-    {"import os; os.closerange(3, 100)", "before it was ready"},
-    {"import os, time; os.close(3); time.sleep(60)", "closed its control"},
-    {"raise ValueError('no luck')", "no luck"},
-    {"raise SystemExit(5)", "bad"},
+    {"import time; time.sleep(60)", "not ready within 3 seconds", "3"},
+    {"import os; os._exit(3)", "ended with status 3", "20"},
+    {"import os; os.kill(os.getpid(), 9)", "ended by signal 9", "20"},
+    {"import os; os.closerange(3, 100)", "before it was ready", "20"},
+    {"import os, time; os.close(3); time.sleep(60)", "closed its control",
+     "20"},
+    {"raise ValueError('no luck')", "no luck", "20"},
+    {"raise SystemExit(5)", "bad", "20"},
 };
 
 START_TEST(ends_all_when_one_fails)
 {
-    const char *args[] = {"--runtime",       "good",      "--runtime", "evil",
-                          "--path",          folder.path, "--preload", "bad",
-                          "--start-timeout", "1",         "--",        "echo",
-                          "started",         NULL};
+    const char *args[] = {"--runtime",
+                          "good",
+                          "--runtime",
+                          "evil",
+                          "--path",
+                          folder.path,
+                          "--preload",
+                          "bad",
+                          "--start-timeout",
+                          bad_modules[_i].timeout,
+                          "--",
+                          "echo",
+                          "started",
+                          NULL};
     process_write_file(&folder, "bad.py", bad_modules[_i].module);
     ck_assert_int_eq(launch(args), 70);
     ck_assert_str_eq(output.out, "");
