@@ -26,7 +26,8 @@ void crash_what_method(uint64_t ref, PyObject *name, Py_ssize_t arity);
 void crash_what_text(PyObject *text);
 void crash_end(void);
 
-/* Write the main thread's Python stack over the text.  Async-signal-safe. */
+/* Write this thread's Python stack over the text.  Async-signal-safe as far as
+ * the interpreter is between two instructions, or in C code. */
 void crash_dump(void);
 /* The text that is there, borrowed until the next crash_begin. */
 const char *crash_text(size_t *n);

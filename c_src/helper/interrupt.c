@@ -5,7 +5,12 @@
  * whether the request meant is the one being run; the Python-level handler,
  * which CPython calls later, raises only if that is still so.  Between the
  * two Python may be about to enter a system call which the signal is then too
- * early to interrupt: a timer repeats it until Python has taken notice. */
+ * early to interrupt: a timer repeats it until Python has taken notice.
+ *
+ * Where Python stands is written down by the Python-level handler.  At the
+ * signal itself a frame may be half made, and looking at it has crashed.  Code
+ * that does not get there within some repetitions is stuck in C, where frames
+ * do not change; then the C handler writes it. */
 #include "py.h"
 
 #include "interrupt.h"
@@ -24,12 +29,13 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-enum { REPEAT_NS = 20 * 1000 * 1000 };
+enum { REPEAT_NS = 20 * 1000 * 1000, STUCK_AFTER = 3 };
 
 static struct {
     _Atomic uint64_t running; /* id of the request being run, 0: none */
     _Atomic uint64_t pending; /* id that KeyboardInterrupt is due for */
     atomic_int hit;           /* the request being run was interrupted */
+    int repeats;              /* since the last hit; handler only */
     pid_t main_thread;
     timer_t timer;
     int has_timer;
@@ -54,8 +60,9 @@ repeat(long ns)
 static void
 forward(siginfo_t *si)
 {
-    syscall(SYS_rt_tgsigqueueinfo, getpid(), state.main_thread,
-            interrupt_signal(), si);
+    if (si->si_code == SI_QUEUE)
+        syscall(SYS_rt_tgsigqueueinfo, getpid(), state.main_thread,
+                interrupt_signal(), si);
 }
 
 static void
@@ -63,11 +70,21 @@ hit(uint64_t id)
 {
     if (id == 0 || id != atomic_load(&state.running))
         return;
-    crash_dump();
     atomic_store(&state.pending, id);
     atomic_store(&state.hit, 1);
+    state.repeats = 0;
     PyErr_SetInterruptEx(interrupt_signal());
     repeat(REPEAT_NS);
+}
+
+/* Its arrival has ended a system call, if there was one. */
+static void
+repeated(void)
+{
+    uint64_t id = atomic_load(&state.pending);
+    if (id != 0 && id == atomic_load(&state.running) &&
+        ++state.repeats == STUCK_AFTER)
+        crash_dump();
 }
 
 static void
@@ -76,12 +93,12 @@ on_signal(int sig, siginfo_t *si, void *ucontext)
     (void)sig;
     (void)ucontext;
     int saved = errno;
-    if (si->si_code == SI_QUEUE) {
-        if (syscall(SYS_gettid) == state.main_thread)
-            hit((uint64_t)(uintptr_t)si->si_value.sival_ptr);
-        else
-            forward(si);
-    } /* the timer's signal has done its work by arriving */
+    if (syscall(SYS_gettid) != state.main_thread)
+        forward(si);
+    else if (si->si_code == SI_QUEUE)
+        hit((uint64_t)(uintptr_t)si->si_value.sival_ptr);
+    else if (si->si_code == SI_TIMER)
+        repeated();
     errno = saved;
 }
 
@@ -95,6 +112,7 @@ on_python_signal(PyObject *self, PyObject *args)
     uint64_t id = atomic_exchange(&state.pending, 0);
     if (id == 0 || id != atomic_load(&state.running))
         Py_RETURN_NONE;
+    crash_dump();
     PyErr_SetNone(PyExc_KeyboardInterrupt);
     return NULL;
 }

@@ -8,6 +8,10 @@
 
 #include "session.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #include "crash.h"
@@ -22,6 +26,7 @@ enum {
     READ_MIN = 64 << 10,   /* offered to a read */
     OUT_KEEP = 1 << 20,    /* memory kept when the output is empty */
     OUT_GATHER = 64 << 10, /* answers gathered at most */
+    SHORT_MS = 50,         /* a wait that need not be exact about signals */
     LOOK_AROUND_MS = 20    /* how often to read while the VM does not */
 };
 
@@ -139,13 +144,43 @@ read_ahead(struct session *s)
     return 0;
 }
 
-/* Wait with the GIL released; then let Python's signal handlers run. */
+/* A signal may come just before a wait and not end it.  A short wait puts up
+ * with that; a long one is only entered with the signals held back until it
+ * has begun. */
 static int
-wait_for(struct session *s, int for_write, int timeout_ms)
+wait_long(struct session *s)
+{
+    struct pollfd p = {.fd = s->channel.fd, .events = POLLIN};
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    interrupt_idle();
+    int k;
+    Py_BEGIN_ALLOW_THREADS k = ppoll(&p, 1, NULL, &old);
+    int saved = errno;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    errno = saved;
+    Py_END_ALLOW_THREADS return k >= 0 ? k : errno == EINTR ? E_AGAIN : E_SYS;
+}
+
+static int
+wait_short(struct session *s, int for_write, int timeout_ms)
 {
     int r;
     Py_BEGIN_ALLOW_THREADS r = channel_wait(&s->channel, for_write, timeout_ms);
-    Py_END_ALLOW_THREADS if (r != E_AGAIN) return r;
+    Py_END_ALLOW_THREADS return r;
+}
+
+/* Wait with the GIL released, for ever if timeout_ms is negative; afterwards
+ * let Python's signal handlers run.  1 ready, 0 not, or an error. */
+static int
+wait_for(struct session *s, int for_write, int timeout_ms)
+{
+    int r = wait_short(s, for_write, timeout_ms < 0 ? SHORT_MS : timeout_ms);
+    if (r == 0 && timeout_ms < 0)
+        r = wait_long(s);
+    if (r != E_AGAIN)
+        return r;
     interrupt_idle();
     if (forked()) /* by a signal handler */
         forked_exit(NULL);

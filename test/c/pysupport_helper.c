@@ -298,6 +298,18 @@ peer_is_silent(struct peer *p, int ms)
     return p->in.at == p->in.in.len && poll(&f, 1, ms) == 0;
 }
 
+/* It should not have: say what it died of. */
+static void
+gone(struct peer *p)
+{
+    struct blackbox b;
+    char text[4096];
+    int status = 0;
+    process_wait_exit(p->pid, &status, 1000);
+    peer_box(p, &b, text, sizeof text);
+    ck_abort_msg("the helper is gone, wait status %x: %s", status, text);
+}
+
 static void
 next_frame(struct peer *p, struct frame *f)
 {
@@ -308,7 +320,8 @@ next_frame(struct peer *p, struct frame *f)
         ck_ok(frame_reader_space(&p->in, 1 << 16, &at, &cap));
         struct pollfd w = {.fd = p->sock, .events = POLLIN};
         ck_assert_msg(poll(&w, 1, PATIENCE_MS) == 1, "no answer in time");
-        ck_ok(io_read(p->sock, at, cap, &n));
+        if (io_read(p->sock, at, cap, &n) != 0)
+            gone(p);
         frame_reader_filled(&p->in, n);
     }
     ck_ok(e);
