@@ -79,6 +79,8 @@ void drv_unwatch_close(struct drv_port *p, int *fd);
 int drv_pidfd_open(int pid); /* close-on-exec; -1 with errno */
 /* Send a queued signal carrying a 64-bit value; 0 or -1. */
 int drv_pidfd_signal(int pidfd, int sig, uint64_t value);
+/* SIGKILL to the process and, where the kernel can (Linux 6.9), to the group
+ * that it leads. */
 int drv_pidfd_kill(int pidfd);
 /* Reap it if it is our child and has ended: 1 and the outcome, 0 still
  * alive, -1 not our child.  `block` waits for the end. */

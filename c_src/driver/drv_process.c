@@ -29,9 +29,15 @@ drv_pidfd_signal(int pidfd, int sig, uint64_t value)
     return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, &info, 0);
 }
 
+/* Linux 6.9; its number is part of the system's interface. */
+enum { SIGNAL_PROCESS_GROUP = 1 << 2 };
+
+/* The group goes too, also when its leader is dead already: with a pidfd that
+ * cannot hit a group that was given the same number later. */
 int
 drv_pidfd_kill(int pidfd)
 {
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, SIGNAL_PROCESS_GROUP);
     return (int)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 

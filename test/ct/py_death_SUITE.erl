@@ -9,7 +9,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() -> [late_start_sigkill, early_start_sigkill, late_start_halt, early_start_halt,
-          with_children, zygote_sigterm].
+          with_children, zygote_sigterm, zygote_sigkill_with_children].
 
 late_start_sigkill(_) -> killed([]).
 early_start_sigkill(_) -> killed([launcher(), "--"]).
@@ -94,6 +94,28 @@ zygote_sigterm(_) ->
     gone([Zygote | Helpers]),
     py_ct:eventually(fun() -> py:eval("1 + 1") =:= {ok, 2} end),
     py_ct:stop().
+
+%% A zygote that is killed can clean up nothing: its helpers end by themselves,
+%% and what they started is killed by the VM (Linux 6.9 can do that safely).
+zygote_sigkill_with_children(_) ->
+    ok = py_ct:start([{contexts, 1}, {restart, #{free => 100}}]),
+    ok = py:exec("import subprocess\np = subprocess.Popen(['sleep', '600'])"),
+    {ok, Child} = py:eval("p.pid"),
+    Zygote = py_ct:zygote_pid(default),
+    Helpers = children(Zygote),
+    os:cmd("kill -KILL " ++ integer_to_list(Zygote)),
+    gone([Zygote | Helpers]),
+    case group_kill() of
+        true -> gone([Child]);
+        false -> ct:comment("this kernel cannot kill a group by pidfd"),
+                 os:cmd("kill -KILL " ++ integer_to_list(Child))
+    end,
+    py_ct:stop().
+
+group_kill() ->
+    {unix, linux} = os:type(),
+    {Major, Minor, _} = os:version(),
+    {Major, Minor} >= {6, 9}.
 
 spares([_, Zygote | _]) ->
     children(Zygote).
