@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* erltypes.c - makes the types and exceptions of erltypes.h ready. */
+/* erltypes.c - makes the types and exceptions of erltypes.h ready, and the
+ * texts of messages. */
 #include "py.h"
 #include "erltypes.h"
 
@@ -43,4 +44,24 @@ erltypes_ready(void)
         return -1;
     ready = 1;
     return 0;
+}
+
+PyObject *
+short_repr(PyObject *o)
+{
+    enum { CHARS = 60 };
+    PyObject *repr = PyObject_Repr(o);
+    if (repr == NULL) { /* an int with more digits than str() may have, say */
+        if (PyErr_ExceptionMatches(PyExc_MemoryError))
+            return NULL;
+        PyErr_Clear();
+        return PyUnicode_FromFormat("<%.100s>", Py_TYPE(o)->tp_name);
+    }
+    if (PyUnicode_GET_LENGTH(repr) <= CHARS)
+        return repr;
+    PyObject *cut = PyUnicode_Substring(repr, 0, CHARS);
+    Py_DECREF(repr);
+    PyObject *text = cut == NULL ? NULL : PyUnicode_FromFormat("%U...", cut);
+    Py_XDECREF(cut);
+    return text;
 }

@@ -63,6 +63,10 @@ ident_check(PyObject *o)
            t == &Fun_Type;
 }
 
+/* For messages: the start of an object's repr, or its type where it has none;
+ * new reference, or NULL with MemoryError. */
+PyObject *short_repr(PyObject *o);
+
 /* Each: new reference, or NULL with an exception set. */
 PyObject *atom_new(PyObject *name); /* a str; ValueError if it is no atom */
 PyObject *ident_new(PyTypeObject *type, const uint8_t *etf, size_t n);

@@ -18,6 +18,13 @@ struct dec {
     int inflated;    /* bytes are counted in the inflated term */
 };
 
+/* What a byte's number in a message is of. */
+static inline const char *
+dec_place(const struct dec *d)
+{
+    return d->inflated ? " of the inflated term" : "";
+}
+
 /* DecodeError: what, at which byte.  All return NULL. */
 PyObject *dec_fail(struct dec *d, const uint8_t *at, const char *what);
 PyObject *dec_fail_short(struct dec *d);

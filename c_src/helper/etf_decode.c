@@ -170,25 +170,34 @@ dec_tuple(struct dec *d, size_t width)
     return tuple;
 }
 
-/* Two keys that differ in Erlang are one in Python: say which. */
+/* The key of the dict that is equal to this one; borrowed, or NULL. */
 static PyObject *
-fail_clash(struct dec *d, const uint8_t *at, PyObject *dict, PyObject *key)
+equal_key(PyObject *dict, PyObject *key)
 {
     PyObject *k, *v;
     Py_ssize_t pos = 0;
     while (PyDict_Next(dict, &pos, &k, &v)) {
         int same = PyObject_RichCompareBool(k, key, Py_EQ);
-        if (same < 0)
-            return NULL;
-        if (same)
-            break;
-        k = NULL;
+        if (same != 0)
+            return same < 0 ? NULL : k;
     }
-    PyErr_Format(DecodeError,
-                 "the keys %.200R and %.200R of a map are equal in Python "
-                 "at byte %zd",
-                 k != NULL ? k : Py_None, key, (Py_ssize_t)(at - d->start));
     return NULL;
+}
+
+/* Two keys that differ in Erlang are one in Python: say which. */
+static void
+fail_clash(struct dec *d, const uint8_t *at, PyObject *dict, PyObject *key)
+{
+    PyObject *other = equal_key(dict, key);
+    PyObject *a = other == NULL ? NULL : short_repr(other);
+    PyObject *b = a == NULL ? NULL : short_repr(key);
+    if (b != NULL)
+        PyErr_Format(DecodeError,
+                     "the keys %U and %U of a map are equal in Python "
+                     "at byte %zd%s",
+                     a, b, (Py_ssize_t)(at - d->start), dec_place(d));
+    Py_XDECREF(a);
+    Py_XDECREF(b);
 }
 
 static int

@@ -19,8 +19,7 @@ PyObject *
 dec_fail(struct dec *d, const uint8_t *at, const char *what)
 {
     PyErr_Format(DecodeError, "%s at byte %zd%s", what,
-                 (Py_ssize_t)(at - d->start),
-                 d->inflated ? " of the inflated term" : "");
+                 (Py_ssize_t)(at - d->start), dec_place(d));
     return NULL;
 }
 

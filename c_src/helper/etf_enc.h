@@ -39,8 +39,6 @@ void enc_at_index(struct enc *e, Py_ssize_t i);
 void enc_at_key(struct enc *e, PyObject *key);
 void enc_at_nth_key(struct enc *e, Py_ssize_t i);
 void enc_at_name(struct enc *e, PyObject *name);
-/* A short text for a key that runs no user code; NULL with an exception. */
-PyObject *enc_key_text(PyObject *key);
 /* Raise what enc_fail kept. */
 void enc_raise(struct enc *e);
 

@@ -7,8 +7,10 @@
 #include "py.h"
 #include "etf_enc.h"
 
-/* The classes to ask; imported when first needed, kept for the process. */
+/* The classes to ask and the attribute to look for; made when first needed,
+ * kept for the process. */
 static struct {
+    PyObject *fields;
     PyObject *mapping;
     PyObject *enumeration;
     PyObject *integral;
@@ -32,6 +34,10 @@ import_known(void)
 {
     if (known.rational != NULL)
         return 0;
+    if (known.fields == NULL)
+        known.fields = PyUnicode_InternFromString("__dataclass_fields__");
+    if (known.fields == NULL)
+        return -1;
     if (import_class("collections.abc", "Mapping", &known.mapping) < 0 ||
         import_class("enum", "Enum", &known.enumeration) < 0 ||
         import_class("numbers", "Integral", &known.integral) < 0 ||
@@ -141,7 +147,7 @@ enc_other(struct enc *e, PyObject *o)
     int is = is_no_data(o);
     if (is != 0)
         return is < 0 ? -1 : enc_fail_type(e, o);
-    if (PyObject_HasAttrString((PyObject *)Py_TYPE(o), "__dataclass_fields__"))
+    if (PyObject_HasAttr((PyObject *)Py_TYPE(o), known.fields))
         return enc_dataclass(e, o);
     is = PyObject_IsInstance(o, known.mapping);
     if (is != 0)

@@ -6,7 +6,7 @@
 #include "err.h"
 #include "erltypes.h"
 
-enum { SHOWN_FIRST = 24, SHOWN_LAST = 4, KEY_CHARS = 60 };
+enum { SHOWN_FIRST = 24, SHOWN_LAST = 4 };
 
 int
 enc_fail(struct enc *e, const char *format, ...)
@@ -68,23 +68,15 @@ enc_at_name(struct enc *e, PyObject *name)
         add(e, PyUnicode_FromFormat(".%U", name));
 }
 
-PyObject *
-enc_key_text(PyObject *key)
+/* Only of types whose repr runs no user code. */
+static PyObject *
+key_text(PyObject *key)
 {
-    PyObject *repr = NULL;
     if (PyUnicode_CheckExact(key) || Atom_Check(key) ||
         PyLong_CheckExact(key) || PyFloat_CheckExact(key) ||
         PyBytes_CheckExact(key) || PyBool_Check(key) || key == Py_None)
-        repr = PyObject_Repr(key);
-    else
-        repr = PyUnicode_FromFormat("<%.100s>", Py_TYPE(key)->tp_name);
-    if (repr == NULL || PyUnicode_GET_LENGTH(repr) <= KEY_CHARS)
-        return repr;
-    PyObject *cut = PyUnicode_Substring(repr, 0, KEY_CHARS);
-    Py_DECREF(repr);
-    PyObject *text = cut == NULL ? NULL : PyUnicode_FromFormat("%U...", cut);
-    Py_XDECREF(cut);
-    return text;
+        return short_repr(key);
+    return PyUnicode_FromFormat("<%.100s>", Py_TYPE(key)->tp_name);
 }
 
 void
@@ -92,13 +84,8 @@ enc_at_key(struct enc *e, PyObject *key)
 {
     if (e->message == NULL)
         return;
-    PyObject *text = enc_key_text(key);
-    if (text == NULL) { /* an int too long for repr, say */
-        PyErr_Clear();
-        text = PyUnicode_FromString("...");
-    }
-    if (text != NULL)
-        add(e, PyUnicode_FromFormat("[%U]", text));
+    PyObject *text = key_text(key);
+    add(e, text == NULL ? NULL : PyUnicode_FromFormat("[%U]", text));
     Py_XDECREF(text);
 }
 

@@ -135,10 +135,13 @@ expect_error(PyObject *type, const char *text)
     PyObject *e = py_err_take();
     PyObject *str = PyObject_Str(e);
     ck_assert_ptr_nonnull(str);
+    PyObject *part = PyUnicode_FromString(text); /* str may hold NULs */
     const char *got = PyUnicode_AsUTF8(str);
     ck_assert_msg(PyObject_IsInstance(e, type) == 1, "%s: %s",
                   Py_TYPE(e)->tp_name, got);
-    ck_assert_msg(strstr(got, text) != NULL, "not \"%s\" in \"%s\"", text, got);
+    ck_assert_msg(PyUnicode_Contains(str, part) == 1, "not \"%s\" in \"%s\"",
+                  text, got);
+    Py_DECREF(part);
     Py_DECREF(str);
     Py_DECREF(e);
 }

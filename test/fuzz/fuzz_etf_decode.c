@@ -64,7 +64,9 @@ expect(PyObject *type, const char *text)
 {
     check(PyErr_ExceptionMatches(type));
     PyObject *e = py_err_take(), *str = PyObject_Str(e);
-    check(str != NULL && strstr(PyUnicode_AsUTF8(str), text) != NULL);
+    PyObject *part = PyUnicode_FromString(text); /* str may hold NULs */
+    check(str != NULL && part != NULL && PyUnicode_Contains(str, part) == 1);
+    Py_DECREF(part);
     Py_DECREF(str);
     Py_DECREF(e);
 }
