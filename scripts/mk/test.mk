@@ -86,12 +86,11 @@ test-prop: erl-compile $(PROGS) ## properties (PropEr)
 
 # Suites that also run early started, under the launcher.
 CT_SMOKE ?= py_SUITE py_crash_SUITE py_runtime_SUITE
-CT_SUITES = $(patsubst %,test/ct/%,$(or $(T),$(1)))
 
 comma := $(,)
 empty :=
 space := $(empty) $(empty)
-ct_list = $(subst $(space),$(comma),$(strip $(1)))
+ct_list = $(subst $(space),$(comma),$(strip $(patsubst %,test/ct/%,$(1))))
 
 ifneq ($(VARIANT),)
 # No rebar3 here: the suites run against this variant's tree.
@@ -100,10 +99,9 @@ test-ct: erl-compile $(PROGS)
 	@$(TEST_ENV) $(STEP)ct $(SAN_VM) scripts/ct $(APP) $(or $(T),$(CT_VARIANT))
 else
 test-ct: all $(PROGS) ## Common Test, late started and under the launcher
-	@$(TEST_ENV) $(STEP)ct $(CLEAN_ENV) $(REBAR3) ct --readable=false \
-	  $(if $(T),--suite $(T))
-	@$(TEST_ENV) $(STEP)ct-early $(PRIV)/terrarium -- $(CLEAN_ENV) $(REBAR3) ct \
-	  --readable=false --suite $(call ct_list,$(or $(T),$(filter $(CT_SMOKE),$(basename $(notdir $(wildcard test/ct/*.erl))))))
+	@rc=0; $(TEST_ENV) $(STEP)ct $(CLEAN_ENV) $(REBAR3) ct $(if $(T),--suite $(call ct_list,$(T))) || rc=1; \
+	$(TEST_ENV) $(STEP)ct-early $(PRIV)/terrarium -- $(CLEAN_ENV) $(REBAR3) ct \
+	  --suite $(call ct_list,$(or $(T),$(CT_SMOKE))) || rc=1; exit $$rc
 endif
 
 test-pythons: ## what depends on Python, with every Python 3.10 to 3.14 found
