@@ -9,6 +9,8 @@
 #include "mem.h"
 #include "wire.h"
 
+enum { LEAST_MAX_FRAME = 1024 }; /* an ERROR has to fit */
+
 static PyObject *
 text(const char *p, size_t n)
 {
@@ -180,9 +182,12 @@ apply_limits(struct context *c, const struct ctl_map *m)
     uint64_t v;
     if (ctl_get_uint(m, "max_depth", &v) && v > 0)
         c->limits.max_depth = v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
-    if (ctl_get_uint(m, "max_frame", &v) && v > 0)
+    if (ctl_get_uint(m, "max_frame", &v) && v > 0) {
         c->max_frame =
             v < WIRE_LIMIT_MAX_FRAME ? (uint32_t)v : WIRE_LIMIT_MAX_FRAME;
+        if (c->max_frame < LEAST_MAX_FRAME)
+            c->max_frame = LEAST_MAX_FRAME;
+    }
 }
 
 /* Imports last: they see everything else as it shall be. */

@@ -38,16 +38,14 @@ run(struct context *c, const struct request *r)
     return result;
 }
 
-/* Without a limit of its own, user code's output could be a frame that the
- * VM must take for an attack. */
-static int
-encode(struct session *s, PyObject *result, size_t mark)
+/* A body beyond the limit would be a frame that the VM must take for an
+ * attack.  Returns the maximum that was, to be put back. */
+static size_t
+limit_body(struct session *s, size_t mark)
 {
     size_t max = s->out.max;
     s->out.max = mark + WIRE_LIMIT_HEADER_SIZE + s->context->max_frame;
-    int r = etf_encode(result, &s->out, &s->context->limits);
-    s->out.max = max;
-    return r;
+    return max;
 }
 
 /* 0; -1 with an exception set and the output as it was; E_NOMEM. */
@@ -59,7 +57,9 @@ put_result(struct session *s, uint64_t id, PyObject *result)
     int r = session_open_frame(s, &h, &mark);
     if (r != 0)
         return r;
-    r = encode(s, result, mark);
+    size_t max = limit_body(s, mark);
+    r = etf_encode(result, &s->out, &s->context->limits);
+    s->out.max = max;
     if (r == 0)
         session_close_frame(s, mark);
     else
@@ -78,7 +78,9 @@ dispatch_error(struct session *s, uint64_t id, PyObject *exc)
         return r;
     if (id != 0 && interrupt_was_hit())
         stack = crash_text(&n);
+    size_t max = limit_body(s, mark);
     r = pyerr_put(&s->out, exc, stack, n);
+    s->out.max = max;
     if (r == 0)
         session_close_frame(s, mark);
     return r;

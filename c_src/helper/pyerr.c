@@ -40,7 +40,21 @@ put_story(struct buf *out, PyObject *exc, const char *stack, size_t n)
 }
 
 static int
-put_all(struct buf *out, PyObject *exc, const char *stack, size_t n)
+put_empty_story(struct buf *out)
+{
+    static const uint8_t story[] = {ETF_BINARY,  0,       0, 0, 0, 6,
+                                    ETF_VERSION, ETF_MAP, 0, 0, 0, 0};
+    return buf_put(out, story, sizeof story);
+}
+
+struct told {
+    const char *stack;
+    size_t stack_len;
+    int with_story;
+};
+
+static int
+put_all(struct buf *out, PyObject *exc, const struct told *t)
 {
     PyObject *type = pyerr_type_name(exc, "__name__");
     PyObject *message = pyerr_text(exc, PYERR_MESSAGE_CHARS);
@@ -50,7 +64,9 @@ put_all(struct buf *out, PyObject *exc, const char *stack, size_t n)
     r = r ? r : buf_put_u8(out, 3);
     r = r ? r : put_chars(out, type);
     r = r ? r : put_chars(out, message);
-    r = r ? r : put_story(out, exc, stack, n);
+    if (r == 0)
+        r = t->with_story ? put_story(out, exc, t->stack, t->stack_len)
+                          : put_empty_story(out);
     Py_XDECREF(type);
     Py_XDECREF(message);
     return r;
@@ -71,24 +87,29 @@ put_name(struct buf *out, const char *name)
 static int
 put_least(struct buf *out, PyObject *exc)
 {
-    static const uint8_t rest[] = {ETF_NIL,     ETF_BINARY, 0, 0, 0, 6,
-                                   ETF_VERSION, ETF_MAP,    0, 0, 0, 0};
     static const uint8_t head[] = {ETF_VERSION, ETF_SMALL_TUPLE, 3};
     const char *name = exc ? Py_TYPE(exc)->tp_name : "MemoryError";
     const char *dot = strrchr(name, '.');
     int r = buf_put(out, head, sizeof head);
     r = r ? r : put_name(out, dot && dot[1] ? dot + 1 : name);
-    return r ? r : buf_put(out, rest, sizeof rest);
+    r = r ? r : buf_put_u8(out, ETF_NIL);
+    return r ? r : put_empty_story(out);
 }
 
+/* Everything; failing that no story; failing that the type. */
 int
 pyerr_put(struct buf *out, PyObject *exc, const char *stack, size_t n)
 {
     size_t start = out->len;
-    int r = exc ? put_all(out, exc, stack, n) : E_NOMEM;
-    PyErr_Clear();
-    if (r == 0)
-        return 0;
-    out->len = start;
+    struct told t = {.stack = stack, .stack_len = n, .with_story = 1};
+    for (; exc != NULL; t.with_story = 0) {
+        int r = put_all(out, exc, &t);
+        PyErr_Clear();
+        if (r == 0)
+            return 0;
+        out->len = start;
+        if (!t.with_story)
+            break;
+    }
     return put_least(out, exc);
 }

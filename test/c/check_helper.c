@@ -423,6 +423,11 @@ START_TEST(limits_of_boot_hold)
     peer_ask_error(&p, WIRE_EVAL, "('\"x\" * 20000', {})", "EncodeError",
                    "True");
     peer_ask(&p, WIRE_EVAL, "('\"x\" * 9000', {})", "len(v) == 9000");
+    /* An error, too: first the story goes, then the message. */
+    peer_ask_error(&p, WIRE_EXEC, "('raise OSError(\"x\" * 4000)',)", "OSError",
+                   "v[1] == 'x' * 4000 and v[2] == {}");
+    peer_ask_error(&p, WIRE_EXEC, "('raise OSError(\"x\" * 9000)',)", "OSError",
+                   "v[1] == '' and v[2] == {}");
     peer_ask_error(&p, WIRE_EVAL, "('[[[[[[[[[[[[]]]]]]]]]]]]', {})",
                    "EncodeError", "'nested' in v[1]");
     peer_ask_error(&p, WIRE_EVAL, "('1', {'x': [[[[[[[[[[[]]]]]]]]]]]})",
@@ -446,6 +451,64 @@ START_TEST(a_body_that_is_no_term_is_an_error)
     peer_stop(&p);
 }
 END_TEST
+
+#ifndef __SANITIZE_ADDRESS__ /* which frees memory late */
+static void
+many_of_each(struct peer *p, int count)
+{
+    char body[64];
+    for (int i = 0; i < count; i++) {
+        peer_ask(p, WIRE_CALL, "('math', 'sqrt', [16], {})", "v == 4.0");
+        peer_ask(p, WIRE_CALL, "('builtins', 'dict', [], {'k': [1, 2, (3,)]})",
+                 "v == {'k': [1, 2, (3,)]}");
+        peer_ask(p, WIRE_EVAL, "('[x for _ in y]', {'x': 1, 'y': [2]})",
+                 "v == [1]");
+        peer_ask(p, WIRE_EXEC, "('z = [0] * 1000',)", "v is None");
+        peer_ask_error(p, WIRE_EVAL, "('1 / 0', {})", "ZeroDivisionError",
+                       "True");
+        peer_ask_error(p, WIRE_CALL, "('no_such', 'f', [], {})",
+                       "ModuleNotFoundError", "True");
+        peer_ask_error(p, WIRE_EVAL, "('object()', {})", "EncodeError", "True");
+        peer_ask_error(p, WIRE_EVAL, "('1 +', {})", "SyntaxError", "True");
+        uint64_t id =
+            peer_send(p, WIRE_EVAL, WIRE_FLAG_RETURN_REF, "('[1]', {})");
+        PyObject *v = peer_receive(p, WIRE_RESULT, id);
+        snprintf(body, sizeof body, "(%llu, 'append', [1], {})",
+                 PyLong_AsUnsignedLongLong(v));
+        peer_ask(p, WIRE_METHOD, body, "v is None");
+        snprintf(body, sizeof body, "(%llu,)", PyLong_AsUnsignedLongLong(v));
+        peer_send_frame(p, WIRE_RELEASE, 0, 0, body);
+        Py_DECREF(v);
+    }
+}
+
+static long
+blocks(struct peer *p)
+{
+    PyObject *v = peer_receive(
+        p, WIRE_RESULT,
+        peer_send(p, WIRE_EVAL, 0,
+                  "('(gc.collect(), sys.getallocatedblocks())[1]', {})"));
+    long n = PyLong_AsLong(v);
+    Py_DECREF(v);
+    return n;
+}
+
+/* No kind of request, and no kind of answer, leaves an object behind. */
+START_TEST(nothing_is_left_behind)
+{
+    struct peer p;
+    peer_start(&p);
+    peer_ask(&p, WIRE_EXEC, "('import gc, sys, math',)", "v is None");
+    many_of_each(&p, 300);
+    long before = blocks(&p);
+    many_of_each(&p, 1000);
+    /* Free lists settle for a while; a leak would be a thousand or more. */
+    ck_assert_int_lt(blocks(&p) - before, 700);
+    peer_stop(&p);
+}
+END_TEST
+#endif
 
 /* ---- beside the protocol, and the end ------------------------------------ */
 
@@ -546,6 +609,9 @@ make_helper_suite(void)
                                   stop_finalises,
                                   end_of_file_ends_it,
                                   exits_are_told_apart,
+#ifndef __SANITIZE_ADDRESS__
+                                  nothing_is_left_behind,
+#endif
                                   NULL};
     return peer_suite("helper", tests, 120);
 }
