@@ -17,7 +17,7 @@ from os.path import exists
 LIMITS = [
     ("C", ["c_src/*.c", "c_src/*.h"], 500, 80),
     ("C tests", ["test/*.c", "test/*.h"], 600, 80),
-    ("Erlang", ["erl/*.erl"], 500, 30),
+    ("Erlang", ["erl/*.erl"], 400, 30),
     ("Erlang tests", ["test/*.erl"], 600, 40),
     ("Python", ["py/*.py", "scripts/*.py"], 500, 40),
     ("Python tests", ["test/*.py"], 600, 60),
