@@ -42,8 +42,8 @@ put_story(struct buf *out, PyObject *exc, const char *stack, size_t n)
 static int
 put_empty_story(struct buf *out)
 {
-    static const uint8_t story[] = {ETF_BINARY,  0,       0, 0, 0, 6,
-                                    ETF_VERSION, ETF_MAP, 0, 0, 0, 0};
+    static const uint8_t story[] = {ETF_BINARY, 0, 0, 0, 6, ETF_VERSION,
+                                    ETF_MAP,    0, 0, 0, 0};
     return buf_put(out, story, sizeof story);
 }
 
