@@ -16,7 +16,6 @@ put_chars(struct buf *out, PyObject *s)
     if (n > 0) {
         r = buf_put_u8(out, ETF_LIST);
         r = r ? r : buf_put_be32(out, (uint32_t)n);
-        r = r ? r : buf_reserve(out, (size_t)n * 5);
     }
     for (Py_ssize_t i = 0; r == 0 && i < n; i++) {
         Py_UCS4 c = PyUnicode_READ_CHAR(s, i);
