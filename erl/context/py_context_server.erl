@@ -112,14 +112,14 @@ handle_event(_, _, _, _) ->
 -spec terminate(term(), atom(), #data{}) -> ok.
 terminate(Reason, State, #data{port = Port, old = Old} = Data) ->
     ok = py_registry:withdraw(self()),
-    case Port of
-        none ->
-            cancel(Data);
-        _ ->
-            ok = wind_up(State, Data),
-            _ = py_port:fail(Port, {context_died, Reason}),
-            py_port:close(Port)
-    end,
+    _ = case Port of
+            none ->
+                cancel(Data);
+            _ ->
+                ok = wind_up(State, Data),
+                _ = py_port:fail(Port, {context_died, Reason}),
+                py_port:close(Port)
+        end,
     lists:foreach(fun py_port:close/1, Old).
 
 %%% Callers

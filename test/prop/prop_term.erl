@@ -45,29 +45,9 @@ normal(undefined) -> none;
 normal({bytes, B}) when is_binary(B) -> B;
 normal([H | T]) -> [normal(H) | normal(T)];
 normal(T) when is_tuple(T) -> list_to_tuple([normal(E) || E <- tuple_to_list(T)]);
-normal(M) when is_map(M) -> maps:from_list([{key(K), normal(V)} || {K, V} <- maps:to_list(M)]);
+normal(M) when is_map(M) ->
+    maps:from_list([{normal(K), normal(V)} || {K, V} <- maps:to_list(M)]);
 normal(T) -> T.
-
-%% A list is no key in Python: it becomes a tuple.
-key(K) when is_list(K) ->
-    case is_proper(K) of
-        true -> list_to_tuple([key(E) || E <- K]);
-        false -> normal(K)
-    end;
-key(K) when is_tuple(K) ->
-    case K of
-        {bytes, B} when is_binary(B) -> B;
-        _ -> list_to_tuple([key(E) || E <- tuple_to_list(K)])
-    end;
-key(K) ->
-    normal(K).
-
-is_proper(L) ->
-    try length(L) of
-        _ -> true
-    catch
-        error:badarg -> false
-    end.
 
 any_term() ->
     ?SIZED(Size, term_of(Size)).
@@ -77,10 +57,14 @@ term_of(0) ->
 term_of(Size) ->
     Smaller = ?LAZY(term_of(Size div 3)),
     frequency([{4, leaf()},
-               {2, list(Smaller)},
-               {2, loose_tuple(Smaller)},
-               {2, ?LET(Pairs, list({key(), Smaller}), maps:from_list(Pairs))},
-               {1, ?LET({L, T}, {non_empty(list(Smaller)), improper_tail()}, L ++ T)}]).
+               {2, few(Smaller)},
+               {2, ?LET(L, few(Smaller), list_to_tuple(L))},
+               {2, ?LET(Pairs, few({key_of(Size div 3), Smaller}), maps:from_list(Pairs))},
+               {1, ?LET({L, H, T}, {few(Smaller), Smaller, improper_tail()}, L ++ [H | T])}]).
+
+%% PropEr's own lists grow with the size on every level: too much of it.
+few(Type) ->
+    ?LET(N, range(0, 5), vector(N, Type)).
 
 leaf() ->
     frequency([{3, integer()},
@@ -106,10 +90,20 @@ known_atom() ->
     oneof([true, false, nil, none, undefined, infinity, neg_infinity, nan, ok, error, '',
            'with space', 'ünïcödé', lists, prop_term]).
 
-%% No floats, booleans or `none' beside integers: 1, 1.0 and True are one key
-%% in Python; no atom beside the binary of the same text.
+%% Keys that are different in Erlang and equal in Python are refused, so there
+%% are none here: no floats and booleans beside integers, one of the atoms that
+%% mean None, no binary with the text of an atom, no tuple with the elements of
+%% a list.
 key() ->
-    oneof([integer(), oneof([ok, error, lists, proper, 'with space']),
-           ?LET(B, binary(), <<"k", B/binary>>),
-           {integer(), ?LET(B, binary(), <<"k", B/binary>>)},
-           non_empty(list(range(-5, 5)))]).
+    ?SIZED(Size, key_of(min(Size, 8))).
+
+key_of(0) ->
+    oneof([integer(), oneof([ok, error, lists, proper, undefined, 'with space']),
+           ?LET(B, binary(), <<"k", B/binary>>), ?LET(X, utf8(), <<"k", X/binary>>)]);
+key_of(Size) ->
+    Smaller = ?LAZY(key_of(Size div 2)),
+    frequency([{5, key_of(0)},
+               {1, few(Smaller)},
+               {1, ?LET(L, few(Smaller), list_to_tuple([tuple | L]))},
+               {1, ?LET(Pairs, few({Smaller, Smaller}), maps:from_list(Pairs))},
+               {1, ?LET(N, range(1, 300), <<N:13>>)}]).
