@@ -19,6 +19,7 @@ all() -> [random_kills].
 
 init_per_suite(Config) ->
     ok = logger:set_primary_config(level, error),
+    load_all(),
     Restart = #{free => 1000000, min_backoff => 1, max_backoff => 20, stable_ms => 1000},
     ok = py_ct:start([{contexts, ?CONTEXTS}, {grace_ms, 100}, {restart, Restart}]),
     Config.
@@ -26,6 +27,13 @@ init_per_suite(Config) ->
 end_per_suite(_) ->
     py_ct:stop(),
     logger:set_primary_config(level, notice).
+
+%% Modules that are loaded on first use bring atoms of their own.
+load_all() ->
+    [code:ensure_loaded(M) || App <- [kernel, stdlib, common_test, terrarium],
+                              application:load(App) =/= {error, enoent},
+                              {ok, Modules} <- [application:get_key(App, modules)],
+                              M <- Modules].
 
 rounds() ->
     list_to_integer(os:getenv("TERRARIUM_KILL_ROUNDS", "300")).
