@@ -49,18 +49,20 @@ open_blackbox(int *fd)
     return 0;
 }
 
-/* The VM's end does not block, for we write the boot frame into it; and its
- * buffer is as large as the system allows (it is capped without an error). */
+/* Both buffers are as large as the system allows (it caps without an error):
+ * the boot frame must fit, and large values then cost fewer wake-ups.  The
+ * VM's end does not block, for we write the boot frame into it. */
 static int
 open_socket(int *vm, int *helper)
 {
-    int pair[2], size = 2 * WIRE_LIMIT_MAX_CONTROL;
+    int pair[2], size = 8 * WIRE_LIMIT_MAX_CONTROL;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         return E_SYS;
     *vm = pair[0];
     *helper = pair[1];
-    if (setsockopt(*vm, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0)
-        return E_SYS;
+    for (int i = 0; i < 2; i++)
+        if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size) != 0)
+            return E_SYS;
     return io_set_nonblock(*vm, 1);
 }
 
