@@ -42,7 +42,7 @@ set_name(const struct ctl_map *m)
 /* ---- environment --------------------------------------------------------- */
 
 static int
-set_env(PyObject *environ, const struct ctl_map *env)
+set_env(PyObject *vars, const struct ctl_map *env)
 {
     const char *k, *v;
     size_t kn, vn;
@@ -50,7 +50,7 @@ set_env(PyObject *environ, const struct ctl_map *env)
     for (size_t i = 0; r == 0 && ctl_pair(env, i, &k, &kn, &v, &vn); i++) {
         PyObject *key = text(k, kn);
         PyObject *value = key ? text(v, vn) : NULL;
-        r = value ? PyObject_SetItem(environ, key, value) : -1;
+        r = value ? PyObject_SetItem(vars, key, value) : -1;
         Py_XDECREF(key);
         Py_XDECREF(value);
     }
@@ -58,14 +58,14 @@ set_env(PyObject *environ, const struct ctl_map *env)
 }
 
 static int
-unset_env(PyObject *environ, const struct ctl_map *m)
+unset_env(PyObject *vars, const struct ctl_map *m)
 {
     size_t n = ctl_list_len(m, "unset");
     for (size_t i = 0; i < n; i++) {
         PyObject *key = item(m, "unset", i);
         PyObject *old = NULL;
         if (key != NULL)
-            old = PyObject_CallMethod(environ, "pop", "OO", key, Py_None);
+            old = PyObject_CallMethod(vars, "pop", "OO", key, Py_None);
         Py_XDECREF(key);
         if (old == NULL)
             return -1;
@@ -94,14 +94,14 @@ apply_env(const struct ctl_map *m)
     if (!has_env && ctl_list_len(m, "unset") == 0)
         return 0;
     PyObject *os = PyImport_ImportModule("os");
-    PyObject *environ = os ? PyObject_GetAttrString(os, "environ") : NULL;
-    int r = environ ? unset_env(environ, m) : -1;
+    PyObject *vars = os ? PyObject_GetAttrString(os, "environ") : NULL;
+    int r = vars ? unset_env(vars, m) : -1;
     if (r == 0 && has_env)
-        r = set_env(environ, &env);
+        r = set_env(vars, &env);
     if (r == 0)
         r = reset_time_zone();
     Py_XDECREF(os);
-    Py_XDECREF(environ);
+    Py_XDECREF(vars);
     return r;
 }
 
