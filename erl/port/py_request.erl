@@ -39,54 +39,15 @@
 
 %% @doc Submit a request and wait for what becomes of it.
 -spec request(port(), byte(), byte(), term(), deadline(), limits()) -> outcome().
-request(Port, Opcode, Flags, Term, Timeout, Limits) ->
-    case erlang:term_to_iovec(Term) of
-        [Etf] when byte_size(Etf) < ?SMALL ->
-            small(Port, Opcode, [Flags, Etf], Timeout, Limits);
-        IoVec ->
+request(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
+    %% An upper bound, and far cheaper than an I/O vector that is not needed.
+    case erlang:external_size(Term) of
+        Size when Size < ?SMALL, Size =< Max ->
+            small(Port, Opcode, [Flags, term_to_binary(Term)], Timeout, Limits);
+        _ ->
+            IoVec = erlang:term_to_iovec(Term),
             sized(Port, Opcode, Flags, IoVec, iolist_size(IoVec), Timeout, Limits)
     end.
-
-%% @doc Submit a small request and do not wait: a ticket for `collect/4', or
-%% what became of it at once.  Of a caller that never collects, the answer
-%% stays in its mailbox.
--spec submit(port(), byte(), byte(), term()) ->
-    {ticket, reference(), binary()} | {answer, byte(), binary()} | busy | {refused, binary()} |
-    down.
-submit(Port, Opcode, Flags, Term) ->
-    case py_port:control(Port, Opcode, [Flags, term_to_binary(Term)]) of
-        <<?REPLY_PENDING, Id:8/binary>> ->
-            Ref = erlang:monitor(port, Port),
-            case py_port:control(Port, ?OP_ATTACH, [Id, term_to_binary(Ref)]) of
-                <<?REPLY_OK>> ->
-                    {ticket, Ref, Id};
-                <<?REPLY_ANSWER, Op, Answer/binary>> ->
-                    _ = erlang:demonitor(Ref, [flush]),
-                    {answer, Op, Answer};
-                _ ->
-                    _ = erlang:demonitor(Ref, [flush]),
-                    down
-            end;
-        <<?REPLY_ANSWER, Op, Answer/binary>> -> {answer, Op, Answer};
-        <<?REPLY_BUSY>> -> busy;
-        Other -> not_taken(Other)
-    end.
-
-%% @doc Wait for what `submit/4' began.
--spec collect(port(), {ticket, reference(), binary()} | outcome(), deadline(), limits()) ->
-    outcome().
-collect(Port, {ticket, Ref, Id}, Timeout, Limits) ->
-    receive
-        {py_answer, Ref, Opcode, Body} ->
-            _ = erlang:demonitor(Ref, [flush]),
-            {answer, Opcode, Body};
-        {'DOWN', Ref, port, _, Reason} ->
-            {lost, Reason}
-    after left(Timeout) ->
-        give_up(Port, Id, Ref, Limits)
-    end;
-collect(_, Outcome, _, _) ->
-    Outcome.
 
 sized(_, _, _, _, Size, _, {Max, _}) when Size > Max ->
     {too_large, Size, Max};
@@ -135,6 +96,47 @@ command(Port, Id, Head, IoVec, Timeout, Limits) ->
 
 not_taken(<<?REPLY_REFUSED, Text/binary>>) -> {refused, Text};
 not_taken(_) -> down.
+
+%% @doc Submit a small request and do not wait: a ticket for `collect/4', or
+%% what became of it at once.  Of a caller that never collects, the answer
+%% stays in its mailbox.
+-spec submit(port(), byte(), byte(), term()) ->
+    {ticket, reference(), binary()} | {answer, byte(), binary()} | busy | {refused, binary()} |
+    down.
+submit(Port, Opcode, Flags, Term) ->
+    case py_port:control(Port, Opcode, [Flags, term_to_binary(Term)]) of
+        <<?REPLY_PENDING, Id:8/binary>> ->
+            Ref = erlang:monitor(port, Port),
+            case py_port:control(Port, ?OP_ATTACH, [Id, term_to_binary(Ref)]) of
+                <<?REPLY_OK>> ->
+                    {ticket, Ref, Id};
+                <<?REPLY_ANSWER, Op, Answer/binary>> ->
+                    _ = erlang:demonitor(Ref, [flush]),
+                    {answer, Op, Answer};
+                _ ->
+                    _ = erlang:demonitor(Ref, [flush]),
+                    down
+            end;
+        <<?REPLY_ANSWER, Op, Answer/binary>> -> {answer, Op, Answer};
+        <<?REPLY_BUSY>> -> busy;
+        Other -> not_taken(Other)
+    end.
+
+%% @doc Wait for what `submit/4' began.
+-spec collect(port(), {ticket, reference(), binary()} | outcome(), deadline(), limits()) ->
+    outcome().
+collect(Port, {ticket, Ref, Id}, Timeout, Limits) ->
+    receive
+        {py_answer, Ref, Opcode, Body} ->
+            _ = erlang:demonitor(Ref, [flush]),
+            {answer, Opcode, Body};
+        {'DOWN', Ref, port, _, Reason} ->
+            {lost, Reason}
+    after left(Timeout) ->
+        give_up(Port, Id, Ref, Limits)
+    end;
+collect(_, Outcome, _, _) ->
+    Outcome.
 
 %% The reference is made, handed over and waited for in this one function: that
 %% is what lets the compiler skip the messages that were there before it.

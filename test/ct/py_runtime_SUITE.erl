@@ -12,7 +12,8 @@ all() ->
     [bad_configuration, defaults, several_runtimes, preloaded_modules, runtime_environment,
      zygote_killed, zygote_killed_while_starting_contexts, failing_preload, unknown_python,
      recovers_when_it_can, stop_and_start, driver_is_unloaded, configured_pools,
-     back_off_policy, inherited_sockets, helpers_end_with_the_zygote].
+     back_off_policy, inherited_sockets, helpers_end_with_the_zygote,
+     under_the_launcher].
 
 end_per_testcase(_, _) ->
     ok = py_ct:stop(),
@@ -208,3 +209,45 @@ helpers_end_with_the_zygote(_) ->
     "" = os:cmd("kill -15 " ++ integer_to_list(py_ct:zygote_pid(default))),
     py_ct:eventually(fun() -> not lists:any(fun py_ct:alive/1, Helpers) end),
     [{ok, 1} = py:eval(C, "1") || C <- py_context_router:contexts()].
+
+%% A VM under the launcher finds its zygotes, and gets them again with the same
+%% options after they were killed and after the application was stopped.
+under_the_launcher(Config) ->
+    Dir = proplists:get_value(priv_dir, Config),
+    Ebin = filename:dirname(code:which(py)),
+    Launcher = filename:join(code:priv_dir(terrarium), "terrarium"),
+    File = filename:join(Dir, "early.escript"),
+    ok = file:write_file(File, early()),
+    Port = open_port({spawn_executable, Launcher},
+                     [{args, ["--runtime", "first", "--preload", "ast", "--runtime", "second",
+                              "--", "escript", File, Ebin]},
+                      exit_status, binary, stderr_to_stdout, {env, [{"ERL_FLAGS", false}]}]),
+    {0, Output} = py_elixir_SUITE:collect(Port, <<>>),
+    ?assertNotEqual(nomatch, binary:match(Output, <<"all is well">>)).
+
+early() ->
+    "#!/usr/bin/env escript\n"
+    "main([Ebin]) ->\n"
+    "    true = code:add_patha(Ebin),\n"
+    "    [_, _] = string:lexemes(os:getenv(\"TERRARIUM_RUNTIMES\"), \",\"),\n"
+    "    logger:set_primary_config(level, none),\n"
+    "    {ok, _} = application:ensure_all_started(terrarium),\n"
+    "    Pids = [check(first, true), check(second, false)],\n"
+    "    [os:cmd(\"kill -9 \" ++ integer_to_list(P)) || P <- Pids],\n"
+    "    again(100, Pids),\n"
+    "    ok = application:stop(terrarium),\n"
+    "    ok = application:start(terrarium),\n"
+    "    [check(first, true), check(second, false)],\n"
+    "    ok = application:stop(terrarium),\n"
+    "    io:format(\"all is well~n\").\n"
+    "check(Runtime, Preloaded) ->\n"
+    "    {ok, C} = py_context:new(#{runtime => Runtime}),\n"
+    "    {ok, Preloaded} = py:eval(C, \"'ast' in __import__('sys').modules\"),\n"
+    "    {ok, #{os_pid := Pid}} = py_runtime:info(Runtime),\n"
+    "    ok = py_context:stop(C),\n"
+    "    Pid.\n"
+    "again(N, Pids) when N > 0 ->\n"
+    "    case [check(first, true), check(second, false)] of\n"
+    "        Pids -> timer:sleep(50), again(N - 1, Pids);\n"
+    "        _ -> ok\n"
+    "    end.\n".
