@@ -117,6 +117,8 @@ compile_source(PyObject *source, PyObject *name, const char *mode, int flags)
     return r;
 }
 
+/* A text that does not compile gives its name back: the compiler interns
+ * names, and from 3.12 on those live for ever. */
 static PyObject *
 new_name(struct code_cache *c)
 {
@@ -133,7 +135,9 @@ code_get(struct code_cache *c, PyObject *text)
     if (name == NULL)
         return NULL;
     code = compile_source(text, name, c->mode, 0);
-    if (code != NULL && remember(c, text, text, name, code) < 0)
+    if (code == NULL)
+        c->serial--;
+    else if (remember(c, text, text, name, code) < 0)
         Py_CLEAR(code);
     Py_DECREF(name);
     return code;
@@ -264,7 +268,9 @@ code_get_function(struct code_cache *c, PyObject *text, PyObject *names,
     name = new_name(c);
     if (name != NULL)
         f = compile_function(c, text, name, names, globals);
-    if (f != NULL && remember(c, key, text, name, f) < 0)
+    if (name != NULL && f == NULL)
+        c->serial--;
+    else if (f != NULL && remember(c, key, text, name, f) < 0)
         Py_CLEAR(f);
 out:
     Py_DECREF(key);

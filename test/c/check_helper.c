@@ -500,11 +500,11 @@ START_TEST(nothing_is_left_behind)
     struct peer p;
     peer_start(&p);
     peer_ask(&p, WIRE_EXEC, "('import gc, sys, math',)", "v is None");
-    many_of_each(&p, 300);
+    many_of_each(&p, 1200);
     long before = blocks(&p);
-    many_of_each(&p, 1000);
-    /* Free lists settle for a while; a leak would be a thousand or more. */
-    ck_assert_int_lt(blocks(&p) - before, 700);
+    many_of_each(&p, 800);
+    /* Free lists settle for a while; a leak would be 800 or more. */
+    ck_assert_int_lt(blocks(&p) - before, 600);
     peer_stop(&p);
 }
 END_TEST
