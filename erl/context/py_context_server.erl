@@ -20,6 +20,8 @@
 %% How long a failed port stays, for callers that submitted and have not yet
 %% asked for their answer.
 -define(LINGER_MS, 1000).
+%% How long a helper that was stopped may leave its last output unread.
+-define(LAST_WORDS_MS, 20).
 %% What a trusted helper may send: pids, ports, references, funs.
 -define(TRUSTED, 3).
 
@@ -27,7 +29,8 @@
                runtime = none, ref = none, % where the helper comes from
                port = none, os_pid = none, hello = #{}, generation = 0,
                interp_id = none, restarts = 0,
-               death, boot_reason = none, backoff, output, old = []}).
+               death, boot_reason = none, backoff, output,
+               old = #{}}).       % failed ports that linger: Port => {Output, OsPid}
 
 %% @doc Start a context.  Its options are checked; `Owner' is the process with
 %% which it ends, or `none'.
@@ -94,9 +97,10 @@ handle_event(info, {'EXIT', Port, Reason}, State, #data{port = Port} = Data) ->
     port({closed, Reason}, State, Data);
 handle_event(info, {'EXIT', Pid, Reason}, _, _) when is_pid(Pid), Reason =/= normal ->
     {stop, Reason};
-handle_event(info, {close_old, Port}, _, #data{old = Old} = Data) ->
-    ok = py_port:close(Port),
-    {keep_state, Data#data{old = lists:delete(Port, Old)}};
+handle_event(info, {Port, Message}, _, #data{old = Old} = Data) when is_map_key(Port, Old) ->
+    {keep_state, old_port(Port, Message, Data)};
+handle_event(info, {close_old, Port}, _, Data) ->
+    {keep_state, close_old(Port, Data)};
 handle_event(state_timeout, start, starting, Data) ->
     start_timeout(Data);
 handle_event(state_timeout, collected, collecting, Data) ->
@@ -120,7 +124,8 @@ terminate(Reason, State, #data{port = Port, old = Old} = Data) ->
                 _ = py_port:fail(Port, {context_died, Reason}),
                 py_port:close(Port)
         end,
-    lists:foreach(fun py_port:close/1, Old).
+    _ = lists:foldl(fun close_old/2, Data, maps:keys(Old)),
+    ok.
 
 %%% Callers
 
@@ -216,10 +221,8 @@ port({boot_error, Etf}, starting, Data) ->
     collect(Data#data{boot_reason = py_context_core:boot_reason(Etf)});
 port({closed, Reason}, State, #data{death = Death} = Data) ->
     dying(State, Data#data{death = py_context_core:closed(Reason, Death)});
-port({output, Stream, Bytes}, _, #data{output = Output} = Data) ->
-    {Lines, Rest} = py_output:add(Stream, Bytes, Output),
-    log_lines([{Stream, Line} || Line <- Lines], Data),
-    {keep_state, Data#data{output = Rest}};
+port({output, Stream, Bytes}, _, #data{output = Output, os_pid = OsPid} = Data) ->
+    {keep_state, Data#data{output = output(Stream, Bytes, Output, OsPid, Data)}};
 port(output_paused, _, #data{port = Port}) ->
     _ = py_port:more_output(Port),
     keep_state_and_data;
@@ -251,23 +254,27 @@ conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
     Stderr = py_port:stderr(Port),
     Verdict = py_context_core:verdict(Death, #{pid => OsPid, stderr => Stderr}),
     _ = py_port:fail(Port, Verdict),
-    Drained = drain(Port, Data),
-    log_lines(py_output:flush(Drained#data.output), Drained),
     _ = erlang:send_after(?LINGER_MS, self(), {close_old, Port}),
-    Gone = cancel(Drained#data{port = none, output = py_output:new(),
-                               old = [Port | Drained#data.old],
-                               restarts = Drained#data.restarts + 1}),
+    #data{old = Old, output = Output, restarts = Restarts} = Data,
+    Gone = cancel(Data#data{port = none, output = py_output:new(),
+                            old = Old#{Port => {Output, OsPid}}, restarts = Restarts + 1}),
     next(Verdict, Gone).
 
-%% Output that came before the end but has not been looked at.
-drain(Port, #data{output = Output} = Data) ->
-    receive
-        {Port, {output, Stream, Bytes}} ->
-            {Lines, Rest} = py_output:add(Stream, Bytes, Output),
-            log_lines([{Stream, Line} || Line <- Lines], Data),
-            drain(Port, Data#data{output = Rest})
-    after 0 -> Data
-    end.
+%% A helper's last output may come after its end.
+old_port(Port, {output, Stream, Bytes}, #data{old = Old} = Data) ->
+    #{Port := {Output, OsPid}} = Old,
+    Data#data{old = Old#{Port := {output(Stream, Bytes, Output, OsPid, Data), OsPid}}};
+old_port(Port, output_paused, Data) ->
+    _ = py_port:more_output(Port),
+    Data;
+old_port(_, _, Data) ->
+    Data.
+
+close_old(Port, #data{old = Old} = Data) ->
+    {{Output, OsPid}, Left} = maps:take(Port, Old),
+    log_lines(py_output:flush(Output), OsPid, Data),
+    ok = py_port:close(Port),
+    Data#data{old = Left}.
 
 %% One that never said hello could not be started, unless its zygote was lost:
 %% then the runtime sees to it.  One that did say hello is replaced.
@@ -302,27 +309,35 @@ wind_up(ready, #data{port = Port} = Data) ->
     _ = py_port:notice(Port, ?FRAME_STOP, <<>>),
     Deadline = py_request:deadline(terrarium_config:get(stop_timeout)),
     case await_exit(Deadline, Data) of
-        ok -> ok;
-        timeout -> wind_up(killed, Data)
+        {ok, Last} -> last_words(Last);
+        {timeout, Last} -> wind_up(killed, Last)
     end;
 wind_up(_, #data{port = Port} = Data) ->
     _ = py_port:kill(Port),
-    _ = await_exit(py_request:deadline(?COLLECT_MS), Data),
-    ok.
+    {_, Last} = await_exit(py_request:deadline(?COLLECT_MS), Data),
+    last_words(Last).
 
 await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
     receive
-        {py_helper, Ref, {exited, _}} -> ok;
-        {py_helper, Ref, zygote_down} -> ok;
-        {'DOWN', Ref, process, _, _} -> ok;
-        {Port, {output, Stream, Bytes}} ->
-            {Lines, Rest} = py_output:add(Stream, Bytes, Data#data.output),
-            log_lines([{Stream, Line} || Line <- Lines], Data),
-            await_exit(Deadline, Data#data{output = Rest});
+        {py_helper, Ref, {exited, _}} -> {ok, Data};
+        {py_helper, Ref, zygote_down} -> {ok, Data};
+        {'DOWN', Ref, process, _, _} -> {ok, Data};
+        {Port, {output, _, _} = Message} ->
+            {keep_state, Next} = port(Message, stopping, Data),
+            await_exit(Deadline, Next);
         {Port, output_paused} ->
             _ = py_port:more_output(Port),
             await_exit(Deadline, Data)
-    after py_request:left(Deadline) -> timeout
+    after py_request:left(Deadline) -> {timeout, Data}
+    end.
+
+%% What it wrote before it ended may still be on its way.
+last_words(#data{port = Port, os_pid = OsPid} = Data) ->
+    receive
+        {Port, {output, _, _} = Message} ->
+            {keep_state, Next} = port(Message, stopping, Data),
+            last_words(Next)
+    after ?LAST_WORDS_MS -> log_lines(py_output:flush(Data#data.output), OsPid, Data)
     end.
 
 %%% Logging
@@ -331,9 +346,14 @@ log_death(Label, {Kind, What}) ->
     ?LOG_WARNING("Python context ~ts: its process died (~ts), starting another one",
                  [Label, py_context_log:death(Kind, What)]).
 
-log_lines(_, #data{opts = #{log_output := false}}) ->
+output(Stream, Bytes, Output, OsPid, Data) ->
+    {Lines, Rest} = py_output:add(Stream, Bytes, Output),
+    log_lines([{Stream, Line} || Line <- Lines], OsPid, Data),
+    Rest.
+
+log_lines(_, _, #data{opts = #{log_output := false}}) ->
     ok;
-log_lines(Lines, #data{id = Id, label = Label, os_pid = OsPid}) ->
+log_lines(Lines, OsPid, #data{id = Id, label = Label}) ->
     Meta = #{context => Id, os_pid => OsPid},
     lists:foreach(fun({Stream, Line}) -> py_context_log:line(Label, Stream, Line, Meta) end,
                   Lines).

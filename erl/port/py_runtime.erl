@@ -15,7 +15,6 @@
 
 -export_type([event/0]).
 
--include("py_wire.hrl").
 -include_lib("kernel/include/logger.hrl").
 
 %% How long the halves of a zygote's end (socket, process) may lie apart.
@@ -73,14 +72,10 @@ cancel(Runtime, Ref) ->
 -spec info(atom()) -> {ok, map()} | {error, term()}.
 info(Name) ->
     case py_registry:runtime(Name) of
-        none ->
-            {error, {runtime_failed, Name, unknown}};
-        Pid ->
-            try
-                gen_server:call(Pid, info)
-            catch
-                exit:_ -> {error, {runtime_failed, Name, unknown}}
-            end
+        none -> {error, {runtime_failed, Name, unknown}};
+        Pid -> try gen_server:call(Pid, info)
+               catch exit:_ -> {error, {runtime_failed, Name, unknown}}
+               end
     end.
 
 %%% Callbacks
@@ -101,10 +96,9 @@ handle_continue(start, S) ->
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
 handle_call(info, _From, #state{name = Name, status = Status, jobs = Jobs} = S) ->
-    Info = #{name => Name, status => Status, os_pid => S#state.os_pid,
-             reason => S#state.reason, zygote => S#state.hello,
-             helpers => py_runtime_jobs:count(Jobs)},
-    {reply, {ok, Info}, S};
+    {reply, {ok, #{name => Name, status => Status, os_pid => S#state.os_pid,
+                   reason => S#state.reason, zygote => S#state.hello,
+                   helpers => py_runtime_jobs:count(Jobs)}}, S};
 handle_call(_Request, _From, S) ->
     {reply, {error, unknown}, S}.
 
@@ -138,7 +132,7 @@ handle_cast(_Message, S) ->
 handle_info({Port, {control, Etf}}, #state{port = Port} = S) ->
     {noreply, control(binary_to_term(Etf, [safe]), S)};
 handle_info({Port, {control, Etf, Token, Fds}}, #state{port = Port} = S) ->
-    {noreply, delivery(binary_to_term(Etf, [safe]), Token, Fds, S)};
+    {noreply, heard(delivery(binary_to_term(Etf, [safe]), Token, Fds, S))};
 handle_info({Port, {closed, Reason}}, #state{port = Port} = S) ->
     {noreply, ending(S#state{closed = Reason})};
 handle_info({Port, {zygote_exit, Status}}, #state{port = Port} = S) ->
@@ -206,7 +200,7 @@ open(Port, {ok, Fd}, S) ->
             open(Port, none, S)
     end;
 open(Port, none, #state{name = Name, options = Options} = S) ->
-    case command(Name, Options) of
+    case py_runtime_cmd:command(Name, Options) of
         {ok, Argv} ->
             case py_port:spawn(Port, Argv, py_runtime_cmd:env(Options)) of
                 {ok, Pid} -> {ok, S#state{os_pid = Pid}};
@@ -216,16 +210,8 @@ open(Port, none, #state{name = Name, options = Options} = S) ->
             Error
     end.
 
-command(Name, Options) ->
-    case py_runtime_cmd:recall(Name) of
-        {ok, Argv} -> {ok, Argv};
-        none -> py_runtime_cmd:argv(Name, Options)
-    end.
-
 hello(#state{port = Port} = S) ->
-    Hello = #{type => hello, version => ?WIRE_VERSION, fingerprint => ?WIRE_FINGERPRINT,
-              vm_pid => list_to_integer(os:getpid())},
-    case py_port:send(Port, Hello) of
+    case py_port:send(Port, py_runtime_cmd:hello()) of
         ok -> S;
         busy -> fail({hello, <<"busy">>}, S);
         %% It died at once: `closed' and its exit status say why.
@@ -239,7 +225,7 @@ control(#{<<"type">> := <<"hello">>} = M, #state{status = starting} = S) ->
 control(#{<<"type">> := <<"failed">>} = M, S) ->
     refuse(maps:get(<<"reason">>, M, <<>>), S);
 control(#{<<"type">> := <<"spawn_failed">>, <<"id">> := Id} = M, S) ->
-    forget(Id, {failed, {spawn_failed, maps:get(<<"reason">>, M, <<>>)}}, S);
+    heard(forget(Id, {failed, {spawn_failed, maps:get(<<"reason">>, M, <<>>)}}, S));
 control(#{<<"type">> := <<"exited">>, <<"id">> := Id} = M, S) ->
     forget(Id, {exited, M}, S);
 control(#{<<"type">> := <<"log">>} = M, #state{name = Name} = S) ->
@@ -248,18 +234,17 @@ control(#{<<"type">> := <<"log">>} = M, #state{name = Name} = S) ->
 control(_Other, S) ->
     S.
 
-welcome(#{<<"version">> := ?WIRE_VERSION, <<"fingerprint">> := ?WIRE_FINGERPRINT} = M,
-        #state{name = Name, backoff = Backoff} = S) ->
-    ok = keep_argv(Name, S#state.adopted, M),
-    S1 = disarm(S#state{status = up, hello = M, os_pid = maps:get(<<"pid">>, M, undefined)}),
-    flush(S1#state{backoff = py_backoff:up(now_ms(), Backoff)});
-welcome(M, S) ->
-    fail({version_mismatch, maps:with([<<"version">>, <<"fingerprint">>], M)}, S).
-
-keep_argv(Name, true, #{<<"argv">> := [_ | _] = Argv}) ->
-    py_runtime_cmd:remember(Name, Argv);
-keep_argv(_, _, _) ->
-    ok.
+welcome(M, #state{name = Name, backoff = Backoff} = S) ->
+    case py_runtime_cmd:check_hello(M) of
+        ok ->
+            _ = [py_runtime_cmd:remember(Name, Argv)
+                 || S#state.adopted, {ok, Argv} <- [maps:find(<<"argv">>, M)]],
+            Up = disarm(S#state{status = up, hello = M,
+                                os_pid = maps:get(<<"pid">>, M, undefined)}),
+            flush(Up#state{backoff = py_backoff:up(now_ms(), Backoff)});
+        {error, Reason} ->
+            fail(Reason, S)
+    end.
 
 %% It said why it can not work; now it ends, or is ended.
 refuse(Reason, #state{status = starting} = S) ->
@@ -298,7 +283,7 @@ flush(S) ->
     S.
 
 sent(ok, _, S) ->
-    flush(S);
+    flush(watch(S));
 sent(busy, Id, #state{jobs = Jobs} = S) ->
     _ = erlang:send_after(?RETRY_MS, self(), retry),
     S#state{jobs = py_runtime_jobs:postponed(Id, Jobs)};
@@ -306,6 +291,22 @@ sent({error, <<"down">>}, Id, #state{jobs = Jobs} = S) ->
     S#state{jobs = py_runtime_jobs:postponed(Id, Jobs)};
 sent({error, Text}, Id, S) ->
     flush(forget(Id, {failed, {boot, Text}}, S)).
+
+%% A zygote that does not answer (somebody stopped it) is as good as dead.
+watch(#state{timer = none} = S) ->
+    arm(silence, max(1, terrarium_config:get(start_timeout) div 3), S);
+watch(S) ->
+    S.
+
+%% It answered: stop the clock, or start it again for those still waiting.
+heard(#state{jobs = Jobs, status = up} = S) ->
+    Quiet = disarm(S),
+    case py_runtime_jobs:sent(Jobs) of
+        0 -> Quiet;
+        _ -> watch(Quiet)
+    end;
+heard(S) ->
+    S.
 
 %% A job is over; its context is told, unless there is nothing to say.  Nobody
 %% can take over its descriptors any more.
@@ -338,6 +339,10 @@ timeout(start_timeout, S) ->
     fail(start_timeout, S);
 timeout(collect, S) ->
     ended(S);
+timeout(silence, #state{name = Name, port = Port} = S) ->
+    ?LOG_WARNING("Python runtime ~ts: its zygote does not answer and is killed", [Name]),
+    _ = py_port:kill_zygote(Port),
+    S;
 timeout(restart, S) ->
     start(S).
 

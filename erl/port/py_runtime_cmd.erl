@@ -1,5 +1,5 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% @doc How a zygote is started: program, arguments, environment.
+%% @doc How a zygote is started: program, arguments, environment, greeting.
 %%
 %% Knows the command line of `terrarium_py zygote' (handoff.h) and where the
 %% programs lie.  Keeps the command lines that the launcher used, so that a
@@ -7,18 +7,20 @@
 %% after the application was stopped and started again.
 -module(py_runtime_cmd).
 
--export([argv/2, env/1, remember/2, remembered/0, recall/1]).
+-export([command/2, env/1, hello/0, check_hello/1, remember/2, remembered/0]).
+
+-include("py_wire.hrl").
 
 -define(CONTROL_FD, <<"3">>).
 
-%% @doc The argument vector for a runtime with these options.
--spec argv(atom(), terrarium_config:runtime()) -> {ok, [binary()]} | {error, term()}.
-argv(Name, Options) ->
-    case python(Options) of
-        {ok, Version, Executable} ->
-            program(Version, args(Name, Executable, Options));
-        {error, _} = Error ->
-            Error
+%% @doc The argument vector for a runtime: what the launcher used, or what
+%% these options mean.
+-spec command(atom(), terrarium_config:runtime()) -> {ok, [binary()]} | {error, term()}.
+command(Name, Options) ->
+    case {all(), python(Options)} of
+        {#{Name := Argv}, _} -> {ok, Argv};
+        {_, {ok, Version, Executable}} -> program(Version, args(Name, Executable, Options));
+        {_, {error, _} = Error} -> Error
     end.
 
 args(Name, Executable, Options) ->
@@ -101,6 +103,19 @@ bytes(Text) ->
         _ -> unicode:characters_to_binary(Text)
     end.
 
+%% @doc The VM's hello to a zygote.
+-spec hello() -> map().
+hello() ->
+    #{type => hello, version => ?WIRE_VERSION, fingerprint => ?WIRE_FINGERPRINT,
+      vm_pid => list_to_integer(os:getpid())}.
+
+%% @doc Was the zygote built from the same wire?
+-spec check_hello(map()) -> ok | {error, {version_mismatch, map()}}.
+check_hello(#{<<"version">> := ?WIRE_VERSION, <<"fingerprint">> := ?WIRE_FINGERPRINT}) ->
+    ok;
+check_hello(Hello) ->
+    {error, {version_mismatch, maps:with([<<"version">>, <<"fingerprint">>], Hello)}}.
+
 %% @doc Keep the command line of a runtime that the launcher started.
 -spec remember(atom(), [binary()]) -> ok.
 remember(Name, Argv) ->
@@ -110,14 +125,6 @@ remember(Name, Argv) ->
 -spec remembered() -> [atom()].
 remembered() ->
     maps:keys(all()).
-
-%% @doc The command line of such a runtime.
--spec recall(atom()) -> {ok, [binary()]} | none.
-recall(Name) ->
-    case all() of
-        #{Name := Argv} -> {ok, Argv};
-        _ -> none
-    end.
 
 all() ->
     persistent_term:get(?MODULE, #{}).

@@ -8,7 +8,8 @@
 -module(py_runtime_jobs).
 
 -export([new/0, add/5, next/1, postponed/2, spawned/3, adopted/2, take/2, of_monitor/2,
-         of_context/3, lost/1, ids/1, count/1]).
+         of_context/3, lost/1, ids/1, count/1,
+         sent/1]).
 
 -export_type([jobs/0, job/0]).
 
@@ -129,6 +130,11 @@ ids(#jobs{all = All}) ->
 -spec count(jobs()) -> non_neg_integer().
 count(#jobs{all = All}) ->
     maps:size(All).
+
+%% @doc How many the zygote has not answered yet.
+-spec sent(jobs()) -> non_neg_integer().
+sent(#jobs{all = All}) ->
+    length([sent || #{stage := sent} <- maps:values(All)]).
 
 stage(Id, #{stage := Before} = Job, After, #jobs{all = All, coming = Coming} = J) ->
     J#jobs{all = All#{Id => Job#{stage := After}},

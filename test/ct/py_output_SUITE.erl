@@ -83,7 +83,11 @@ unfinished_line(Config) ->
     ends(Text, "ab"),
     {error, {crashed, _}} = py:exec(C, "import os\nos.write(1, b'last words')\nos._exit(1)"),
     {stdout, _, Last, _} = next(),
-    ends(Last, "last words").
+    ends(Last, "last words"),
+    ok = py:exec(C, "import atexit\natexit.register(lambda: print('good', 'bye', end=''))"),
+    ok = py_context:stop(C),
+    {stdout, _, Bye, _} = next(),
+    ends(Bye, "good bye").
 
 long_line(Config) ->
     C = proplists:get_value(context, Config),

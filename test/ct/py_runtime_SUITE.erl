@@ -13,7 +13,7 @@ all() ->
      zygote_killed, zygote_killed_while_starting_contexts, failing_preload, unknown_python,
      recovers_when_it_can, stop_and_start, driver_is_unloaded, configured_pools,
      back_off_policy, inherited_sockets, helpers_end_with_the_zygote,
-     under_the_launcher].
+     under_the_launcher, silent_zygote].
 
 end_per_testcase(_, _) ->
     ok = py_ct:stop(),
@@ -251,3 +251,17 @@ early() ->
     "        Pids -> timer:sleep(50), again(N - 1, Pids);\n"
     "        _ -> ok\n"
     "    end.\n".
+
+%% A zygote that somebody stopped does not keep anybody waiting for ever.
+silent_zygote(_) ->
+    ok = py_ct:start([{contexts, 2}, {start_timeout, 3000}, {restart, #{free => 1000}}]),
+    {ok, 1} = py:eval("1"),
+    Zygote = py_ct:zygote_pid(default),
+    "" = os:cmd("kill -STOP " ++ integer_to_list(Zygote)),
+    py_ct:eventually(fun() -> element(1, py_context:new(#{})) =:= ok end),
+    ?assertNotEqual(Zygote, py_ct:zygote_pid(default)),
+    py_ct:eventually(fun() -> [] =:= [C || C <- py_context_router:contexts(),
+                                           py:eval(C, "1") =/= {ok, 1}]
+                     end),
+    [py_context:stop(C) || {C, _} <- ets:tab2list(py_contexts),
+                           not lists:member(C, py_context_router:contexts())].
