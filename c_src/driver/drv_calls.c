@@ -31,6 +31,7 @@ static void
 end(struct helper *h, struct pending *q)
 {
     forget_monitor(h, q);
+    helper_forget_held(h, q);
     pending_free(&h->pending, q);
 }
 
@@ -90,19 +91,56 @@ admit(struct helper *h, uint8_t opcode, uint8_t flags, struct drv_reply *r,
     return q;
 }
 
+/* A request that was not written leaves no trace. */
+static void
+drop_queued(struct helper *h, struct pending *q)
+{
+    size_t bytes = q->bytes;
+    pending_unlink(&h->pending, q);
+    end(h, q);
+    outstanding_sub(h, bytes);
+}
+
 static ErlDrvSSizeT
 reply_pending(struct drv_reply *r, const struct pending *q)
 {
     return drv_reply_data(r, DRV_REPLY_PENDING, &q->id, sizeof q->id);
 }
 
+/* The body is complete: it stands in the list from now on. */
 static void
-count_sent(struct helper *h, struct pending *q, size_t n)
+accept(struct helper *h, struct pending *q, size_t n)
 {
     q->bytes = n + WIRE_LIMIT_HEADER_SIZE;
-    pending_sent(&h->pending, q);
+    pending_enlist(&h->pending, q);
     h->stats.requests++;
     outstanding_add(h, q->bytes);
+}
+
+void
+calls_pump(struct helper *h)
+{
+    while (pending_window_open(&h->pending)) {
+        struct pending *q = h->pending.unsent;
+        pending_mark_sent(&h->pending);
+        helper_enqueue_request(h, q);
+        pending_body_free(q->body);
+        q->body = NULL;
+    }
+    helper_flush(h);
+}
+
+/* The usual case: nothing waits and the window is open, so the body goes out
+ * without being kept. */
+static int
+send_at_once(struct helper *h, struct pending *q, const uint8_t *body, size_t n)
+{
+    if (h->pending.unsent != q || !pending_window_open(&h->pending) ||
+        q->bytes > WIRE_LIMIT_WINDOW_BYTES)
+        return 0;
+    pending_mark_sent(&h->pending);
+    helper_write_frame(h, q->opcode, q->flags, q->id, body, n);
+    return 1;
 }
 
 ErlDrvSSizeT
@@ -115,8 +153,15 @@ calls_submit(struct helper *h, uint8_t opcode, const uint8_t *body, size_t n,
     struct pending *q = admit(h, opcode, body[0], r, &reply);
     if (q == NULL)
         return reply;
-    count_sent(h, q, n - 1);
-    helper_write_frame(h, opcode, body[0], q->id, body + 1, n - 1);
+    accept(h, q, n - 1);
+    if (!send_at_once(h, q, body + 1, n - 1)) {
+        q->body = pending_body_copy(body + 1, n - 1);
+        if (q->body == NULL) {
+            drop_queued(h, q);
+            return drv_reply_refused(r, "out of memory");
+        }
+        calls_pump(h);
+    }
     return reply_pending(r, q);
 }
 
@@ -145,12 +190,13 @@ calls_body(struct helper *h, ErlIOVec *ev)
         return;
     if (h->state != HELPER_READY)
         return; /* it stays reserved, and FAIL will answer it */
-    if (n > WIRE_LIMIT_MAX_FRAME) {
+    q->body = n > WIRE_LIMIT_MAX_FRAME ? NULL : pending_body_vec(ev, sizeof id);
+    if (q->body == NULL || n == 0) {
         end(h, q);
         return;
     }
-    count_sent(h, q, n);
-    helper_write_frame_vec(h, q->opcode, q->flags, id, ev, sizeof id);
+    accept(h, q, n);
+    calls_pump(h);
 }
 
 ErlDrvSSizeT
@@ -229,8 +275,9 @@ settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
        size_t n, ErlDrvBinary *bin)
 {
     size_t bytes = q->bytes;
-    if (q->state == PENDING_SENT)
+    if (pending_listed(q))
         pending_unlink(&h->pending, q);
+    helper_forget_held(h, q);
     q->state = PENDING_ANSWERED;
     if (q->orphan) {
         h->stats.unwanted++;
@@ -334,7 +381,8 @@ cancel_sent(struct helper *h, struct pending *q)
     if (q->cancelled)
         return;
     q->cancelled = 1;
-    helper_write_frame(h, WIRE_CANCEL, 0, q->id, NULL, 0);
+    if (h->held != q) /* else the frame goes with the last byte */
+        helper_write_frame(h, WIRE_CANCEL, 0, q->id, NULL, 0);
     if (driver_sizeq(h->base.port) > 0)
         h->resignal = 1;
     helper_signal(h, q->id);
@@ -355,6 +403,10 @@ calls_resignal(struct helper *h)
 static void
 give_up(struct helper *h, struct pending *q)
 {
+    if (q->state == PENDING_QUEUED) {
+        drop_queued(h, q);
+        return;
+    }
     if (q->state != PENDING_SENT) {
         end(h, q);
         return;

@@ -87,6 +87,8 @@ helper_close(struct helper *h, const char *why, const char *text)
     h->state = HELPER_CLOSED;
     h->grace_id = 0;
     h->frame_at = 0;
+    h->held = NULL;
+    h->watching_write = 0;
     helper_arm_timer(h);
     driver_deq(h->base.port, driver_sizeq(h->base.port));
     drv_unwatch_close(&h->base, &h->channel.fd);
@@ -217,6 +219,7 @@ helper_read(struct helper *h)
             helper_close(h, "eof", NULL);
         if (e != 0 || take_frames(h) != 0)
             return;
+        calls_pump(h);
     }
     watch_deadline(h, frames);
 }

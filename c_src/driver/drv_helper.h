@@ -57,6 +57,8 @@ struct helper {
     int write_failed;   /* the peer is gone; reading will say so */
     int busy;
     int resignal; /* a CANCEL frame waits in the queue: signal again after */
+    struct pending *held; /* large request whose last byte is held back */
+    uint8_t held_byte;
     uint32_t grace_ms;
     uint32_t deadline_ms;
     uint64_t grace_id;   /* the interrupted request; 0: no grace running */
@@ -79,11 +81,12 @@ void helper_close(struct helper *h, const char *why, const char *text);
 
 void helper_write_frame(struct helper *h, uint8_t opcode, uint8_t flags,
                         uint64_t id, const void *body, size_t n);
-/* The same with a body in an I/O vector, whose first `skip` bytes are not
- * part of it.  Binaries are referred to, not copied. */
-void helper_write_frame_vec(struct helper *h, uint8_t opcode, uint8_t flags,
-                            uint64_t id, ErlIOVec *ev, size_t skip);
+/* Put a QUEUED request's frame into the driver queue; helper_flush follows.
+ * Its binaries are referred to, not copied. */
+void helper_enqueue_request(struct helper *h, struct pending *q);
 void helper_flush(struct helper *h);
+/* This request is not under way any more. */
+void helper_forget_held(struct helper *h, const struct pending *q);
 
 /* ---- drv_calls.c -------------------------------------------------------- */
 
@@ -101,6 +104,8 @@ ErlDrvSSizeT calls_fail(struct helper *h, const uint8_t *body, size_t n,
                         struct drv_reply *r);
 /* The body of a reserved request: <<Id:8/binary, Etf/binary>>. */
 void calls_body(struct helper *h, ErlIOVec *ev);
+/* Write what waits, as far as the window allows. */
+void calls_pump(struct helper *h);
 /* RESULT, ERROR or CANCELLED.  Takes f->bin.  0, or E_REFUSED: no such
  * request. */
 int calls_answer(struct helper *h, struct drv_frame *f);

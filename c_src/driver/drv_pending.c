@@ -23,6 +23,7 @@ release(struct pending *q)
         driver_free(q->ref);
     if (q->answer != NULL)
         driver_free_binary(q->answer);
+    pending_body_free(q->body);
 }
 
 void
@@ -112,7 +113,7 @@ void
 pending_free(struct pending_table *t, struct pending *q)
 {
     uint32_t place = (uint32_t)(q->id & (WIRE_LIMIT_MAX_PENDING - 1));
-    if (q->state == PENDING_SENT)
+    if (pending_listed(q))
         pending_unlink(t, q);
     release(q);
     memset(q, 0, sizeof *q);
@@ -131,9 +132,9 @@ pending_find(const struct pending_table *t, uint64_t id)
 }
 
 void
-pending_sent(struct pending_table *t, struct pending *q)
+pending_enlist(struct pending_table *t, struct pending *q)
 {
-    q->state = PENDING_SENT;
+    q->state = PENDING_QUEUED;
     q->prev = t->last;
     q->next = NULL;
     if (t->last != NULL)
@@ -141,11 +142,39 @@ pending_sent(struct pending_table *t, struct pending *q)
     else
         t->first = q;
     t->last = q;
+    if (t->unsent == NULL)
+        t->unsent = q;
+}
+
+int
+pending_window_open(const struct pending_table *t)
+{
+    if (t->unsent == NULL)
+        return 0;
+    return t->wire_count == 0 ||
+           (t->wire_count < WIRE_LIMIT_WINDOW_REQUESTS &&
+            t->wire_bytes + t->unsent->bytes <= WIRE_LIMIT_WINDOW_BYTES);
+}
+
+void
+pending_mark_sent(struct pending_table *t)
+{
+    struct pending *q = t->unsent;
+    q->state = PENDING_SENT;
+    t->unsent = q->next;
+    t->wire_count++;
+    t->wire_bytes += q->bytes;
 }
 
 void
 pending_unlink(struct pending_table *t, struct pending *q)
 {
+    if (q->state == PENDING_SENT) {
+        t->wire_count--;
+        t->wire_bytes -= q->bytes;
+    } else if (t->unsent == q) {
+        t->unsent = q->next;
+    }
     if (q->prev != NULL)
         q->prev->next = q->next;
     else
@@ -156,4 +185,83 @@ pending_unlink(struct pending_table *t, struct pending *q)
         t->last = q->prev;
     q->prev = q->next = NULL;
     q->state = PENDING_ANSWERED;
+}
+
+/* ---- bodies -------------------------------------------------------------- */
+
+static struct pending_body *
+body_new(int parts)
+{
+    struct pending_body *b;
+    b = driver_alloc(sizeof *b + (size_t)parts * sizeof b->part[0]);
+    if (b != NULL)
+        b->count = 0;
+    return b;
+}
+
+/* Takes bin; 0, or -1: it was NULL. */
+static int
+body_add(struct pending_body *b, ErlDrvBinary *bin, size_t at, size_t len)
+{
+    if (bin == NULL)
+        return -1;
+    b->part[b->count].bin = bin;
+    b->part[b->count].at = at;
+    b->part[b->count++].len = len;
+    return 0;
+}
+
+static ErlDrvBinary *
+binary_of(const void *p, size_t n)
+{
+    ErlDrvBinary *bin = driver_alloc_binary((ErlDrvSizeT)n);
+    if (bin != NULL && n > 0)
+        memcpy(bin->orig_bytes, p, n);
+    return bin;
+}
+
+void
+pending_body_free(struct pending_body *b)
+{
+    if (b == NULL)
+        return;
+    for (int i = 0; i < b->count; i++)
+        driver_free_binary(b->part[i].bin);
+    driver_free(b);
+}
+
+struct pending_body *
+pending_body_copy(const void *p, size_t n)
+{
+    struct pending_body *b = body_new(1);
+    if (b != NULL && body_add(b, binary_of(p, n), 0, n) != 0) {
+        pending_body_free(b);
+        b = NULL;
+    }
+    return b;
+}
+
+struct pending_body *
+pending_body_vec(ErlIOVec *ev, size_t skip)
+{
+    struct pending_body *b = body_new(ev->vsize);
+    for (int i = 0; b != NULL && i < ev->vsize; i++) {
+        size_t n = ev->iov[i].iov_len;
+        size_t past = skip < n ? skip : n;
+        const char *p = (const char *)ev->iov[i].iov_base + past;
+        ErlDrvBinary *bin = ev->binv[i];
+        skip -= past;
+        if (n == past)
+            continue;
+        size_t at = bin != NULL ? (size_t)(p - bin->orig_bytes) : 0;
+        if (bin != NULL)
+            driver_binary_inc_refc(bin);
+        else
+            bin = binary_of(p, n - past); /* bytes of ERTS' own */
+        if (body_add(b, bin, at, n - past) != 0) {
+            pending_body_free(b);
+            b = NULL;
+        }
+    }
+    return b;
 }

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* drv_write.c - bytes to the helper.  What the channel does not take at once
- * waits in the ERTS driver queue, in order, until it is writable. */
+ * waits in the ERTS driver queue, in order, until it is writable.
+ *
+ * A request larger than the window is alone on the wire, and its last byte is
+ * held back until the rest is written.  Should its caller give up meanwhile,
+ * that byte and the CANCEL frame go out in one small write, which the reader
+ * gets as one: so the request is never run. */
 #include "drv_helper.h"
 #include "err.h"
 
@@ -43,6 +48,35 @@ enqueue_rest(struct helper *h, const struct iovec *v, int count, size_t done)
         watch_write(h, 1);
 }
 
+static void
+put_cancel(uint8_t *p, uint64_t id)
+{
+    struct wire_header h = {.opcode = WIRE_CANCEL, .id = id};
+    wire_put_header(p, &h);
+}
+
+/* The last byte of the request under way, and its cancellation if it was
+ * cancelled. */
+static void
+release_held(struct helper *h)
+{
+    uint8_t bytes[1 + WIRE_LIMIT_HEADER_SIZE] = {h->held_byte};
+    struct iovec v = {bytes, h->held->cancelled ? sizeof bytes : 1};
+    size_t done;
+    put_cancel(bytes + 1, h->held->id);
+    h->held = NULL;
+    write_now(h, &v, 1, &done);
+    if (!h->write_failed && done < v.iov_len)
+        enqueue_rest(h, &v, 1, done);
+}
+
+void
+helper_forget_held(struct helper *h, const struct pending *q)
+{
+    if (h->held == q)
+        h->held = NULL;
+}
+
 void
 helper_write_frame(struct helper *h, uint8_t opcode, uint8_t flags, uint64_t id,
                    const void *body, size_t n)
@@ -54,31 +88,49 @@ helper_write_frame(struct helper *h, uint8_t opcode, uint8_t flags, uint64_t id,
     size_t done;
     if (h->state == HELPER_CLOSED || h->write_failed)
         return;
+    if (h->held != NULL)
+        release_held(h); /* keep the order */
     wire_put_header(head, &wh);
     write_now(h, v, 2, &done);
     if (!h->write_failed && done < sizeof head + n)
         enqueue_rest(h, v, 2, done);
 }
 
-void
-helper_write_frame_vec(struct helper *h, uint8_t opcode, uint8_t flags,
-                       uint64_t id, ErlIOVec *ev, size_t skip)
+/* All but the last byte of a large body. */
+static void
+hold_last_byte(struct helper *h, struct pending *q)
 {
-    uint8_t head[WIRE_LIMIT_HEADER_SIZE];
-    struct wire_header wh = {.length = (uint32_t)(ev->size - skip),
-                             .opcode = opcode,
-                             .flags = flags,
-                             .id = id};
-    if (h->state == HELPER_CLOSED || h->write_failed)
-        return;
-    wire_put_header(head, &wh);
-    driver_enq(h->base.port, (char *)head, sizeof head);
-    driver_enqv(h->base.port, ev, (ErlDrvSizeT)skip);
-    helper_flush(h);
+    int last = q->body->count - 1;
+    size_t end = q->body->part[last].at + --q->body->part[last].len;
+    h->held_byte = (uint8_t)q->body->part[last].bin->orig_bytes[end];
+    h->held = q;
 }
 
 void
-helper_flush(struct helper *h)
+helper_enqueue_request(struct helper *h, struct pending *q)
+{
+    uint8_t head[WIRE_LIMIT_HEADER_SIZE];
+    struct wire_header wh = {.length =
+                                 (uint32_t)(q->bytes - WIRE_LIMIT_HEADER_SIZE),
+                             .opcode = q->opcode,
+                             .flags = q->flags,
+                             .id = q->id};
+    if (h->state == HELPER_CLOSED || h->write_failed)
+        return;
+    if (q->bytes > WIRE_LIMIT_WINDOW_BYTES)
+        hold_last_byte(h, q);
+    wire_put_header(head, &wh);
+    driver_enq(h->base.port, (char *)head, sizeof head);
+    for (int i = 0; i < q->body->count; i++)
+        if (q->body->part[i].len > 0)
+            driver_enq_bin(h->base.port, q->body->part[i].bin,
+                           (ErlDrvSizeT)q->body->part[i].at,
+                           (ErlDrvSizeT)q->body->part[i].len);
+}
+
+/* Write the queue: 1 when it is empty. */
+static int
+drain(struct helper *h)
 {
     while (driver_sizeq(h->base.port) > 0) {
         int count;
@@ -86,19 +138,28 @@ helper_flush(struct helper *h)
         SysIOVec *v = driver_peekq(h->base.port, &count);
         int e = channel_writev(&h->channel, (struct iovec *)v,
                                count < MAX_IOV ? count : MAX_IOV, &n);
-        if (e == E_AGAIN) {
-            watch_write(h, 1);
-            return;
-        }
+        if (e == E_AGAIN)
+            return 0;
         if (e != 0) {
             h->write_failed = 1;
             driver_deq(h->base.port, driver_sizeq(h->base.port));
-            break;
+            return 1;
         }
         h->stats.bytes_out += n;
         driver_deq(h->base.port, n);
     }
-    watch_write(h, 0);
-    if (h->resignal)
+    return 1;
+}
+
+void
+helper_flush(struct helper *h)
+{
+    int empty = drain(h);
+    if (empty && h->held != NULL && !h->write_failed) {
+        release_held(h);
+        empty = driver_sizeq(h->base.port) == 0;
+    }
+    watch_write(h, !empty);
+    if (empty && h->resignal)
         calls_resignal(h);
 }

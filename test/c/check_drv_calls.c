@@ -116,6 +116,70 @@ START_TEST(test_cancel_queued)
 }
 END_TEST
 
+/* What does not fit the window is not written, and leaves no trace. */
+START_TEST(test_cancel_beyond_the_window)
+{
+    uint64_t ids[40], seen;
+    uint8_t body[8];
+    size_t n;
+    int frames = 0;
+    for (int i = 0; i < 40; i++)
+        ids[i] = fake_helper_submit(&f, 3);
+    fake_helper_attach(&f, ids[39], "#39");
+    ck_assert_int_eq(fake_helper_cancel(&f, ids[39]), DRV_REPLY_DROPPED);
+    fake_set_caller(2);
+    uint64_t dying = fake_helper_submit(&f, 3);
+    fake_exit_process(f.port, 2);
+    fake_set_caller(1);
+    while (fake_helper_take(&f, &seen, body, sizeof body, &n) == WIRE_CALL)
+        frames++;
+    ck_assert_int_eq(frames, WIRE_LIMIT_WINDOW_REQUESTS);
+    for (int i = 0; i < 39; i++)
+        answer(ids[i]);
+    while (fake_helper_take(&f, &seen, body, sizeof body, &n) == WIRE_CALL) {
+        ck_assert(seen != ids[39] && seen != dying);
+        frames++;
+    }
+    ck_assert_int_eq(frames, 39);
+    ck_assert_int_eq(fake_timer(), -1);
+}
+END_TEST
+
+/* The caller of a large request gives up while it is being written: the CANCEL
+ * frame comes with its last byte. */
+START_TEST(test_cancel_half_written)
+{
+    size_t n = 3000000, at = 0;
+    uint8_t reply[64], *body = calloc(1, 8 + n);
+    const uint8_t what[2] = {WIRE_CALL, 0};
+    uint8_t chunk[70000];
+    ssize_t k, last = 0;
+    uint64_t id;
+    fake_control(f.port, DRV_OP_RESERVE, what, 2, reply, sizeof reply);
+    memcpy(body, reply + 1, 8);
+    memcpy(&id, reply + 1, 8);
+    fake_command(f.port, body, 8 + n);
+    free(body);
+    ck_assert_uint_gt(fake_queue(), 0);
+    fake_helper_attach(&f, id, "#1");
+    ck_assert_int_eq(fake_helper_cancel(&f, id), DRV_REPLY_INTERRUPTED);
+    while (at < n + 2 * WIRE_LIMIT_HEADER_SIZE) {
+        k = read(f.sock, chunk, sizeof chunk);
+        ck_assert(k > 0 || fake_queue() > 0);
+        if (k > 0)
+            at += (size_t)k;
+        last = k > 0 ? k : last;
+        fake_helper_pump(&f);
+    }
+    ck_assert_uint_eq(at, n + 2 * WIRE_LIMIT_HEADER_SIZE);
+    struct wire_header h;
+    ck_assert_int_ge(last, WIRE_LIMIT_HEADER_SIZE);
+    ck_assert_int_eq(wire_get_header(chunk + last - WIRE_LIMIT_HEADER_SIZE, &h),
+                     0);
+    ck_assert(h.opcode == WIRE_CANCEL && h.id == id);
+}
+END_TEST
+
 START_TEST(test_cancel_running_then_kill)
 {
     uint64_t id = fake_helper_submit(&f, 3);
@@ -373,6 +437,8 @@ make_drv_calls_suite(void)
     tcase_add_test(tc, test_only_its_caller_gets_the_answer);
     tcase_add_test(tc, test_reserve_and_command);
     tcase_add_test(tc, test_cancel_queued);
+    tcase_add_test(tc, test_cancel_beyond_the_window);
+    tcase_add_test(tc, test_cancel_half_written);
     tcase_add_test(tc, test_cancel_running_then_kill);
     tcase_add_test(tc, test_interrupted_request_answers_in_time);
     tcase_add_test(tc, test_grace_starts_when_a_cancelled_request_comes_first);

@@ -503,6 +503,14 @@ driver_enq(ErlDrvPort port, char *p, ErlDrvSizeT n)
 }
 
 int
+driver_enq_bin(ErlDrvPort port, ErlDrvBinary *b, ErlDrvSizeT at, ErlDrvSizeT n)
+{
+    if (at + n > (ErlDrvSizeT)b->orig_size)
+        abort();
+    return driver_enq(port, b->orig_bytes + at, n);
+}
+
+int
 driver_enqv(ErlDrvPort port, ErlIOVec *ev, ErlDrvSizeT skip)
 {
     for (int i = 0; i < ev->vsize; i++) {
