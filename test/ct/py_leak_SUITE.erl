@@ -28,7 +28,8 @@ calls(_) ->
     flat(count(), fun(N) -> {ok, N} = py:call(operator, pos, [N]) end).
 
 errors(_) ->
-    flat(count() div 8, fun(_) -> {error, {"ValueError", _}} = py:call(builtins, int, [<<"x">>]) end).
+    flat(count() div 8,
+         fun(_) -> {error, {"ValueError", _}} = py:call(builtins, int, [<<"x">>]) end).
 
 timeouts(_) ->
     flat(200, fun(_) -> {error, timeout} = py:call(time, sleep, [60], #{}, 1) end).
