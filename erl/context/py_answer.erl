@@ -9,7 +9,7 @@
 
 -export([value/1, error/2, timeout/1, failed/1, last_error/0, special_atoms/0]).
 
--include("port/py_wire.hrl").
+-include("../port/py_wire.hrl").
 
 -define(LAST, '$py_last_error').
 

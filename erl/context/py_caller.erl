@@ -9,7 +9,7 @@
 -export([run/6, on_ref/4, port_of/2, await/2]).
 -export([text/1, args/1, kwargs/1]).
 
--include("port/py_wire.hrl").
+-include("../port/py_wire.hrl").
 
 %% @doc Make a request; `Errors' is the form of Python exceptions in the result.
 -spec run(pid(), byte(), byte(), term(), py_request:deadline(), pair | map | default) ->

@@ -34,7 +34,7 @@
 
 -export_type([context/0, result/0, options/0, call_options/0]).
 
--include("port/py_wire.hrl").
+-include("../port/py_wire.hrl").
 
 -type context() :: pid().
 

@@ -13,7 +13,7 @@
 -type call() :: {timeout() | default, pair | map | default, Flags :: byte(), map()}.
 %% Timeout, form of errors, frame flags, keyword arguments.
 
--include("port/py_wire.hrl").
+-include("../port/py_wire.hrl").
 
 %% @doc Check the options of a context and fill in the defaults.
 -spec context(term()) -> {ok, options()} | {error, {invalid, atom(), term()}}.

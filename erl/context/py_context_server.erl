@@ -12,7 +12,7 @@
 -export([start_link/3]).
 -export([init/1, callback_mode/0, handle_event/4, terminate/3]).
 
--include("port/py_wire.hrl").
+-include("../port/py_wire.hrl").
 -include_lib("kernel/include/logger.hrl").
 
 %% How long the two halves of a helper's end may lie apart.
