@@ -19,7 +19,7 @@
 #include "io.h"
 #include "wire.h"
 
-enum { MAX_HELD = 256, MAX_PACKETS = 32 };
+enum { MAX_HELD = 256, MAX_PACKETS = 32, LAST_TURNS = 16 };
 
 /* Descriptors that came with one message. */
 struct held {
@@ -102,23 +102,6 @@ tell_exit(struct zygote_port *z, int signaled, int status)
         ERL_DRV_TUPLE, 2};
     erl_drv_output_term(z->base.term, spec,
                         (int)(sizeof spec / sizeof spec[0]));
-}
-
-static void
-reap(struct zygote_port *z)
-{
-    int signaled, status;
-    int r = drv_pidfd_reap(z->pidfd, 0, &signaled, &status);
-    if (r == 0)
-        return;
-    drv_unwatch_close(&z->base, &z->pidfd);
-    z->reaped = 1;
-    /* A VM that ignores SIGCHLD leaves the reaping to the kernel, which keeps
-     * no status: the end is told all the same. */
-    if (r == 1)
-        tell_exit(z, signaled, status);
-    else
-        tell_exit(z, 0, -1);
 }
 
 /* Watch the zygote's end if it is our child: also one that the launcher
@@ -247,6 +230,32 @@ read_packets(struct zygote_port *z)
         else
             zygote_close(z, "eof", NULL);
     }
+}
+
+/* A dead zygote's last words come before the news of its death. */
+static void
+read_rest(struct zygote_port *z)
+{
+    for (int i = 0; i < LAST_TURNS; i++)
+        read_packets(z);
+}
+
+static void
+reap(struct zygote_port *z)
+{
+    int signaled, status;
+    int r = drv_pidfd_reap(z->pidfd, 0, &signaled, &status);
+    if (r == 0)
+        return;
+    drv_unwatch_close(&z->base, &z->pidfd);
+    z->reaped = 1;
+    read_rest(z);
+    /* A VM that ignores SIGCHLD leaves the reaping to the kernel, which keeps
+     * no status: the end is told all the same. */
+    if (r == 1)
+        tell_exit(z, signaled, status);
+    else
+        tell_exit(z, 0, -1);
 }
 
 static void
