@@ -140,6 +140,19 @@ take_fds(struct msghdr *m, int *fds)
     return count;
 }
 
+/* A peer that closed without reading all that we sent is reported once as
+ * ECONNRESET, before what it had sent itself: its last words are next. */
+static ssize_t
+receive(int fd, struct msghdr *m)
+{
+    int resets = 0;
+    ssize_t k;
+    do
+        k = recvmsg(fd, m, MSG_CMSG_CLOEXEC);
+    while (k < 0 && (errno == EINTR || (errno == ECONNRESET && !resets++)));
+    return k;
+}
+
 int
 io_recv_packet(int fd, void *p, size_t cap, size_t *n, int *fds, int *count)
 {
@@ -152,10 +165,7 @@ io_recv_packet(int fd, void *p, size_t cap, size_t *n, int *fds, int *count)
                        .msg_iovlen = 1,
                        .msg_control = control.bytes,
                        .msg_controllen = sizeof control.bytes};
-    ssize_t k;
-    do
-        k = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
-    while (k < 0 && errno == EINTR);
+    ssize_t k = receive(fd, &m);
     if (k < 0)
         return io_error();
     int got = take_fds(&m, fds);

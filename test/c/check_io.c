@@ -291,6 +291,24 @@ START_TEST(descriptors_without_bytes_are_no_end_of_file)
 }
 END_TEST
 
+/* The kernel tells of the unread packet first (ECONNRESET), once. */
+START_TEST(last_words_are_heard_though_ours_were_not)
+{
+    int s[2], fds[IO_MAX_FDS], count = 0;
+    char p[16];
+    size_t n;
+    make_pair(SOCK_SEQPACKET, s);
+    ck_ok(io_send_packet(s[0], "unread", 6, NULL, 0));
+    ck_ok(io_send_packet(s[1], "failed", 6, NULL, 0));
+    io_close(&s[1]);
+    ck_ok(io_recv_packet(s[0], p, sizeof p, &n, fds, &count));
+    ck_assert_uint_eq(n, 6);
+    ck_assert_mem_eq(p, "failed", 6);
+    ck_err(io_recv_packet(s[0], p, sizeof p, &n, fds, &count), E_EOF);
+    close_pair(s);
+}
+END_TEST
+
 /* A stream's reader that never asks for descriptors gets none: the kernel
  * drops them.  The driver relies on it for helpers' sockets. */
 START_TEST(a_plain_read_receives_no_descriptors)
@@ -322,6 +340,7 @@ make_io_suite(void)
         surplus_descriptors_are_closed,
         a_message_too_long_is_refused_with_its_descriptors,
         descriptors_without_bytes_are_no_end_of_file,
+        last_words_are_heard_though_ours_were_not,
         a_plain_read_receives_no_descriptors,
         NULL};
     return suite_of("io", tests, 20);
