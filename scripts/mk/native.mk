@@ -37,7 +37,7 @@ PY_BUILD := build/py-$(PY_VERSION)-$(shell echo '$(PY_EXECUTABLE)' | cksum | cut
 
 # --- ERTS -------------------------------------------------------------------
 ERTS_INCLUDE := $(shell cat $(GEN)/erts.mk 2>/dev/null)
-ifeq ($(ERTS_INCLUDE),)
+ifeq ($(and $(ERTS_INCLUDE),$(wildcard $(ERTS_INCLUDE)/erl_driver.h)),)
 ERTS_INCLUDE := $(shell mkdir -p $(GEN); $(ERL) -noshell -eval 'io:format("~ts/erts-~ts/include", [code:root_dir(), erlang:system_info(version)]), halt().' 2>/dev/null | tee $(GEN)/erts.mk)
 endif
 
