@@ -17,8 +17,8 @@
 %% these options mean.
 -spec command(atom(), terrarium_config:runtime()) -> {ok, [binary()]} | {error, term()}.
 command(Name, Options) ->
-    case {all(), python(Options)} of
-        {#{Name := Argv}, _} -> {ok, Argv};
+    case {launched(Name), python(Options)} of
+        {[_ | _] = Argv, _} -> {ok, Argv};
         {_, {ok, Version, Executable}} -> program(Version, args(Name, Executable, Options));
         {_, {error, _} = Error} -> Error
     end.
@@ -119,12 +119,13 @@ check_hello(Hello) ->
 %% @doc Keep the command line of a runtime that the launcher started.
 -spec remember(atom(), [binary()]) -> ok.
 remember(Name, Argv) ->
-    persistent_term:put(?MODULE, (all())#{Name => Argv}).
+    %% A key for each: runtimes say hello at the same time.
+    persistent_term:put({?MODULE, Name}, Argv).
 
 %% @doc The names of the runtimes that the launcher started.
 -spec remembered() -> [atom()].
 remembered() ->
-    maps:keys(all()).
+    [Name || {{?MODULE, Name}, _} <- persistent_term:get()].
 
-all() ->
-    persistent_term:get(?MODULE, #{}).
+launched(Name) ->
+    persistent_term:get({?MODULE, Name}, none).
