@@ -73,13 +73,16 @@ killed_from_outside(Config) ->
     Code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
     ?assertMatch(#{signal := sigkill}, crash(Config, Code)).
 
+%% Newer Pythons stop counted recursion early; a stack that may not grow
+%% overflows in all of them.
 stack_overflow(Config) ->
-    Code = "import sys\nsys.setrecursionlimit(10**9)\n"
-           "class A:\n    def __getattr__(self, n): return getattr(self, n)\n"
-           "def r(x):\n    return repr(x)\n"
-           "l = []\nfor i in range(10**6): l = [l]\nimport pickle, ctypes\n"
-           "@ctypes.CFUNCTYPE(None)\ndef again():\n    again()\nagain()",
-    ?assertMatch(#{signal := sigsegv}, crash(Config, Code)).
+    Code = "import resource, sys\nsys.setrecursionlimit(10**6)\n"
+           "hard = resource.getrlimit(resource.RLIMIT_STACK)[1]\n"
+           "resource.setrlimit(resource.RLIMIT_STACK, (65536, hard))\n"
+           "l = []\nfor i in range(10**5): l = [l]\n"
+           "def overflow_here(): return repr(l)\noverflow_here()",
+    #{signal := sigsegv, traceback := Traceback} = crash(Config, Code),
+    ?assert(binary:match(Traceback, <<"in overflow_here">>) =/= nomatch).
 
 %% It dies with no request: the next one finds a new helper.
 report_of_an_idle_death(Config) ->
