@@ -11,7 +11,8 @@ suite() -> [{timetrap, {minutes, 4}}].
 all() ->
     [bad_configuration, defaults, several_runtimes, preloaded_modules, runtime_environment,
      zygote_killed, zygote_killed_while_starting_contexts, failing_preload, unknown_python,
-     recovers_when_it_can, stop_and_start, driver_is_unloaded, configured_pools,
+     recovers_when_it_can, stop_and_start, stop_and_start_under_load,
+     driver_is_unloaded, configured_pools,
      back_off_policy, inherited_sockets, helpers_end_with_the_zygote,
      under_the_launcher, silent_zygote].
 
@@ -166,6 +167,42 @@ stop_and_start(_) ->
          ?assertNot(lists:any(fun py_ct:alive/1, [Zygote | Helpers]))
      end || I <- lists:seq(1, 20)],
     py_ct:settled(Before).
+
+%% The driver is unloaded and loaded again while callers are at it: each call
+%% has one answer, right or an error, and nothing is left.
+stop_and_start_under_load(_) ->
+    ok = py_ct:start([{contexts, 2}]),
+    {ok, 1} = py:eval("1"),
+    ok = py_ct:stop(),
+    Before = py_ct:census(),
+    Self = self(),
+    Callers = [spawn_link(fun() -> restless(Self, N) end) || N <- lists:seq(1, 16)],
+    [begin
+         ok = py_ct:start([{contexts, 2}]),
+         timer:sleep(100),
+         ok = py_ct:stop()
+     end || _ <- lists:seq(1, 20)],
+    Rights = [begin
+                  C ! stop,
+                  receive {C, Right} -> Right after 60000 -> ct:fail({hangs, C}) end
+              end || C <- Callers],
+    ?assert(lists:sum(Rights) > 0),
+    py_ct:settled(Before).
+
+restless(Boss, N) ->
+    Boss ! {self(), restless(N, 0, 0)}.
+
+restless(N, I, Right) ->
+    receive
+        stop ->
+            receive Stray -> exit({stray, Stray}) after 100 -> Right end
+    after 0 ->
+        case py:eval("x", #{x => {N, I}}) of
+            {ok, {N, I}} -> restless(N, I + 1, Right + 1);
+            {ok, Other} -> exit({wrong, Other});
+            {error, _} -> timer:sleep(5), restless(N, I + 1, Right)
+        end
+    end.
 
 driver_is_unloaded(_) ->
     ok = py_ct:start([{contexts, 1}]),
