@@ -7,7 +7,7 @@
 %% can be compared.
 -module(bench).
 
--export([main/1, percentiles/2, rate/2, seconds/0]).
+-export([main/1, percentiles/2, rate/2, rate_here/1, seconds/0]).
 
 -type figure() :: {atom(), number(), atom()}.
 -export_type([figure/0]).
@@ -83,6 +83,14 @@ rate(N, Work) ->
     Pids = [spawn_link(fun() -> Self ! {self(), loop(fun() -> Work(I) end, Until, 0)} end)
             || I <- lists:seq(1, N)],
     Count = lists:sum([receive {Pid, C} -> C end || Pid <- Pids]),
+    Count * 1.0e6 / (erlang:monotonic_time(microsecond) - Start).
+
+%% @doc The same in the calling process, for work that is tied to it.
+-spec rate_here(fun(() -> term())) -> float().
+rate_here(Work) ->
+    Until = erlang:monotonic_time(millisecond) + round(seconds() * 1000),
+    Start = erlang:monotonic_time(microsecond),
+    Count = loop(Work, Until, 0),
     Count * 1.0e6 / (erlang:monotonic_time(microsecond) - Start).
 
 loop(Work, Until, Count) ->
