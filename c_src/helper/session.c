@@ -8,10 +8,6 @@
 
 #include "session.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 #include "crash.h"
@@ -26,7 +22,6 @@ enum {
     READ_MIN = 64 << 10,   /* offered to a read */
     OUT_KEEP = 1 << 20,    /* memory kept when the output is empty */
     OUT_GATHER = 64 << 10, /* answers gathered at most */
-    SHORT_MS = 50,         /* a wait that need not be exact about signals */
     LOOK_AROUND_MS = 20    /* how often to read while the VM does not */
 };
 
@@ -144,54 +139,13 @@ read_ahead(struct session *s)
     return 0;
 }
 
-/* A signal may come just before a wait and not end it.  A short wait puts up
- * with that; a long one is only entered with the signals held back until it
- * has begun. */
-static int
-wait_long(struct session *s)
-{
-    struct pollfd p = {.fd = s->channel.fd, .events = POLLIN};
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    interrupt_idle();
-    int k;
-    Py_BEGIN_ALLOW_THREADS k = ppoll(&p, 1, NULL, &old);
-    int saved = errno;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    errno = saved;
-    Py_END_ALLOW_THREADS return k >= 0 ? k : errno == EINTR ? E_AGAIN : E_SYS;
-}
-
-static int
-wait_short(struct session *s, int for_write, int timeout_ms)
-{
-    int r;
-    Py_BEGIN_ALLOW_THREADS r = channel_wait(&s->channel, for_write, timeout_ms);
-    Py_END_ALLOW_THREADS return r;
-}
-
-/* Wait with the GIL released, for ever if timeout_ms is negative; afterwards
- * let Python's signal handlers run.  1 ready, 0 not, or an error. */
-static int
-wait_for(struct session *s, int for_write, int timeout_ms)
-{
-    int r = wait_short(s, for_write, timeout_ms < 0 ? SHORT_MS : timeout_ms);
-    if (r == 0 && timeout_ms < 0)
-        r = wait_long(s);
-    if (r != E_AGAIN)
-        return r;
-    interrupt_idle();
-    if (forked()) /* by a signal handler */
-        forked_exit(NULL);
-    return 0;
-}
-
 int
 session_next(struct session *s, struct request **r)
 {
     while ((*r = queue_take(&s->queue)) == NULL) {
-        int e = wait_for(s, 0, -1);
+        int e = idle_linger(&s->idle, &s->channel);
+        if (e == 0)
+            e = idle_wait(&s->channel, CHANNEL_READ, -1);
         if (e > 0)
             e = read_ahead(s);
         if (e != 0)
@@ -231,13 +185,13 @@ session_drop_frame(struct session *s, size_t mark)
     s->out.len = mark;
 }
 
-/* The socket is full.  While the VM does not read, read what it writes, or
- * both could wait for ever. */
+/* There is no room.  While the VM does not read, read what it writes, or both
+ * could wait for ever. */
 static int
 wait_writable(struct session *s)
 {
-    int r = wait_for(s, 1, LOOK_AROUND_MS);
-    return r == 0 ? read_ahead(s) : (r > 0 ? 0 : r);
+    int r = idle_wait(&s->channel, CHANNEL_WRITE, LOOK_AROUND_MS);
+    return r < 0 ? r : read_ahead(s);
 }
 
 int

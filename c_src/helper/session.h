@@ -15,10 +15,12 @@
 #include "channel.h"
 #include "context.h"
 #include "frame.h"
+#include "idle.h"
 #include "queue.h"
 
 struct session {
     struct channel channel;
+    struct idle idle;
     struct frame_reader in;
     struct queue queue;
     struct request *current; /* published as the one being run */

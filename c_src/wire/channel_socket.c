@@ -1,11 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* channel_socket.c - a channel over a SOCK_STREAM socketpair. */
+/* channel_socket.c - a channel over a SOCK_STREAM socketpair, and what all
+ * channels share. */
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 
 #include "channel.h"
 #include "err.h"
 #include "io.h"
+
+int
+channel_wait(struct channel *c, int want, int timeout_ms)
+{
+    struct pollfd p = {.fd = c->fd};
+    if (channel_arm(c, want, &p.events))
+        return 1;
+    int k = poll(&p, 1, timeout_ms);
+    int saved = errno;
+    channel_disarm(c, k > 0);
+    if (k < 0)
+        return saved == EINTR ? E_AGAIN : E_SYS;
+    return k;
+}
 
 static int
 socket_read(struct channel *c, void *p, size_t cap, size_t *n)
@@ -20,13 +36,19 @@ socket_writev(struct channel *c, const struct iovec *v, int count, size_t *n)
 }
 
 static int
-socket_wait(struct channel *c, int for_write, int timeout_ms)
+socket_arm(struct channel *c, int want, short *events)
 {
-    struct pollfd p = {.fd = c->fd, .events = for_write ? POLLOUT : POLLIN};
-    int k = poll(&p, 1, timeout_ms);
-    if (k < 0)
-        return errno == EINTR ? E_AGAIN : E_SYS;
-    return k;
+    (void)c;
+    *events = (short)((want & CHANNEL_READ ? POLLIN : 0) |
+                      (want & CHANNEL_WRITE ? POLLOUT : 0));
+    return 0;
+}
+
+static void
+socket_disarm(struct channel *c, int polled)
+{
+    (void)c;
+    (void)polled;
 }
 
 static void
@@ -38,7 +60,8 @@ socket_close(struct channel *c)
 static const struct channel_ops socket_ops = {
     .read = socket_read,
     .writev = socket_writev,
-    .wait = socket_wait,
+    .arm = socket_arm,
+    .disarm = socket_disarm,
     .close = socket_close,
 };
 
@@ -48,6 +71,7 @@ channel_socket_init(struct channel *c, int fd)
     int r = io_set_nonblock(fd, 1);
     if (r != 0)
         return r;
+    memset(c, 0, sizeof *c);
     c->ops = &socket_ops;
     c->fd = fd;
     return 0;

@@ -24,6 +24,8 @@ define fuzzcc
 endef
 $(FUZZ)/c_src/base/%.o: c_src/base/%.c
 	$(call fuzzcc,$(INC_base))
+$(FUZZ)/c_src/lane/%.o: c_src/lane/%.c
+	$(call fuzzcc,$(INC_lane))
 $(FUZZ)/c_src/wire/%.o: c_src/wire/%.c | $(WIRE_H)
 	$(call fuzzcc,$(INC_wire))
 $(FUZZ)/c_src/driver/%.o: c_src/driver/%.c | $(WIRE_H)
@@ -38,7 +40,7 @@ $(FUZZ_PYD)/test/%.o: test/%.c | $(WIRE_H)
 	$(call fuzzcc,$(INC_helper) -Ic_src/helper -Itest/c)
 
 fuzzobj = $(patsubst %.c,$(1)/%.o,$(2))
-FUZZ_COMMON := $(call fuzzobj,$(FUZZ),$(BASE_SRC) $(WIRE_SRC))
+FUZZ_COMMON := $(call fuzzobj,$(FUZZ),$(BASE_SRC) $(LANE_SRC) $(WIRE_SRC))
 FUZZ_DRV_OBJ := $(call fuzzobj,$(FUZZ),$(DRIVER_SRC) $(wildcard test/c/fake_erts*.c))
 FUZZ_PY_OBJ := $(call fuzzobj,$(FUZZ_PYD),$(ZYGOTE_SRC) $(filter-out %/main.c,$(HELPER_SRC)))
 

@@ -42,6 +42,7 @@ ERTS_INCLUDE := $(shell mkdir -p $(GEN); $(ERL) -noshell -eval 'io:format("~ts/e
 endif
 
 BASE_SRC := $(wildcard c_src/base/*.c)
+LANE_SRC := $(wildcard c_src/lane/*.c)
 WIRE_SRC := $(wildcard c_src/wire/*.c)
 LAUNCHER_SRC := $(wildcard c_src/launcher/*.c)
 DRIVER_SRC := $(wildcard c_src/driver/*.c)
@@ -49,13 +50,14 @@ ZYGOTE_SRC := $(wildcard c_src/zygote/*.c)
 HELPER_SRC := $(wildcard c_src/helper/*.c)
 
 obj = $(patsubst c_src/%.c,$(1)/%.o,$(2))
-COMMON_OBJ := $(call obj,$(BUILD),$(BASE_SRC) $(WIRE_SRC))
+COMMON_OBJ := $(call obj,$(BUILD),$(BASE_SRC) $(LANE_SRC) $(WIRE_SRC))
 LAUNCHER_OBJ := $(call obj,$(BUILD),$(LAUNCHER_SRC))
 DRIVER_OBJ := $(call obj,$(BUILD),$(DRIVER_SRC))
 PY_OBJ := $(call obj,$(PY_BUILD),$(ZYGOTE_SRC) $(HELPER_SRC))
 
 INC_base := -Ic_src/base
-INC_wire := $(INC_base) -Ic_src/wire -I$(GEN)
+INC_lane := $(INC_base) -Ic_src/lane
+INC_wire := $(INC_lane) -Ic_src/wire -I$(GEN)
 INC_launcher := $(INC_wire)
 INC_driver := $(INC_wire) -I$(ERTS_INCLUDE) -fvisibility=hidden
 INC_helper := $(INC_wire) $(PY_CFLAGS) -DTERRARIUM_PYTHON='"$(PY_EXECUTABLE)"'
@@ -82,6 +84,8 @@ endef
 
 $(BUILD)/base/%.o: c_src/base/%.c
 	$(call compile,$(INC_base))
+$(BUILD)/lane/%.o: c_src/lane/%.c
+	$(call compile,$(INC_lane))
 $(BUILD)/wire/%.o: c_src/wire/%.c | $(WIRE_H)
 	$(call compile,$(INC_wire))
 $(BUILD)/launcher/%.o: c_src/launcher/%.c | $(WIRE_H)

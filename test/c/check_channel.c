@@ -51,16 +51,16 @@ START_TEST(waiting_sees_readiness_and_its_time)
     struct iovec v = {"x", 1};
     size_t n;
     open_pair(&a, &b);
-    ck_assert_int_eq(channel_wait(&a, 0, 0), 0);
-    ck_assert_int_eq(channel_wait(&a, 0, 20), 0);
-    ck_assert_int_eq(channel_wait(&a, 1, 0), 1);
+    ck_assert_int_eq(channel_wait(&a, CHANNEL_READ, 0), 0);
+    ck_assert_int_eq(channel_wait(&a, CHANNEL_READ, 20), 0);
+    ck_assert_int_eq(channel_wait(&a, CHANNEL_WRITE, 0), 1);
     ck_ok(channel_writev(&b, &v, 1, &n));
-    ck_assert_int_eq(channel_wait(&a, 0, -1), 1);
+    ck_assert_int_eq(channel_wait(&a, CHANNEL_READ, -1), 1);
     while (channel_writev(&a, &v, 1, &n) == 0)
         continue;
-    ck_assert_int_eq(channel_wait(&a, 1, 0), 0);
+    ck_assert_int_eq(channel_wait(&a, CHANNEL_WRITE, 0), 0);
     channel_close(&b);
-    ck_assert_int_eq(channel_wait(&a, 0, -1), 1);
+    ck_assert_int_eq(channel_wait(&a, CHANNEL_READ, -1), 1);
     channel_close(&a);
 }
 END_TEST
@@ -79,7 +79,7 @@ START_TEST(a_signal_ends_the_wait)
     open_pair(&a, &b);
     sigaction(SIGALRM, &act, NULL);
     setitimer(ITIMER_REAL, &soon, NULL);
-    ck_err(channel_wait(&a, 0, 5000), E_AGAIN);
+    ck_err(channel_wait(&a, CHANNEL_READ, 5000), E_AGAIN);
     channel_close(&a);
     channel_close(&b);
 }

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lane_segment.c - the sealed memory that a lane lies in. */
+#include <fcntl.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "io.h"
+#include "lane.h"
+#include "lane_layout.h"
+
+enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+
+int
+lane_segment_create(int *out)
+{
+    int fd = memfd_create("terrarium-lane", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return E_SYS;
+    /* A new file is all zeroes: empty rings.  Nobody serves them yet, so both
+     * sides begin asleep for data. */
+    const uint32_t asleep = LANE_DATA;
+    const off_t vm = offsetof(struct lane_shared, vm.asleep);
+    const off_t helper = offsetof(struct lane_shared, helper.asleep);
+    if (ftruncate(fd, sizeof(struct lane_shared)) != 0 ||
+        pwrite(fd, &asleep, sizeof asleep, vm) != sizeof asleep ||
+        pwrite(fd, &asleep, sizeof asleep, helper) != sizeof asleep ||
+        fcntl(fd, F_ADD_SEALS, SEALS) != 0) {
+        io_close(&fd);
+        return E_SYS;
+    }
+    *out = fd;
+    return 0;
+}
+
+/* Only a segment that can't shrink may be mapped: a truncated one would end
+ * whoever touches it by SIGBUS. */
+int
+lane_segment_check(int fd)
+{
+    struct stat st;
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || fstat(fd, &st) != 0)
+        return E_SYS;
+    if ((seals & SEALS) != SEALS || st.st_size != sizeof(struct lane_shared))
+        return E_FORMAT;
+    return 0;
+}
