@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* drv_calls.c - requests and their answers.
+/* drv_calls.c - requests: admitted, written, given up.
  *
  * Each accepted request has one entry in the pending table from submission to
  * the moment when its answer has been handed over or nobody wants it any
@@ -11,14 +11,6 @@
 
 #include "err.h"
 
-static uint64_t
-body_id(const uint8_t *body)
-{
-    uint64_t id;
-    memcpy(&id, body, sizeof id);
-    return id;
-}
-
 static void
 forget_monitor(struct helper *h, struct pending *q)
 {
@@ -27,8 +19,8 @@ forget_monitor(struct helper *h, struct pending *q)
     q->monitored = 0;
 }
 
-static void
-end(struct helper *h, struct pending *q)
+void
+calls_end(struct helper *h, struct pending *q)
 {
     forget_monitor(h, q);
     helper_forget_held(h, q);
@@ -47,8 +39,8 @@ outstanding_add(struct helper *h, size_t n)
     }
 }
 
-static void
-outstanding_sub(struct helper *h, size_t n)
+void
+calls_settled(struct helper *h, size_t n)
 {
     h->stats.outstanding -= n;
     if (h->busy && h->stats.outstanding <= WIRE_LIMIT_HIGH_WATER / 2) {
@@ -60,6 +52,8 @@ outstanding_sub(struct helper *h, size_t n)
 }
 
 /* ---- submitting --------------------------------------------------------- */
+
+static void give_up(struct helper *h, struct pending *q);
 
 /* An entry for driver_caller, or NULL and the reply that says why not. */
 static struct pending *
@@ -86,9 +80,17 @@ admit(struct helper *h, uint8_t opcode, uint8_t flags, struct drv_reply *r,
         return NULL;
     }
     q->caller = caller;
-    q->monitored =
-        driver_monitor_process(h->base.port, caller, &q->monitor) == 0;
     return q;
+}
+
+/* From now on the request outlives the call that made it, and ends with its
+ * caller.  0; -1: that is dead already. */
+static int
+watch_caller(struct helper *h, struct pending *q)
+{
+    q->monitored =
+        driver_monitor_process(h->base.port, q->caller, &q->monitor) == 0;
+    return q->monitored ? 0 : -1;
 }
 
 /* A request that was not written leaves no trace. */
@@ -97,14 +99,8 @@ drop_queued(struct helper *h, struct pending *q)
 {
     size_t bytes = q->bytes;
     pending_unlink(&h->pending, q);
-    end(h, q);
-    outstanding_sub(h, bytes);
-}
-
-static ErlDrvSSizeT
-reply_pending(struct drv_reply *r, const struct pending *q)
-{
-    return drv_reply_data(r, DRV_REPLY_PENDING, &q->id, sizeof q->id);
+    calls_end(h, q);
+    calls_settled(h, bytes);
 }
 
 /* The body is complete: it stands in the list from now on. */
@@ -154,15 +150,20 @@ calls_submit(struct helper *h, uint8_t opcode, const uint8_t *body, size_t n,
     if (q == NULL)
         return reply;
     accept(h, q, n - 1);
-    if (!send_at_once(h, q, body + 1, n - 1)) {
-        q->body = pending_body_copy(body + 1, n - 1);
-        if (q->body == NULL) {
-            drop_queued(h, q);
-            return drv_reply_refused(r, "out of memory");
-        }
+    int bet = bet_begin(h, q, n);
+    if (send_at_once(h, q, body + 1, n - 1)) {
+        if (bet && bet_poll(h, q, r, &reply))
+            return reply;
+    } else if ((q->body = pending_body_copy(body + 1, n - 1)) == NULL) {
+        drop_queued(h, q);
+        return drv_reply_refused(r, "out of memory");
+    } else {
         calls_pump(h);
     }
-    return reply_pending(r, q);
+    uint64_t id = q->id;
+    if (watch_caller(h, q) != 0)
+        give_up(h, q);
+    return drv_reply_data(r, DRV_REPLY_PENDING, &id, sizeof id);
 }
 
 ErlDrvSSizeT
@@ -173,7 +174,12 @@ calls_reserve(struct helper *h, const uint8_t *body, size_t n,
     if (n != 2)
         return drv_reply_refused(r, "reserve takes <<Opcode, Flags>>");
     struct pending *q = admit(h, body[0], body[1], r, &reply);
-    return q == NULL ? reply : reply_pending(r, q);
+    if (q == NULL)
+        return reply;
+    uint64_t id = q->id;
+    if (watch_caller(h, q) != 0)
+        give_up(h, q);
+    return drv_reply_data(r, DRV_REPLY_PENDING, &id, sizeof id);
 }
 
 /* Nobody hears what is wrong with a body, but ATTACH answers GONE then. */
@@ -192,7 +198,7 @@ calls_body(struct helper *h, ErlIOVec *ev)
         return; /* it stays reserved, and FAIL will answer it */
     q->body = n > WIRE_LIMIT_MAX_FRAME ? NULL : pending_body_vec(ev, sizeof id);
     if (q->body == NULL || n == 0) {
-        end(h, q);
+        calls_end(h, q);
         return;
     }
     accept(h, q, n);
@@ -215,162 +221,6 @@ calls_wait_ready(struct helper *h, const uint8_t *body, size_t n,
     return drv_reply(r, DRV_REPLY_OK);
 }
 
-/* ---- answers ------------------------------------------------------------ */
-
-/* {py_answer, Ref, Opcode, Body} to its caller. */
-static void
-send_answer(struct helper *h, const struct pending *q, uint8_t opcode,
-            const uint8_t *body, size_t n, ErlDrvBinary *bin)
-{
-    ErlDrvTermData spec[16];
-    int k = 0;
-    spec[k++] = ERL_DRV_ATOM;
-    spec[k++] = h->atom_answer;
-    spec[k++] = ERL_DRV_EXT2TERM;
-    spec[k++] = (ErlDrvTermData)q->ref;
-    spec[k++] = q->ref_len;
-    spec[k++] = ERL_DRV_UINT;
-    spec[k++] = opcode;
-    if (bin != NULL) {
-        spec[k++] = ERL_DRV_BINARY;
-        spec[k++] = (ErlDrvTermData)bin;
-        spec[k++] = (ErlDrvTermData)n;
-        spec[k++] = (ErlDrvTermData)(body - (uint8_t *)bin->orig_bytes);
-    } else {
-        spec[k++] = ERL_DRV_BUF2BINARY;
-        spec[k++] = (ErlDrvTermData)body;
-        spec[k++] = (ErlDrvTermData)n;
-    }
-    spec[k++] = ERL_DRV_TUPLE;
-    spec[k++] = 4;
-    erl_drv_send_term(h->base.term, q->caller, spec, k);
-}
-
-/* Keep an answer until its caller attaches; without memory it is dropped and
- * the caller's ATTACH gets GONE. */
-static void
-hold_answer(struct helper *h, struct pending *q, uint8_t opcode,
-            const uint8_t *body, size_t n, ErlDrvBinary *bin)
-{
-    if (bin != NULL) {
-        driver_binary_inc_refc(bin);
-        q->answer_at = (size_t)(body - (uint8_t *)bin->orig_bytes);
-    } else {
-        bin = driver_alloc_binary((ErlDrvSizeT)n);
-        if (bin == NULL) {
-            end(h, q);
-            return;
-        }
-        if (n > 0)
-            memcpy(bin->orig_bytes, body, n);
-    }
-    q->answer = bin;
-    q->answer_len = n;
-    q->answer_opcode = opcode;
-}
-
-/* The one place where a request that was sent ends with an answer. */
-static void
-settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
-       size_t n, ErlDrvBinary *bin)
-{
-    size_t bytes = q->bytes;
-    if (pending_listed(q))
-        pending_unlink(&h->pending, q);
-    helper_forget_held(h, q);
-    q->state = PENDING_ANSWERED;
-    if (q->orphan) {
-        h->stats.unwanted++;
-        end(h, q);
-    } else if (q->ref != NULL) {
-        send_answer(h, q, opcode, body, n, bin);
-        end(h, q);
-    } else {
-        hold_answer(h, q, opcode, body, n, bin);
-    }
-    outstanding_sub(h, bytes);
-}
-
-/* When a cancelled request becomes the first it may be running: it has the
- * grace period to end. */
-static void
-start_grace(struct helper *h)
-{
-    const struct pending *q = h->pending.first;
-    if (q == NULL || !q->cancelled) {
-        h->grace_id = 0;
-    } else if (h->grace_id != q->id) {
-        h->grace_id = q->id;
-        h->grace_at = helper_now() + h->grace_ms;
-    }
-    helper_arm_timer(h);
-}
-
-static void
-count_answer(struct helper *h, uint8_t opcode)
-{
-    if (opcode == WIRE_RESULT)
-        h->stats.answers++;
-    else if (opcode == WIRE_ERROR)
-        h->stats.errors++;
-    else
-        h->stats.cancelled++;
-}
-
-int
-calls_answer(struct helper *h, struct drv_frame *f)
-{
-    struct pending *q = pending_find(&h->pending, f->h.id);
-    int known = q != NULL && q->state == PENDING_SENT;
-    if (known) {
-        count_answer(h, f->h.opcode);
-        settle(h, q, f->h.opcode, f->body, f->h.length, f->bin);
-        if (h->grace_id != 0 || h->pending.first != NULL)
-            start_grace(h);
-    }
-    if (f->bin != NULL)
-        driver_free_binary(f->bin);
-    return known ? 0 : E_REFUSED;
-}
-
-static ErlDrvSSizeT
-reply_held(struct helper *h, struct pending *q, struct drv_reply *r)
-{
-    ErlDrvBinary *b = driver_alloc_binary((ErlDrvSizeT)q->answer_len + 2);
-    if (b == NULL)
-        return drv_reply(r, DRV_REPLY_GONE);
-    b->orig_bytes[0] = DRV_REPLY_ANSWER;
-    b->orig_bytes[1] = (char)q->answer_opcode;
-    memcpy(b->orig_bytes + 2, q->answer->orig_bytes + q->answer_at,
-           q->answer_len);
-    *r->buf = (char *)b;
-    ErlDrvSSizeT n = (ErlDrvSSizeT)q->answer_len + 2;
-    end(h, q);
-    return n;
-}
-
-ErlDrvSSizeT
-calls_attach(struct helper *h, const uint8_t *body, size_t n,
-             struct drv_reply *r)
-{
-    if (n <= 8)
-        return drv_reply_refused(r, "attach takes <<Id:8/binary, Ref>>");
-    struct pending *q = pending_find(&h->pending, body_id(body));
-    if (q == NULL || q->caller != driver_caller(h->base.port))
-        return drv_reply(r, DRV_REPLY_GONE);
-    if (q->state == PENDING_ANSWERED)
-        return reply_held(h, q, r);
-    uint8_t *ref = driver_alloc(n - 8);
-    if (ref == NULL)
-        return drv_reply_refused(r, "out of memory");
-    memcpy(ref, body + 8, n - 8);
-    if (q->ref != NULL)
-        driver_free(q->ref);
-    q->ref = ref;
-    q->ref_len = (uint32_t)(n - 8);
-    return drv_reply(r, DRV_REPLY_OK);
-}
-
 /* ---- cancelling --------------------------------------------------------- */
 
 /* The CANCEL frame goes first, then the signal: a request that has not
@@ -387,7 +237,7 @@ cancel_sent(struct helper *h, struct pending *q)
         h->resignal = 1;
     helper_signal(h, q->id);
     if (q == h->pending.first)
-        start_grace(h);
+        calls_start_grace(h);
 }
 
 void
@@ -408,7 +258,7 @@ give_up(struct helper *h, struct pending *q)
         return;
     }
     if (q->state != PENDING_SENT) {
-        end(h, q);
+        calls_end(h, q);
         return;
     }
     forget_monitor(h, q);
@@ -423,13 +273,13 @@ calls_cancel(struct helper *h, const uint8_t *body, size_t n,
     ErlDrvTermData caller = driver_caller(h->base.port);
     if (n != 8)
         return drv_reply_refused(r, "cancel takes <<Id:8/binary>>");
-    if (body_id(body) == 0) {
+    if (calls_id(body) == 0) {
         int waited = waiters_remove(&h->waiters, &h->base, caller);
         if (waited && !h->busy)
             waiters_ready(&h->waiters, &h->base);
         return drv_reply(r, waited ? DRV_REPLY_DROPPED : DRV_REPLY_GONE);
     }
-    struct pending *q = pending_find(&h->pending, body_id(body));
+    struct pending *q = pending_find(&h->pending, calls_id(body));
     if (q == NULL || q->caller != caller)
         return drv_reply(r, DRV_REPLY_GONE);
     if (q == h->pending.first && q->ref != NULL) {
@@ -457,24 +307,4 @@ calls_exit(struct helper *h, ErlDrvMonitor *m)
         give_up(h, q);
         return;
     }
-}
-
-/* ---- the helper is gone ------------------------------------------------- */
-
-ErlDrvSSizeT
-calls_fail(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
-{
-    ErlDrvBinary *bin = driver_alloc_binary((ErlDrvSizeT)n);
-    if (bin == NULL)
-        return drv_reply_refused(r, "out of memory");
-    memcpy(bin->orig_bytes, body, n);
-    h->state = HELPER_CLOSED;
-    for (uint32_t i = 0; i < h->pending.size; i++) {
-        struct pending *q = h->pending.slots[i];
-        if (q->id != 0 && q->state != PENDING_ANSWERED)
-            settle(h, q, 0, (uint8_t *)bin->orig_bytes, n, bin);
-    }
-    driver_free_binary(bin);
-    waiters_release_all(&h->waiters, &h->base);
-    return drv_reply(r, DRV_REPLY_OK);
 }

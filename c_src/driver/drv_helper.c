@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 
 /* A turn of ready_input is bounded, so that one port cannot keep a scheduler:
  * the poll set is level-triggered and comes back. */
-enum { MAX_READS = 16 };
+enum { MAX_READS = 16, MAX_TURNS = 4 };
 
 static struct helper *
 as_helper(struct drv_port *p)
@@ -50,6 +51,10 @@ void
 helper_arm_timer(struct helper *h)
 {
     ErlDrvTime at = h->grace_id != 0 ? h->grace_at : 0;
+    if (h->again && h->state != HELPER_CLOSED) {
+        driver_set_timer(h->base.port, 0);
+        return;
+    }
     if (h->frame_at != 0 && (at == 0 || h->frame_at < at))
         at = h->frame_at;
     if (at == 0 || h->state == HELPER_CLOSED) {
@@ -65,6 +70,8 @@ helper_timeout(struct drv_port *p)
 {
     struct helper *h = as_helper(p);
     ErlDrvTime now = helper_now();
+    int again = h->again;
+    h->again = 0;
     if (h->grace_id != 0 && now >= h->grace_at) {
         h->grace_id = 0;
         helper_kill(h);
@@ -75,9 +82,20 @@ helper_timeout(struct drv_port *p)
     } else {
         helper_arm_timer(h);
     }
+    if (again)
+        helper_leave(h);
 }
 
 /* ---- the end ------------------------------------------------------------ */
+
+/* The descriptor is closed when the VM has stopped looking at it. */
+static void
+end_channel(struct helper *h)
+{
+    int fd = channel_take_fd(&h->channel);
+    drv_lease_end(&h->bet.lease);
+    drv_unwatch_close(&h->base, &fd);
+}
 
 void
 helper_close(struct helper *h, const char *why, const char *text)
@@ -91,7 +109,7 @@ helper_close(struct helper *h, const char *why, const char *text)
     h->watching_write = 0;
     helper_arm_timer(h);
     driver_deq(h->base.port, driver_sizeq(h->base.port));
-    drv_unwatch_close(&h->base, &h->channel.fd);
+    end_channel(h);
     drv_tell_closed(&h->base, why, text);
 }
 
@@ -107,7 +125,7 @@ helper_stop(struct drv_port *p)
 {
     struct helper *h = as_helper(p);
     int signaled, status;
-    drv_unwatch_close(p, &h->channel.fd);
+    end_channel(h);
     drv_output_stop(&h->output, p);
     if (h->pidfd >= 0) {
         /* The port was closed, so nobody needs the helper any more.  If its
@@ -205,7 +223,7 @@ watch_deadline(struct helper *h, uint64_t frames_before)
     helper_arm_timer(h);
 }
 
-static void
+int
 helper_read(struct helper *h)
 {
     uint64_t frames = h->reader.frames;
@@ -213,180 +231,100 @@ helper_read(struct helper *h)
         int e = drv_reader_fill(&h->reader, &h->channel);
         if (e == E_AGAIN)
             break;
-        if (e == E_NOMEM)
+        if (e == E_NOMEM || e == E_FORMAT)
             helper_violation(h, err_str(e));
         else if (e != 0)
             helper_close(h, "eof", NULL);
-        if (e != 0 || take_frames(h) != 0)
-            return;
+        if (e != 0)
+            return e;
+        if ((e = take_frames(h)) != 0)
+            return e;
         calls_pump(h);
     }
     watch_deadline(h, frames);
+    return 0;
+}
+
+/* ---- in and out of the VM -------------------------------------------------
+ */
+
+static void
+watch_write(struct helper *h, int on)
+{
+    if (h->watching_write == on)
+        return;
+    h->watching_write = on;
+    drv_watch(&h->base, h->channel.fd, ERL_DRV_WRITE, on);
+}
+
+/* 1: we may return to the VM; 0: there is something to read or to write. */
+static int
+rest(struct helper *h)
+{
+    int want = CHANNEL_READ;
+    short events;
+    if (driver_sizeq(h->base.port) > 0)
+        want |= CHANNEL_WRITE;
+    if (want == h->armed)
+        return 1;
+    if (channel_arm(&h->channel, want, &events))
+        return 0;
+    h->armed = want;
+    watch_write(h, (events & POLLOUT) != 0);
+    return 1;
+}
+
+/* Bounded, so that one port cannot keep a scheduler. */
+void
+helper_leave(struct helper *h)
+{
+    for (int i = 0; i < MAX_TURNS; i++) {
+        if (h->channel.fd < 0 || rest(h))
+            return;
+        h->armed = 0;
+        if (helper_read(h) == 0)
+            helper_flush(h);
+    }
+    h->again = 1;
+    helper_arm_timer(h);
 }
 
 static void
 helper_ready_input(struct drv_port *p, int fd)
 {
     struct helper *h = as_helper(p);
-    if (!drv_output_ready(&h->output, p, fd) && fd == h->channel.fd)
-        helper_read(h);
+    if (drv_output_ready(&h->output, p, fd) || fd != h->channel.fd)
+        return;
+    if (channel_has_lane(&h->channel))
+        h->armed = 0; /* by the bell */
+    channel_polled(&h->channel);
+    if (helper_read(h) == 0)
+        helper_leave(h);
 }
 
 static void
 helper_ready_output(struct drv_port *p, int fd)
 {
     struct helper *h = as_helper(p);
-    if (fd == h->channel.fd)
-        helper_flush(h);
+    if (fd != h->channel.fd)
+        return;
+    h->armed = 0;
+    helper_flush(h);
+    helper_leave(h);
 }
 
 static void
 helper_outputv(struct drv_port *p, ErlIOVec *ev)
 {
     calls_body(as_helper(p), ev);
+    helper_leave(as_helper(p));
 }
 
 static void
 helper_process_exit(struct drv_port *p, ErlDrvMonitor *m)
 {
     calls_exit(as_helper(p), m);
-}
-
-/* ---- port_control ------------------------------------------------------- */
-
-static ErlDrvSSizeT
-op_kill(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
-{
-    (void)body;
-    (void)n;
-    helper_kill(h);
-    return drv_reply(r, DRV_REPLY_OK);
-}
-
-static ErlDrvSSizeT
-op_interrupt(struct helper *h, const uint8_t *body, size_t n,
-             struct drv_reply *r)
-{
-    (void)body;
-    (void)n;
-    if (h->pending.first == NULL)
-        return drv_reply(r, DRV_REPLY_GONE);
-    helper_signal(h, h->pending.first->id);
-    return drv_reply(r, DRV_REPLY_OK);
-}
-
-static ErlDrvSSizeT
-op_more_output(struct helper *h, const uint8_t *body, size_t n,
-               struct drv_reply *r)
-{
-    (void)body;
-    (void)n;
-    drv_output_more(&h->output, &h->base);
-    return drv_reply(r, DRV_REPLY_OK);
-}
-
-static ErlDrvSSizeT
-op_stderr(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
-{
-    uint8_t tail[WIRE_LIMIT_STDERR_TAIL];
-    (void)body;
-    (void)n;
-    size_t len = drv_output_tail(&h->output, &h->base, tail);
-    return drv_reply_data(r, DRV_REPLY_OK, tail, len);
-}
-
-static ErlDrvSSizeT
-op_notice(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
-{
-    if (n < 1 || (body[0] != WIRE_STOP && body[0] != WIRE_RELEASE))
-        return drv_reply_refused(r, "notice takes <<Opcode, Body>>");
-    if (h->state != HELPER_READY)
-        return drv_reply(r, DRV_REPLY_DOWN);
-    helper_write_frame(h, body[0], 0, 0, body + 1, n - 1);
-    return drv_reply(r, DRV_REPLY_OK);
-}
-
-static ErlDrvSSizeT
-op_settings(struct helper *h, const uint8_t *body, size_t n,
-            struct drv_reply *r)
-{
-    uint32_t v[4];
-    if (n != sizeof v)
-        return drv_reply_refused(r, "settings takes four 32-bit numbers");
-    memcpy(v, body, sizeof v);
-    if (v[2] == 0 || v[2] > WIRE_LIMIT_MAX_FRAME || v[3] == 0)
-        return drv_reply_refused(r, "settings out of range");
-    h->grace_ms = v[0];
-    h->deadline_ms = v[1];
-    h->reader.max_frame = v[2];
-    h->reader.max_depth = v[3];
-    return drv_reply(r, DRV_REPLY_OK);
-}
-
-/* A list of integers, each a SMALL_BIG_EXT of 8 digits or a small one. */
-static size_t
-etf_counter(uint8_t *p, uint64_t v)
-{
-    uint8_t digits = 0;
-    if (v < 1u << 27) {
-        p[0] = 98; /* INTEGER_EXT */
-        put_be32(p + 1, (uint32_t)v);
-        return 5;
-    }
-    for (; v != 0; v >>= 8)
-        p[3 + digits++] = (uint8_t)v;
-    p[0] = 110; /* SMALL_BIG_EXT */
-    p[1] = digits;
-    p[2] = 0;
-    return 3 + (size_t)digits;
-}
-
-static ErlDrvSSizeT
-op_stats(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
-{
-#define X(name) +1
-    enum { COUNT = 0 HELPER_STATS(X) };
-#undef X
-    uint8_t etf[8 + COUNT * 11] = {131, 108, 0, 0, 0, COUNT};
-    size_t at = 6;
-    (void)body;
-    (void)n;
-    h->stats.pending = h->pending.count;
-    h->stats.bytes_in = h->reader.bytes;
-#define X(name) at += etf_counter(etf + at, h->stats.name);
-    HELPER_STATS(X)
-#undef X
-    etf[at++] = 106; /* NIL_EXT */
-    return drv_reply_data(r, DRV_REPLY_OK, etf, at);
-}
-
-typedef ErlDrvSSizeT (*helper_op)(struct helper *h, const uint8_t *body,
-                                  size_t n, struct drv_reply *r);
-
-static const helper_op ops[] = {
-    [DRV_OP_RESERVE] = calls_reserve,
-    [DRV_OP_ATTACH] = calls_attach,
-    [DRV_OP_CANCEL_CALL] = calls_cancel,
-    [DRV_OP_WAIT_READY] = calls_wait_ready,
-    [DRV_OP_KILL] = op_kill,
-    [DRV_OP_FAIL] = calls_fail,
-    [DRV_OP_MORE_OUTPUT] = op_more_output,
-    [DRV_OP_INTERRUPT] = op_interrupt,
-    [DRV_OP_STATS] = op_stats,
-    [DRV_OP_STDERR] = op_stderr,
-    [DRV_OP_NOTICE] = op_notice,
-    [DRV_OP_SETTINGS] = op_settings,
-};
-
-static ErlDrvSSizeT
-helper_control(struct drv_port *p, unsigned op, const uint8_t *body, size_t n,
-               struct drv_reply *r)
-{
-    if (op >= 16 && op < 64)
-        return calls_submit(as_helper(p), (uint8_t)op, body, n, r);
-    if (op >= sizeof ops / sizeof ops[0] || ops[op] == NULL)
-        return drv_reply_refused(r, "no such command");
-    return ops[op](as_helper(p), body, n, r);
+    helper_leave(as_helper(p));
 }
 
 /* Data still queued is for a helper that nobody uses any more. */
@@ -409,7 +347,7 @@ static const struct drv_ops helper_ops = {
     .stop = helper_stop,
 };
 
-enum { SOCKET, STDOUT, STDERR, PIDFD, FDS };
+enum { SOCKET, STDOUT, STDERR, PIDFD, FDS }; /* LANE is not kept open */
 
 static int
 duplicate(const int *from, int *to)
@@ -442,18 +380,30 @@ helper_new(ErlDrvPort port, uint32_t etf_flags)
     h->deadline_ms = WIRE_LIMIT_FRAME_DEADLINE_MS;
     h->atom_answer = driver_mk_atom("py_answer");
     h->state = HELPER_BOOTING;
+    h->bet.lease.slot = -1;
     pending_init(&h->pending);
     return h;
+}
+
+static int
+open_channel(struct channel *c, int sock, int lane)
+{
+    if (lane < 0)
+        return channel_socket_init(c, sock);
+    int e = channel_lane_init(c, LANE_VM, lane, sock);
+    if (e != 0 && e != E_SYS)
+        errno = EINVAL;
+    return e;
 }
 
 struct drv_port *
 drv_helper_start(ErlDrvPort port, const char *args)
 {
-    int given[FDS], fds[FDS];
+    int given[FDS], fds[FDS], lane;
     unsigned flags;
     struct helper *h = NULL;
-    if (sscanf(args, "%d %d %d %d %u", &given[SOCKET], &given[STDOUT],
-               &given[STDERR], &given[PIDFD], &flags) != 5) {
+    if (sscanf(args, "%d %d %d %d %d %u", &given[SOCKET], &given[STDOUT],
+               &given[STDERR], &given[PIDFD], &lane, &flags) != 6) {
         errno = EINVAL;
         return NULL;
     }
@@ -462,10 +412,11 @@ drv_helper_start(ErlDrvPort port, const char *args)
     h = helper_new(port, flags);
     if (h == NULL)
         goto fail;
-    if (channel_socket_init(&h->channel, fds[SOCKET]) != 0 ||
+    if (open_channel(&h->channel, fds[SOCKET], lane) != 0 ||
         drv_output_start(&h->output, &h->base, fds[STDOUT], fds[STDERR]) != 0)
         goto fail;
     h->pidfd = fds[PIDFD];
+    h->armed = CHANNEL_READ; /* so a lane is made */
     drv_watch(&h->base, h->channel.fd, ERL_DRV_READ, 1);
     return &h->base;
 fail:

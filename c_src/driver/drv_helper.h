@@ -2,18 +2,24 @@
 /* drv_helper.h - a helper's port: shared by the files that make it up.
  *
  *   drv_helper.c   its life: start, events, timers, end, small commands
- *   drv_calls.c    requests: submit, attach, cancel, answer, fail
+ *   drv_ops.c      what port_control does, but for requests
+ *   drv_calls.c    requests: submit, cancel
+ *   drv_answers.c  their answers: attach, deliver, fail
  *   drv_write.c    bytes to the helper, with the driver queue behind
+ *   drv_bet.c      polling the lane for an answer
  *
  * Threads: ERTS calls one at a time. */
 #ifndef TERRARIUM_DRV_HELPER_H
 #define TERRARIUM_DRV_HELPER_H
+
+#include <string.h>
 
 #include "channel.h"
 #include "drv.h"
 #include "drv_output.h"
 #include "drv_pending.h"
 #include "drv_reader.h"
+#include "drv_spin.h"
 #include "drv_waiters.h"
 
 /* Counters, in the order in which ?OP_STATS lists them. */
@@ -29,7 +35,12 @@
     X(pending)     /* requests not answered now */                             \
     X(outstanding) /* their bytes */                                           \
     X(bytes_in)    /* ever read from the helper */                             \
-    X(bytes_out)   /* ever written to it */
+    X(bytes_out)   /* ever written to it */                                    \
+    X(spun)        /* answered while the caller polled */                      \
+    X(spin_lost)   /* polled for in vain */                                    \
+    X(bells)       /* rung at the helper */                                    \
+    X(bulk_bytes)  /* of bytes_out: over the socket, although there is a lane  \
+                    */
 
 struct helper_stats {
 #define X(name) uint64_t name;
@@ -55,6 +66,8 @@ struct helper {
     enum helper_state state;
     int watching_write; /* ready_output is on: the queue is not empty */
     int write_failed;   /* the peer is gone; reading will say so */
+    int armed;          /* what channel_arm was last told; 0: not armed */
+    int again;          /* a turn was cut short: the timer begins the next */
     int busy;
     int resignal; /* a CANCEL frame waits in the queue: signal again after */
     struct pending *held; /* large request whose last byte is held back */
@@ -65,6 +78,15 @@ struct helper {
     ErlDrvTime grace_at; /* when it ends in a kill (monotonic ms) */
     ErlDrvTime frame_at; /* when the frame under way must be whole; 0: none */
     ErlDrvTermData atom_answer;
+    struct helper_bet {
+        struct spin spin;
+        struct drv_lease lease;
+        uint32_t max_ns;      /* 0: never poll */
+        uint32_t granted_ns;  /* what the helper was told last */
+        struct pending *on;   /* polled for now */
+        struct drv_reply *to; /* where its answer goes */
+        ErlDrvSSizeT reply;   /* what was put there */
+    } bet;
 };
 
 /* ---- drv_helper.c ------------------------------------------------------- */
@@ -76,6 +98,29 @@ void helper_kill(struct helper *h);
 void helper_signal(struct helper *h, uint64_t id);
 /* End the connection and tell the owner; text may be NULL. */
 void helper_close(struct helper *h, const char *why, const char *text);
+/* Take what has arrived.  0 while the connection goes on. */
+int helper_read(struct helper *h);
+/* To be called before each return to the VM: when something comes, or there is
+ * room for what is queued, the VM shall hear of it. */
+void helper_leave(struct helper *h);
+
+/* ---- drv_ops.c ---------------------------------------------------------- */
+
+ErlDrvSSizeT helper_control(struct drv_port *p, unsigned op,
+                            const uint8_t *body, size_t n, struct drv_reply *r);
+
+/* ---- drv_bet.c ---------------------------------------------------------- */
+
+/* Before the request is written: shall its answer be polled for? */
+int bet_begin(struct helper *h, struct pending *q, size_t n);
+/* After it: poll.  1 with the answer in r and its size in *size (q has ended);
+ * 0: not answered in time. */
+int bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,
+             ErlDrvSSizeT *size);
+/* Is q polled for, and these bytes its result?  A body that has a binary of its
+ * own is not copied: then q keeps it until its caller attaches. */
+int bet_settle(struct helper *h, const struct pending *q, uint8_t opcode,
+               const uint8_t *body, size_t n, const ErlDrvBinary *bin);
 
 /* ---- drv_write.c -------------------------------------------------------- */
 
@@ -89,6 +134,19 @@ void helper_flush(struct helper *h);
 void helper_forget_held(struct helper *h, const struct pending *q);
 
 /* ---- drv_calls.c -------------------------------------------------------- */
+
+/* The id that a command begins with. */
+static inline uint64_t
+calls_id(const uint8_t *body)
+{
+    uint64_t id;
+    memcpy(&id, body, sizeof id);
+    return id;
+}
+/* Forget a request, which is in no list. */
+void calls_end(struct helper *h, struct pending *q);
+/* A request of n bytes is no longer outstanding. */
+void calls_settled(struct helper *h, size_t n);
 
 ErlDrvSSizeT calls_submit(struct helper *h, uint8_t opcode, const uint8_t *body,
                           size_t n, struct drv_reply *r);
@@ -109,6 +167,9 @@ void calls_pump(struct helper *h);
 /* RESULT, ERROR or CANCELLED.  Takes f->bin.  0, or E_REFUSED: no such
  * request. */
 int calls_answer(struct helper *h, struct drv_frame *f);
+/* When a cancelled request becomes the first it may be running: it has the
+ * grace period to end. */
+void calls_start_grace(struct helper *h);
 void calls_exit(struct helper *h, ErlDrvMonitor *m);
 /* Signal every cancelled request again: their CANCEL frames are out now. */
 void calls_resignal(struct helper *h);

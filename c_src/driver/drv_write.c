@@ -25,16 +25,6 @@ write_now(struct helper *h, const struct iovec *v, int count, size_t *done)
 }
 
 static void
-watch_write(struct helper *h, int on)
-{
-    if (h->watching_write == on)
-        return;
-    h->watching_write = on;
-    driver_select(h->base.port, (ErlDrvEvent)(intptr_t)h->channel.fd,
-                  on ? ERL_DRV_WRITE | ERL_DRV_USE : ERL_DRV_WRITE, on);
-}
-
-static void
 enqueue_rest(struct helper *h, const struct iovec *v, int count, size_t done)
 {
     for (int i = 0; i < count; i++) {
@@ -44,8 +34,6 @@ enqueue_rest(struct helper *h, const struct iovec *v, int count, size_t done)
         if (n > skip)
             driver_enq(h->base.port, (char *)v[i].iov_base + skip, n - skip);
     }
-    if (driver_sizeq(h->base.port) > 0)
-        watch_write(h, 1);
 }
 
 static void
@@ -159,7 +147,6 @@ helper_flush(struct helper *h)
         release_held(h);
         empty = driver_sizeq(h->base.port) == 0;
     }
-    watch_write(h, !empty);
     if (empty && h->resignal)
         calls_resignal(h);
 }

@@ -216,6 +216,20 @@ boot_apply(struct context *c, const uint8_t *p, size_t n)
 }
 
 int
+boot_wants_lane(const uint8_t *p, size_t n, int *wanted)
+{
+    struct ctl_in in;
+    struct ctl_map m;
+    int r = ctl_open(&in, p, n, &m);
+    if (r != 0)
+        return r;
+    if (!ctl_get_bool(&m, "lane", wanted))
+        *wanted = 0;
+    ctl_close(&in);
+    return 0;
+}
+
+int
 boot_hello(struct buf *out)
 {
     struct ctl_out o;

@@ -16,6 +16,9 @@
  * failed); E_FORMAT, E_LIMIT or E_NOMEM when it is no map. */
 int boot_apply(struct context *c, const uint8_t *p, size_t n);
 
+/* Does that map ask for the lane?  0, or why it is no map. */
+int boot_wants_lane(const uint8_t *p, size_t n, int *wanted);
+
 /* Append the body of HELLO: 0 or buf's errors. */
 int boot_hello(struct buf *out);
 

@@ -15,6 +15,7 @@
 #include "forked.h"
 #include "handoff.h"
 #include "interrupt.h"
+#include "io.h"
 #include "session.h"
 #include "stdio_setup.h"
 
@@ -88,13 +89,27 @@ boot_failed(struct session *s)
     _exit(HANDOFF_EXIT_INIT);
 }
 
+/* The boot frame says whether the VM has the lane as well. */
 static int
-boot(struct session *s)
+choose_channel(struct session *s, const struct request *boot, int lane_fd)
+{
+    int wanted = 0;
+    int e = boot_wants_lane(boot->body, boot->h.length, &wanted);
+    if (e == 0 && wanted && lane_fd >= 0)
+        e = session_use_lane(s, lane_fd);
+    io_close(&lane_fd);
+    return e;
+}
+
+static int
+boot(struct session *s, int lane_fd)
 {
     struct request *r = NULL;
     int e = session_next(s, &r);
     if (e == 0 && r->h.opcode != WIRE_BOOT)
         e = E_FORMAT;
+    if (e == 0)
+        e = choose_channel(s, r, lane_fd);
     if (e == 0) {
         crash_begin(0, WIRE_BOOT);
         e = boot_apply(s->context, r->body, r->h.length);
@@ -125,14 +140,14 @@ stop(struct session *s)
 }
 
 void
-helper_main(int sock, int blackbox_fd)
+helper_main(int sock, int blackbox_fd, int lane_fd)
 {
     /* Not on the stack: code that a destructor or an exit handler calls may
      * outlive this frame's view of them. */
     static struct context context;
     static struct session session;
     set_up(sock, blackbox_fd, &session, &context);
-    int r = boot(&session);
+    int r = boot(&session, lane_fd);
     if (r == 0)
         r = session_run(&session);
     if (r != 0)

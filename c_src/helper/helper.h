@@ -8,11 +8,12 @@
 #define TERRARIUM_HELPER_H
 
 /* Be a helper on the connected stream socket `sock`, with `blackbox_fd` the
- * sealed memfd of blackbox.h (-1: none).  The caller has forked, has called
- * PyOS_AfterFork_Child, holds the GIL on the main thread, and has cleaned up
- * descriptors and the signal mask.  Both descriptors now belong to the helper.
+ * sealed memfd of blackbox.h (-1: none) and `lane_fd` a lane's segment (-1:
+ * none).  The caller has forked, has called PyOS_AfterFork_Child, holds the
+ * GIL on the main thread, and has cleaned up descriptors and the signal mask.
+ * The descriptors now belong to the helper.
  *
  * Ends the process: 0 at end-of-file or after STOP, else a handoff_exit. */
-_Noreturn void helper_main(int sock, int blackbox_fd);
+_Noreturn void helper_main(int sock, int blackbox_fd, int lane_fd);
 
 #endif

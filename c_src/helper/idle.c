@@ -84,7 +84,9 @@ wait_long(struct channel *c, int want)
     if (polled)
         k = sleep_exactly(c, events, &old);
     int saved = errno;
-    channel_disarm(c, polled && k > 0);
+    channel_disarm(c);
+    if (polled && k > 0)
+        channel_polled(c);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return k >= 0 ? k : saved == EINTR ? E_AGAIN : E_SYS;
 }

@@ -36,6 +36,16 @@ session_init(struct session *s, int sock, struct context *context)
     return channel_socket_init(&s->channel, sock);
 }
 
+int
+session_use_lane(struct session *s, int segment)
+{
+    struct channel over;
+    int r = channel_lane_init(&over, LANE_HELPER, segment, s->channel.fd);
+    if (r == 0)
+        s->channel = over;
+    return r;
+}
+
 void
 session_fini(struct session *s)
 {

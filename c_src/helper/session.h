@@ -33,6 +33,9 @@ struct session {
 int session_init(struct session *s, int sock, struct context *context);
 void session_fini(struct session *s);
 
+/* From now on speak through this lane; its descriptor stays the caller's. */
+int session_use_lane(struct session *s, int segment);
+
 /* Wait for the next frame, whatever it is; the caller frees it. */
 int session_next(struct session *s, struct request **r);
 

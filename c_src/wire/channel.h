@@ -37,8 +37,10 @@ struct channel_ops {
                   size_t *n);
     /* About to block: 1 do not, there is something; 0 poll fd for *events. */
     int (*arm)(struct channel *c, int want, short *events);
-    /* Not blocked any more; `polled`: poll said that fd is ready. */
-    void (*disarm)(struct channel *c, int polled);
+    /* Not blocked any more. */
+    void (*disarm)(struct channel *c);
+    /* poll said that fd is ready: to be told before the next read. */
+    void (*polled)(struct channel *c);
     void (*close)(struct channel *c);
 };
 
@@ -70,13 +72,21 @@ channel_arm(struct channel *c, int want, short *events)
     return c->ops->arm(c, want, events);
 }
 static inline void
-channel_disarm(struct channel *c, int polled)
+channel_disarm(struct channel *c)
 {
-    c->ops->disarm(c, polled);
+    c->ops->disarm(c);
+}
+static inline void
+channel_polled(struct channel *c)
+{
+    c->ops->polled(c);
 }
 /* Block until readable (or writable): 1 ready, 0 timed out (timeout_ms, -1
  * forever), E_AGAIN interrupted by a signal, E_SYS. */
 int channel_wait(struct channel *c, int want, int timeout_ms);
+/* Close, but for the descriptor: it is the caller's from now on (-1: it was
+ * closed). */
+int channel_take_fd(struct channel *c);
 static inline void
 channel_close(struct channel *c)
 {

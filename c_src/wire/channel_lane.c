@@ -23,11 +23,15 @@ over_lane_arm(struct channel *c, int want, short *events)
 }
 
 static void
-over_lane_disarm(struct channel *c, int polled)
+over_lane_disarm(struct channel *c)
 {
     lane_disarm(&c->lane);
-    if (polled)
-        lane_polled(&c->lane);
+}
+
+static void
+over_lane_polled(struct channel *c)
+{
+    lane_polled(&c->lane);
 }
 
 static void
@@ -42,6 +46,7 @@ static const struct channel_ops lane_ops = {
     .writev = over_lane_writev,
     .arm = over_lane_arm,
     .disarm = over_lane_disarm,
+    .polled = over_lane_polled,
     .close = over_lane_close,
 };
 

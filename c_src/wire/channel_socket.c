@@ -17,10 +17,22 @@ channel_wait(struct channel *c, int want, int timeout_ms)
         return 1;
     int k = poll(&p, 1, timeout_ms);
     int saved = errno;
-    channel_disarm(c, k > 0);
+    channel_disarm(c);
+    if (k > 0)
+        channel_polled(c);
     if (k < 0)
         return saved == EINTR ? E_AGAIN : E_SYS;
     return k;
+}
+
+int
+channel_take_fd(struct channel *c)
+{
+    int fd = c->fd;
+    c->fd = -1;
+    c->lane.sock = -1;
+    channel_close(c);
+    return fd;
 }
 
 static int
@@ -45,10 +57,9 @@ socket_arm(struct channel *c, int want, short *events)
 }
 
 static void
-socket_disarm(struct channel *c, int polled)
+socket_need_nothing(struct channel *c)
 {
     (void)c;
-    (void)polled;
 }
 
 static void
@@ -61,7 +72,8 @@ static const struct channel_ops socket_ops = {
     .read = socket_read,
     .writev = socket_writev,
     .arm = socket_arm,
-    .disarm = socket_disarm,
+    .disarm = socket_need_nothing,
+    .polled = socket_need_nothing,
     .close = socket_close,
 };
 

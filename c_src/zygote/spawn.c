@@ -110,7 +110,7 @@ be_helper(struct zygote *z, struct child *self, struct ends *e)
     setrlimit(RLIMIT_NOFILE, &z->files);
     signals_give_back(&z->signals);
     PyOS_AfterFork_Child();
-    helper_main(e->socket, blackbox);
+    helper_main(e->socket, blackbox, -1);
 }
 
 /* ---- the parent --------------------------------------------------------- */

@@ -80,9 +80,12 @@ kill_zygote(Port) ->
 %%% Helpers
 
 %% @doc A port for a helper, from the descriptors `[Socket, Stdout, Stderr,
-%% Pidfd]', which it duplicates.  The caller owns it.
--spec open_helper([non_neg_integer()], non_neg_integer()) -> {ok, port()} | {error, term()}.
-open_helper([_, _, _, _] = Fds, Flags) ->
+%% Pidfd]' and, where there is one, `Lane', which it duplicates.  The caller owns
+%% it.
+-spec open_helper([integer()], non_neg_integer()) -> {ok, port()} | {error, term()}.
+open_helper([Socket, Stdout, Stderr, Pidfd], Flags) ->
+    open_helper([Socket, Stdout, Stderr, Pidfd, -1], Flags);
+open_helper([_, _, _, _, _] = Fds, Flags) ->
     Numbers = [[$\s, integer_to_list(N)] || N <- Fds ++ [Flags]],
     Command = lists:flatten([?DRIVER, " helper", Numbers]),
     try
@@ -92,12 +95,13 @@ open_helper([_, _, _, _] = Fds, Flags) ->
     end.
 
 %% @doc Limits of this helper: `grace_ms', `deadline_ms', `max_frame',
-%% `max_depth'.
+%% `max_depth', `spin_us'.
 -spec settings(port(), map()) -> ok | {error, binary()}.
 settings(Port, #{grace_ms := Grace, deadline_ms := Deadline, max_frame := Frame,
-                 max_depth := Depth}) ->
-    done(control(Port, ?OP_SETTINGS, <<Grace:32/native, Deadline:32/native,
-                                       Frame:32/native, Depth:32/native>>)).
+                 max_depth := Depth} = Settings) ->
+    Spin = maps:get(spin_us, Settings, ?WIRE_SPIN_US),
+    done(control(Port, ?OP_SETTINGS, <<Grace:32/native, Deadline:32/native, Frame:32/native,
+                                       Depth:32/native, Spin:32/native>>)).
 
 %% @doc SIGKILL to the helper.
 -spec kill(port()) -> ok | {error, binary()}.

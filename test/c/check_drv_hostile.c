@@ -102,7 +102,7 @@ static const struct wire_header bad_headers[] = {
 
 START_TEST(test_bad_headers)
 {
-    uint32_t settings[4] = {1000, 1000, 1 << 20, 100};
+    uint32_t settings[5] = {1000, 1000, 1 << 20, 100, 20};
     uint8_t reply[8];
     uint8_t bytes[sizeof(struct wire_header) + 16] = {0};
     struct wire_header h = bad_headers[_i];

@@ -56,8 +56,8 @@ static int
 start_port(struct fake_helper *f, const int *fds)
 {
     char args[128];
-    snprintf(args, sizeof args, "py_drv helper %d %d %d %d 3", fds[0], fds[1],
-             fds[2], fds[3]);
+    snprintf(args, sizeof args, "py_drv helper %d %d %d %d -1 3", fds[0],
+             fds[1], fds[2], fds[3]);
     int first = next_fd(fds[0]);
     f->port = driver_init()->start(NULL, args);
     f->inner_socket = first;

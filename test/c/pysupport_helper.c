@@ -104,7 +104,7 @@ child(int sock, int box, int out, int err)
             close(fd);
     }
     PyOS_AfterFork_Child();
-    helper_main(sock, box);
+    helper_main(sock, box, -1);
 }
 
 void

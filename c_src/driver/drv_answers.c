@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drv_answers.c - from a helper's answer to the process that waits for it: as
+ * the result of its port_control, as a message, or kept until it says where
+ * to. */
+#include "drv_helper.h"
+
+#include <string.h>
+
+#include "err.h"
+
+enum { ATTACH_COPIES = 4096 }; /* a longer answer comes as a message */
+
+/* {py_answer, Ref, Opcode, Body} to its caller. */
+static void
+send_answer(struct helper *h, const struct pending *q, uint8_t opcode,
+            const uint8_t *body, size_t n, ErlDrvBinary *bin)
+{
+    ErlDrvTermData spec[16];
+    int k = 0;
+    spec[k++] = ERL_DRV_ATOM;
+    spec[k++] = h->atom_answer;
+    spec[k++] = ERL_DRV_EXT2TERM;
+    spec[k++] = (ErlDrvTermData)q->ref;
+    spec[k++] = q->ref_len;
+    spec[k++] = ERL_DRV_UINT;
+    spec[k++] = opcode;
+    if (bin != NULL) {
+        spec[k++] = ERL_DRV_BINARY;
+        spec[k++] = (ErlDrvTermData)bin;
+        spec[k++] = (ErlDrvTermData)n;
+        spec[k++] = (ErlDrvTermData)(body - (uint8_t *)bin->orig_bytes);
+    } else {
+        spec[k++] = ERL_DRV_BUF2BINARY;
+        spec[k++] = (ErlDrvTermData)body;
+        spec[k++] = (ErlDrvTermData)n;
+    }
+    spec[k++] = ERL_DRV_TUPLE;
+    spec[k++] = 4;
+    erl_drv_send_term(h->base.term, q->caller, spec, k);
+}
+
+/* Keep an answer until its caller attaches; without memory it is dropped and
+ * the caller's ATTACH gets GONE. */
+static void
+hold_answer(struct helper *h, struct pending *q, uint8_t opcode,
+            const uint8_t *body, size_t n, ErlDrvBinary *bin)
+{
+    if (bin != NULL) {
+        driver_binary_inc_refc(bin);
+        q->answer_at = (size_t)(body - (uint8_t *)bin->orig_bytes);
+    } else {
+        bin = driver_alloc_binary((ErlDrvSizeT)n);
+        if (bin == NULL) {
+            calls_end(h, q);
+            return;
+        }
+        if (n > 0)
+            memcpy(bin->orig_bytes, body, n);
+    }
+    q->answer = bin;
+    q->answer_len = n;
+    q->answer_opcode = opcode;
+}
+
+/* The one place where a request that was sent ends with an answer. */
+static void
+settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
+       size_t n, ErlDrvBinary *bin)
+{
+    size_t bytes = q->bytes;
+    if (pending_listed(q))
+        pending_unlink(&h->pending, q);
+    helper_forget_held(h, q);
+    q->state = PENDING_ANSWERED;
+    if (bet_settle(h, q, opcode, body, n, bin)) {
+        calls_end(h, q);
+    } else if (q->orphan) {
+        h->stats.unwanted++;
+        calls_end(h, q);
+    } else if (q->ref != NULL) {
+        send_answer(h, q, opcode, body, n, bin);
+        calls_end(h, q);
+    } else {
+        hold_answer(h, q, opcode, body, n, bin);
+    }
+    calls_settled(h, bytes);
+}
+
+void
+calls_start_grace(struct helper *h)
+{
+    const struct pending *q = h->pending.first;
+    if (q == NULL || !q->cancelled) {
+        h->grace_id = 0;
+    } else if (h->grace_id != q->id) {
+        h->grace_id = q->id;
+        h->grace_at = helper_now() + h->grace_ms;
+    }
+    helper_arm_timer(h);
+}
+
+static void
+count_answer(struct helper *h, uint8_t opcode)
+{
+    if (opcode == WIRE_RESULT)
+        h->stats.answers++;
+    else if (opcode == WIRE_ERROR)
+        h->stats.errors++;
+    else
+        h->stats.cancelled++;
+}
+
+int
+calls_answer(struct helper *h, struct drv_frame *f)
+{
+    struct pending *q = pending_find(&h->pending, f->h.id);
+    int known = q != NULL && q->state == PENDING_SENT;
+    if (known) {
+        count_answer(h, f->h.opcode);
+        settle(h, q, f->h.opcode, f->body, f->h.length, f->bin);
+        if (h->grace_id != 0 || h->pending.first != NULL)
+            calls_start_grace(h);
+    }
+    if (f->bin != NULL)
+        driver_free_binary(f->bin);
+    return known ? 0 : E_REFUSED;
+}
+
+static ErlDrvSSizeT
+reply_held(struct helper *h, struct pending *q, struct drv_reply *r)
+{
+    ErlDrvBinary *b = driver_alloc_binary((ErlDrvSizeT)q->answer_len + 2);
+    if (b == NULL)
+        return drv_reply(r, DRV_REPLY_GONE);
+    b->orig_bytes[0] = DRV_REPLY_ANSWER;
+    b->orig_bytes[1] = (char)q->answer_opcode;
+    memcpy(b->orig_bytes + 2, q->answer->orig_bytes + q->answer_at,
+           q->answer_len);
+    *r->buf = (char *)b;
+    ErlDrvSSizeT n = (ErlDrvSSizeT)q->answer_len + 2;
+    calls_end(h, q);
+    return n;
+}
+
+ErlDrvSSizeT
+calls_attach(struct helper *h, const uint8_t *body, size_t n,
+             struct drv_reply *r)
+{
+    if (n <= 8)
+        return drv_reply_refused(r, "attach takes <<Id:8/binary, Ref>>");
+    struct pending *q = pending_find(&h->pending, calls_id(body));
+    if (q == NULL || q->caller != driver_caller(h->base.port))
+        return drv_reply(r, DRV_REPLY_GONE);
+    if (q->state == PENDING_ANSWERED && q->answer_len < ATTACH_COPIES)
+        return reply_held(h, q, r);
+    uint8_t *ref = driver_alloc(n - 8);
+    if (ref == NULL)
+        return drv_reply_refused(r, "out of memory");
+    memcpy(ref, body + 8, n - 8);
+    if (q->ref != NULL)
+        driver_free(q->ref);
+    q->ref = ref;
+    q->ref_len = (uint32_t)(n - 8);
+    if (q->state == PENDING_ANSWERED) {
+        send_answer(h, q, q->answer_opcode,
+                    (uint8_t *)q->answer->orig_bytes + q->answer_at,
+                    q->answer_len, q->answer);
+        calls_end(h, q);
+    }
+    return drv_reply(r, DRV_REPLY_OK);
+}
+
+/* ---- the helper is gone ------------------------------------------------- */
+
+ErlDrvSSizeT
+calls_fail(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
+{
+    ErlDrvBinary *bin = driver_alloc_binary((ErlDrvSizeT)n);
+    if (bin == NULL)
+        return drv_reply_refused(r, "out of memory");
+    memcpy(bin->orig_bytes, body, n);
+    h->state = HELPER_CLOSED;
+    for (uint32_t i = 0; i < h->pending.size; i++) {
+        struct pending *q = h->pending.slots[i];
+        if (q->id != 0 && q->state != PENDING_ANSWERED)
+            settle(h, q, 0, (uint8_t *)bin->orig_bytes, n, bin);
+    }
+    driver_free_binary(bin);
+    waiters_release_all(&h->waiters, &h->base);
+    return drv_reply(r, DRV_REPLY_OK);
+}

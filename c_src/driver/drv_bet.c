@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drv_bet.c - polling for an answer, so that it can be the result of the
+ * port_control that asked for it.
+ *
+ * Only for a request that is alone on its port: behind others it would wait
+ * for them.  While we poll, the lane is not armed, so the helper does not ring.
+ * No scheduler is held longer than the budget. */
+#include "drv_helper.h"
+
+#include <string.h>
+
+#include "err.h"
+
+/* A helper that is awake has taken the request by then, or does not run. */
+#define PICKED_UP_NS 3000u
+
+static uint64_t
+linger_ns(const struct helper *h)
+{
+    return (uint64_t)h->bet.max_ns * WIRE_LIMIT_LINGER_FACTOR;
+}
+
+/* With a slot the helper may poll for its next request; without, not. */
+static int
+take_slot(struct helper *h)
+{
+    uint64_t linger = linger_ns(h);
+    int got = drv_lease_take(&h->bet.lease, spin_now(), h->bet.max_ns + linger);
+    uint32_t ns = got ? (uint32_t)linger : 0;
+    if (h->bet.granted_ns != ns)
+        lane_set_linger(&h->channel.lane, ns);
+    h->bet.granted_ns = ns;
+    return got;
+}
+
+int
+bet_begin(struct helper *h, struct pending *q, size_t n)
+{
+    if (h->bet.max_ns == 0 || !channel_has_lane(&h->channel) || !take_slot(h))
+        return 0;
+    if (h->pending.first != q || h->pending.last != q || n >= LANE_INLINE ||
+        lane_peer_sleeps(&h->channel.lane) || !spin_is_due(&h->bet.spin))
+        return 0;
+    channel_disarm(&h->channel);
+    h->armed = 0;
+    h->bet.on = q;
+    return 1;
+}
+
+/* 1 when there is something to read. */
+static int
+poll_lane(const struct helper *h, uint64_t from, uint32_t budget)
+{
+    const struct lane *l = &h->channel.lane;
+    uint32_t first = budget < PICKED_UP_NS ? budget : PICKED_UP_NS;
+    if (spin_for_data(l, from, first))
+        return 1;
+    return lane_is_taken(l) && spin_for_data(l, from, budget);
+}
+
+int
+bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,
+         ErlDrvSSizeT *size)
+{
+    struct helper_bet *b = &h->bet;
+    uint32_t budget = spin_budget(&b->spin, b->max_ns);
+    uint64_t from = spin_now();
+    b->to = r;
+    while (b->on == q && h->channel.fd >= 0 && poll_lane(h, from, budget))
+        if (helper_read(h) != 0)
+            break;
+    int won = b->on != q;
+    b->on = NULL;
+    b->to = NULL;
+    if (won) {
+        spin_won(&b->spin, spin_now() - from);
+        h->stats.spun++;
+        *size = b->reply;
+    } else {
+        spin_lost(&b->spin, b->max_ns);
+        h->stats.spin_lost++;
+    }
+    return won && b->reply >= 0;
+}
+
+/* <<ANSWER, Opcode, Body>>; without memory it is empty, which says DOWN. */
+static ErlDrvSSizeT
+put_answer(struct drv_reply *r, uint8_t opcode, const uint8_t *body, size_t n)
+{
+    char *to = *r->buf;
+    if (n + 2 > r->cap) {
+        ErlDrvBinary *b = driver_alloc_binary((ErlDrvSizeT)n + 2);
+        if (b == NULL)
+            return 0;
+        *r->buf = (char *)b;
+        to = b->orig_bytes;
+    }
+    to[0] = DRV_REPLY_ANSWER;
+    to[1] = (char)opcode;
+    memcpy(to + 2, body, n);
+    return (ErlDrvSSizeT)n + 2;
+}
+
+int
+bet_settle(struct helper *h, const struct pending *q, uint8_t opcode,
+           const uint8_t *body, size_t n, const ErlDrvBinary *bin)
+{
+    if (h->bet.on != q)
+        return 0;
+    h->bet.on = NULL;
+    h->bet.reply = -1;
+    if (bin != NULL)
+        return 0;
+    h->bet.reply = put_answer(h->bet.to, opcode, body, n);
+    return 1;
+}
