@@ -257,15 +257,27 @@ watch_write(struct helper *h, int on)
     drv_watch(&h->base, h->channel.fd, ERL_DRV_WRITE, on);
 }
 
+/* What the VM has to be told of.  A lane need not be armed for answers when
+ * nothing is pending: a helper that speaks unasked rings in any case. */
+static int
+wanted(struct helper *h)
+{
+    int want = 0;
+    if (h->pending.first != NULL || h->state == HELPER_BOOTING ||
+        !channel_has_lane(&h->channel))
+        want |= CHANNEL_READ;
+    if (driver_sizeq(h->base.port) > 0)
+        want |= CHANNEL_WRITE;
+    return want;
+}
+
 /* 1: we may return to the VM; 0: there is something to read or to write. */
 static int
 rest(struct helper *h)
 {
-    int want = CHANNEL_READ;
+    int want = wanted(h);
     short events;
-    if (driver_sizeq(h->base.port) > 0)
-        want |= CHANNEL_WRITE;
-    if (want == h->armed)
+    if ((want & ~h->armed) == 0 && !h->watching_write)
         return 1;
     if (channel_arm(&h->channel, want, &events))
         return 0;

@@ -82,6 +82,7 @@ struct helper {
         struct spin spin;
         struct drv_lease lease;
         uint32_t max_ns;      /* 0: never poll */
+        uint64_t from;        /* when the last one began */
         uint32_t granted_ns;  /* what the helper was told last */
         struct pending *on;   /* polled for now */
         struct drv_reply *to; /* where its answer goes */

@@ -64,7 +64,7 @@ struct pending_table {
     struct pending *unsent;       /* the first QUEUED one */
     uint32_t wire_count;          /* of the SENT ones */
     size_t wire_bytes;
-    uint8_t entropy[256];
+    uint8_t entropy[1020]; /* a system call for 170 ids */
     uint32_t entropy_left;
 };
 

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 enum { SLOTS_MAX = 64 };
 #define TENURE_NS 2000000u /* a slot that others want is held so long */
@@ -24,15 +25,17 @@ drv_spin_set_slots(unsigned count)
     atomic_store(&slot_count, count == 0 ? 0 : count + 1);
 }
 
-/* The cores that this VM may use, but one. */
+/* The cores that this VM may use, but one.  Asked of the process: the calling
+ * thread may be bound to one of them. */
 static unsigned
 count_slots(void)
 {
     unsigned known = atomic_load_explicit(&slot_count, memory_order_relaxed);
     cpu_set_t cpus;
     if (known == 0) {
-        int n = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus)
-                                                              : 1;
+        int n = sched_getaffinity(getpid(), sizeof cpus, &cpus) == 0
+                    ? CPU_COUNT(&cpus)
+                    : 1;
         known = n > SLOTS_MAX ? SLOTS_MAX + 1 : n > 1 ? (unsigned)n : 1;
         atomic_store_explicit(&slot_count, known, memory_order_relaxed);
     }

@@ -43,7 +43,7 @@ idle_linger(struct idle *w, struct channel *c)
     uint64_t from = spin_now();
     int r = poll_lane(w, &c->lane, from, ns);
     if (r)
-        spin_won(&w->spin, 0);
+        spin_won(&w->spin);
     else
         spin_lost(&w->spin, 0);
     return r;

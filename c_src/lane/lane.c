@@ -304,6 +304,15 @@ lane_has_data(const struct lane *l)
     return ring_has_data(&l->in);
 }
 
+/* The lines in which the next record begins. */
+void
+lane_expect(const struct lane *l)
+{
+    const struct ring_reader *r = &l->in;
+    __builtin_prefetch(r->data + (r->at & (r->size - 1)));
+    __builtin_prefetch(r->data + ((r->at + LANE_LINE) & (r->size - 1)));
+}
+
 int
 lane_is_taken(const struct lane *l)
 {

@@ -97,6 +97,9 @@ int lane_needs_pollout(const struct lane *l);
 
 /* May lane_read find something?  One load. */
 int lane_has_data(const struct lane *l);
+/* While polling: have the lines of the next record come along with the word
+ * that announces it (0.15 us less each way). */
+void lane_expect(const struct lane *l);
 /* Has the peer taken all that we put into the ring? */
 int lane_is_taken(const struct lane *l);
 /* Has the peer said that it sleeps? */

@@ -22,11 +22,16 @@ spin_budget(const struct spin *s, uint32_t max_ns)
 }
 
 void
-spin_won(struct spin *s, uint64_t took_ns)
+spin_won(struct spin *s)
 {
-    int64_t off = (int64_t)took_ns - (int64_t)s->typical_ns;
-    s->typical_ns = (uint32_t)((int64_t)s->typical_ns + off / AVERAGE_OVER);
     s->penalty = 0;
+}
+
+void
+spin_took(struct spin *s, uint64_t ns)
+{
+    int64_t off = (int64_t)ns - (int64_t)s->typical_ns;
+    s->typical_ns = (uint32_t)((int64_t)s->typical_ns + off / AVERAGE_OVER);
 }
 
 /* The budget may have been too small: the next one is larger. */
@@ -66,6 +71,7 @@ spin_for_data(const struct lane *l, uint64_t from, uint32_t budget_ns)
         for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
             if (lane_has_data(l))
                 return 1;
+            lane_expect(l);
             relax();
         }
         if (spin_now() - from >= budget_ns)

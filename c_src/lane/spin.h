@@ -35,7 +35,9 @@ struct spin {
 int spin_is_due(struct spin *s);
 /* For how long, at most max_ns. */
 uint32_t spin_budget(const struct spin *s, uint32_t max_ns);
-void spin_won(struct spin *s, uint64_t took_ns);
+void spin_won(struct spin *s);
+/* How long a won bet took; need not be told of each. */
+void spin_took(struct spin *s, uint64_t ns);
 void spin_lost(struct spin *s, uint32_t max_ns);
 
 /* CLOCK_MONOTONIC, in nanoseconds. */

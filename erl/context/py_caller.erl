@@ -11,15 +11,20 @@
 
 -include("../port/py_wire.hrl").
 
+-define(LAST_ROW, '$py_last_context').
+
 %% @doc Make a request; `Errors' is the form of Python exceptions in the result.
 -spec run(pid(), byte(), byte(), term(), py_request:deadline(), pair | map | default) ->
     {ok, term()} | {error, term()}.
 run(Context, Opcode, Flags, Term, Timeout, Errors) ->
-    case py_registry:find(Context) of
+    case find(Context) of
         {ready, Port, Generation, Limits, Form} ->
             case py_request:request(Port, Opcode, Flags, Term, Timeout, Limits) of
-                down -> later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
-                Outcome -> result(Outcome, Context, Generation, Flags, form(Errors, Form))
+                down ->
+                    _ = erase(?LAST_ROW),
+                    later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
+                Outcome ->
+                    result(Outcome, Context, Generation, Flags, form(Errors, Form))
             end;
         starting ->
             later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
@@ -27,6 +32,23 @@ run(Context, Opcode, Flags, Term, Timeout, Errors) ->
             {error, Reason};
         gone ->
             {error, {context_died, noproc}}
+    end.
+
+%% A row with a port is good as long as the port takes requests, so the calling
+%% process keeps the last one it used.
+find(Context) ->
+    case get(?LAST_ROW) of
+        {Context, Row} -> Row;
+        _ -> look_up(Context)
+    end.
+
+look_up(Context) ->
+    case py_registry:find(Context) of
+        Row when element(1, Row) =:= ready ->
+            _ = put(?LAST_ROW, {Context, Row}),
+            Row;
+        Other ->
+            Other
     end.
 
 %% Not submitted: the helper is coming, or its death is being looked into.

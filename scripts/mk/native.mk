@@ -22,7 +22,7 @@ WIRE_H := $(GEN)/wire_fingerprint.h
 WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes \
         -Wmissing-prototypes -Wpointer-arith -Werror
 CFLAGS ?= -O2 -g
-BASE_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC $(WARN) $(SAN_FLAGS) $(CFLAGS)
+BASE_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(SAN_FLAGS) $(CFLAGS)
 
 MSGPACK_LIBS := $(shell $(PKG_CONFIG) --libs msgpack 2>/dev/null || \
   $(PKG_CONFIG) --libs msgpack-c 2>/dev/null || echo -lmsgpackc)
@@ -59,7 +59,7 @@ INC_base := -Ic_src/base
 INC_lane := $(INC_base) -Ic_src/lane
 INC_wire := $(INC_lane) -Ic_src/wire -I$(GEN)
 INC_launcher := $(INC_wire)
-INC_driver := $(INC_wire) -I$(ERTS_INCLUDE) -fvisibility=hidden
+INC_driver := $(INC_wire) -I$(ERTS_INCLUDE)
 INC_helper := $(INC_wire) $(PY_CFLAGS) -DTERRARIUM_PYTHON='"$(PY_EXECUTABLE)"'
 INC_zygote := $(INC_helper) -Ic_src/helper
 
