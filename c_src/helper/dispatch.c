@@ -41,10 +41,11 @@ run(struct context *c, const struct request *r)
 /* A body beyond the limit would be a frame that the VM must take for an
  * attack.  Returns the maximum that was, to be put back. */
 static size_t
-limit_body(struct session *s, size_t mark)
+limit_body(struct session *s, struct out_mark mark)
 {
-    size_t max = s->out.max;
-    s->out.max = mark + WIRE_LIMIT_HEADER_SIZE + s->context->max_frame;
+    size_t max = out_max(&s->out);
+    out_set_max(&s->out, mark.bytes + mark.ref_bytes + WIRE_LIMIT_HEADER_SIZE +
+                             s->context->max_frame);
     return max;
 }
 
@@ -53,13 +54,13 @@ static int
 put_result(struct session *s, uint64_t id, PyObject *result)
 {
     struct wire_header h = {.opcode = WIRE_RESULT, .id = id};
-    size_t mark;
+    struct out_mark mark;
     int r = session_open_frame(s, &h, &mark);
     if (r != 0)
         return r;
     size_t max = limit_body(s, mark);
-    r = etf_encode(result, &s->out, &s->context->limits);
-    s->out.max = max;
+    r = etf_encode_out(result, &s->out, &s->context->limits);
+    out_set_max(&s->out, max);
     if (r == 0)
         session_close_frame(s, mark);
     else
@@ -72,15 +73,16 @@ dispatch_error(struct session *s, uint64_t id, PyObject *exc)
 {
     struct wire_header h = {.opcode = WIRE_ERROR, .id = id};
     const char *stack = "";
-    size_t n = 0, mark;
+    struct out_mark mark;
+    size_t n = 0;
     int r = session_open_frame(s, &h, &mark);
     if (r != 0)
         return r;
     if (id != 0 && interrupt_was_hit())
         stack = crash_text(&n);
     size_t max = limit_body(s, mark);
-    r = pyerr_put(&s->out, exc, stack, n);
-    s->out.max = max;
+    r = pyerr_put(&s->out.bytes, exc, stack, n);
+    out_set_max(&s->out, max);
     if (r == 0)
         session_close_frame(s, mark);
     return r;

@@ -9,8 +9,12 @@
 #define TERRARIUM_ETF_ENC_H
 
 #include "py.h"
+
+#include <string.h>
+
 #include "buf.h"
 #include "etf_tags.h"
+#include "out.h"
 
 /* An open container; they lie on the C stack. */
 struct enc_open {
@@ -20,6 +24,10 @@ struct enc_open {
 
 struct enc {
     struct buf *out;
+    struct out *refs; /* what `out` is the bytes of; NULL: copy everything */
+    size_t max;       /* bytes in all, for a message */
+    uint32_t keys;    /* inside how many keys */
+    PyObject *fresh;  /* a bytearray that nobody else can reach, or NULL */
     struct enc_open *top;
     uint32_t depth;
     uint32_t max_depth;
@@ -61,7 +69,10 @@ int enc_atom(struct enc *e, PyObject *o);
 int enc_str(struct enc *e, PyObject *o);
 int enc_bits(struct enc *e, PyObject *o);
 int enc_buffer(struct enc *e, PyObject *o); /* whatever exports one */
+int enc_bytes(struct enc *e, PyObject *o);  /* exactly bytes */
 int enc_binary(struct enc *e, const void *p, size_t n);
+/* The same for bytes that lie in `owner` and never change. */
+int enc_binary_of(struct enc *e, PyObject *owner, const void *p, size_t n);
 /* A tag and a 32-bit count; a count that does not fit is an error. */
 int enc_count(struct enc *e, uint8_t tag, Py_ssize_t n);
 int enc_dict(struct enc *e, PyObject *o);
@@ -72,17 +83,39 @@ int enc_other(struct enc *e, PyObject *o);
 
 /* ---- bytes --------------------------------------------------------------- */
 
+/* Where the next n bytes go; NULL is an error.  Add to out->len what is
+ * written there. */
+static inline uint8_t *
+enc_room(struct enc *e, size_t n)
+{
+    struct buf *b = e->out;
+    int r = buf_reserve(b, n);
+    if (r == 0)
+        return b->data + b->len;
+    enc_fail_buf(e, r);
+    return NULL;
+}
+
 static inline int
 enc_put(struct enc *e, const void *p, size_t n)
 {
-    int r = buf_put(e->out, p, n);
-    return r == 0 ? 0 : enc_fail_buf(e, r);
+    uint8_t *to = enc_room(e, n);
+    if (to == NULL)
+        return -1;
+    memcpy(to, p, n);
+    e->out->len += n;
+    return 0;
 }
 
 static inline int
 enc_u8(struct enc *e, uint8_t v)
 {
-    return enc_put(e, &v, 1);
+    uint8_t *to = enc_room(e, 1);
+    if (to == NULL)
+        return -1;
+    *to = v;
+    e->out->len++;
+    return 0;
 }
 
 #endif

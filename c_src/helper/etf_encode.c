@@ -199,7 +199,7 @@ enc_any(struct enc *e, PyObject *o)
     if (t == &PyTuple_Type)
         return enc_tuple(e, o);
     if (t == &PyBytes_Type)
-        return enc_binary(e, PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o));
+        return enc_bytes(e, o);
     if (o == Py_None)
         return enc_word(e, "none");
     if (o == Py_True)
@@ -209,22 +209,42 @@ enc_any(struct enc *e, PyObject *o)
     return enc_kind(e, o);
 }
 
+static int
+encode(struct enc *e, PyObject *o, const struct etf_limits *lim)
+{
+    e->max_depth = etf_limits_of(lim).max_depth;
+    if (erltypes_ready() < 0)
+        return -1;
+    int r = enc_u8(e, ETF_VERSION);
+    if (r == 0)
+        r = enc_any(e, o);
+    if (r < 0 && e->message != NULL)
+        enc_raise(e);
+    Py_CLEAR(e->message);
+    Py_CLEAR(e->path);
+    return r;
+}
+
 int
 etf_encode(PyObject *o, struct buf *out, const struct etf_limits *lim)
 {
-    struct enc e = {.out = out, .max_depth = etf_limits_of(lim).max_depth};
+    struct enc e = {.out = out, .max = out->max};
     size_t before = out->len;
-    if (erltypes_ready() < 0)
-        return -1;
-    int r = enc_u8(&e, ETF_VERSION);
-    if (r == 0)
-        r = enc_any(&e, o);
-    if (r < 0) {
+    int r = encode(&e, o, lim);
+    if (r < 0)
         out->len = before;
-        if (e.message != NULL)
-            enc_raise(&e);
-    }
-    Py_CLEAR(e.message);
-    Py_CLEAR(e.path);
+    return r;
+}
+
+int
+etf_encode_out(PyObject *o, struct out *out, const struct etf_limits *lim)
+{
+    struct enc e = {.out = &out->bytes, .refs = out, .max = out_max(out)};
+    struct out_mark before = out_mark(out);
+    if (PyByteArray_CheckExact(o) && Py_REFCNT(o) == 1)
+        e.fresh = o;
+    int r = encode(&e, o, lim);
+    if (r < 0)
+        out_rewind(out, before);
     return r;
 }

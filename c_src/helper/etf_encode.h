@@ -13,11 +13,15 @@
 #include "py.h"
 #include "buf.h"
 #include "etf_limits.h"
+#include "out.h"
 
 /* Append the term, with its leading 131.  0, or -1 with an exception set and
  * the buffer as long as before: erlang.EncodeError (a TypeError and a
  * ValueError) naming type and path, MemoryError, or whatever user code
  * raised.  lim NULL: the defaults. */
 int etf_encode(PyObject *o, struct buf *out, const struct etf_limits *lim);
+
+/* The same, but large bytes and strings are referenced, not copied. */
+int etf_encode_out(PyObject *o, struct out *out, const struct etf_limits *lim);
 
 #endif

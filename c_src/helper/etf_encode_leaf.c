@@ -111,17 +111,41 @@ enc_float(struct enc *e, double v)
 
 /* ---- text and bytes ------------------------------------------------------ */
 
-int
-enc_binary(struct enc *e, const void *p, size_t n)
+static int
+enc_binary_head(struct enc *e, size_t n)
 {
     uint8_t head[5] = {ETF_BINARY};
     if (n > UINT32_MAX)
         return enc_fail(e, "cannot encode %zu bytes as one binary", n);
     put_be32(head + 1, (uint32_t)n);
-    int r = buf_reserve(e->out, sizeof head + n);
-    if (r != 0)
-        return enc_fail_buf(e, r);
-    return enc_put(e, head, sizeof head) < 0 ? -1 : enc_put(e, p, n);
+    return enc_put(e, head, sizeof head);
+}
+
+int
+enc_binary(struct enc *e, const void *p, size_t n)
+{
+    if (n > UINT32_MAX)
+        return enc_fail(e, "cannot encode %zu bytes as one binary", n);
+    uint8_t *to = enc_room(e, 5 + n);
+    if (to == NULL)
+        return -1;
+    to[0] = ETF_BINARY;
+    put_be32(to + 1, (uint32_t)n);
+    memcpy(to + 5, p, n);
+    e->out->len += 5 + n;
+    return 0;
+}
+
+/* A key is copied: it may have to be compared with others. */
+int
+enc_binary_of(struct enc *e, PyObject *owner, const void *p, size_t n)
+{
+    if (n < OUT_REF_FROM || e->refs == NULL || e->keys > 0)
+        return enc_binary(e, p, n);
+    if (enc_binary_head(e, n) < 0)
+        return -1;
+    int r = out_put_ref(e->refs, owner, p, n);
+    return r == 0 ? 0 : enc_fail_buf(e, r);
 }
 
 /* Not through PyUnicode_AsUTF8: it would keep a second copy of the text. */
@@ -129,8 +153,8 @@ int
 enc_str(struct enc *e, PyObject *o)
 {
     if (PyUnicode_IS_COMPACT_ASCII(o))
-        return enc_binary(e, PyUnicode_1BYTE_DATA(o),
-                          (size_t)PyUnicode_GET_LENGTH(o));
+        return enc_binary_of(e, o, PyUnicode_1BYTE_DATA(o),
+                             (size_t)PyUnicode_GET_LENGTH(o));
     PyObject *utf8 = PyUnicode_AsUTF8String(o);
     if (utf8 == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
@@ -138,8 +162,7 @@ enc_str(struct enc *e, PyObject *o)
         PyErr_Clear();
         return enc_fail(e, "cannot encode a str with a lone surrogate");
     }
-    int r =
-        enc_binary(e, PyBytes_AS_STRING(utf8), (size_t)PyBytes_GET_SIZE(utf8));
+    int r = enc_bytes(e, utf8);
     Py_DECREF(utf8);
     return r;
 }
@@ -152,6 +175,33 @@ enc_atom(struct enc *e, PyObject *o)
     return text == NULL ? -1 : put_atom(e, text, (size_t)n);
 }
 
+int
+enc_bytes(struct enc *e, PyObject *o)
+{
+    return enc_binary_of(e, o, PyBytes_AS_STRING(o),
+                         (size_t)PyBytes_GET_SIZE(o));
+}
+
+/* Who keeps this memory as it is; NULL: it could still be changed before it is
+ * written, so it is copied, for an answer is the value at the time of the
+ * return.  Bytes never change, nor does a bytearray that only the caller of
+ * the encoder knows. */
+static PyObject *
+keeper(const struct enc *e, PyObject *o)
+{
+    PyObject *of = PyMemoryView_Check(o) ? PyMemoryView_GET_BUFFER(o)->obj : o;
+    return of != NULL && (PyBytes_CheckExact(of) || of == e->fresh) ? of : NULL;
+}
+
+static int
+enc_contiguous(struct enc *e, PyObject *o, const Py_buffer *view)
+{
+    PyObject *owner = keeper(e, o);
+    size_t n = (size_t)view->len;
+    return owner != NULL ? enc_binary_of(e, owner, view->buf, n)
+                         : enc_binary(e, view->buf, n);
+}
+
 /* A view that is not contiguous is copied element by element. */
 int
 enc_buffer(struct enc *e, PyObject *o)
@@ -161,14 +211,14 @@ enc_buffer(struct enc *e, PyObject *o)
         return -1;
     int r;
     if (PyBuffer_IsContiguous(&view, 'C')) {
-        r = enc_binary(e, view.buf, (size_t)view.len);
+        r = enc_contiguous(e, o, &view);
     } else {
         PyObject *copy = PyBytes_FromStringAndSize(NULL, view.len);
         r = copy == NULL ? -1
                          : PyBuffer_ToContiguous(PyBytes_AS_STRING(copy), &view,
                                                  view.len, 'C');
         if (r == 0)
-            r = enc_binary(e, PyBytes_AS_STRING(copy), (size_t)view.len);
+            r = enc_bytes(e, copy);
         Py_XDECREF(copy);
     }
     PyBuffer_Release(&view);

@@ -131,7 +131,10 @@ put_pair(struct enc *e, const struct pairs *p, PyObject *k, PyObject *v,
          struct slice *key)
 {
     size_t at = e->out->len;
-    if (enc_any(e, k) < 0) {
+    e->keys++;
+    int r = enc_any(e, k);
+    e->keys--;
+    if (r < 0) {
         enc_at_nth_key(e, key->index);
         return -1;
     }

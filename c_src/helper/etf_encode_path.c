@@ -32,7 +32,7 @@ enc_fail_buf(struct enc *e, int code)
         PyErr_NoMemory();
         return -1;
     }
-    return enc_fail(e, "cannot encode more than %zu bytes", e->out->max);
+    return enc_fail(e, "cannot encode more than %zu bytes", e->max);
 }
 
 /* Takes over the text.  Only an error of our own has a path: an exception of

@@ -65,10 +65,10 @@ static int
 say_hello(struct session *s)
 {
     struct wire_header h = {.opcode = WIRE_HELLO};
-    size_t mark;
+    struct out_mark mark;
     int r = session_open_frame(s, &h, &mark);
     if (r == 0)
-        r = boot_hello(&s->out);
+        r = boot_hello(&s->out.bytes);
     if (r == 0)
         session_close_frame(s, mark);
     return r ? r : session_flush(s);

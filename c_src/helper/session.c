@@ -22,6 +22,7 @@ enum {
     READ_MIN = 64 << 10,   /* offered to a read */
     OUT_KEEP = 1 << 20,    /* memory kept when the output is empty */
     OUT_GATHER = 64 << 10, /* answers gathered at most */
+    PIECES = 16,           /* written at once */
     LOOK_AROUND_MS = 20    /* how often to read while the VM does not */
 };
 
@@ -32,7 +33,7 @@ session_init(struct session *s, int sock, struct context *context)
     s->context = context;
     queue_init(&s->queue);
     frame_reader_init(&s->in, WIRE_DOWN, context->max_frame);
-    buf_init(&s->out, SIZE_MAX / 2);
+    out_init(&s->out, SIZE_MAX / 2);
     return channel_socket_init(&s->channel, sock);
 }
 
@@ -52,7 +53,7 @@ session_fini(struct session *s)
     channel_close(&s->channel);
     frame_reader_fini(&s->in);
     queue_fini(&s->queue);
-    buf_fini(&s->out);
+    out_fini(&s->out);
 }
 
 void
@@ -167,32 +168,34 @@ session_next(struct session *s, struct request **r)
 /* ---- writing ------------------------------------------------------------- */
 
 int
-session_open_frame(struct session *s, const struct wire_header *h, size_t *mark)
+session_open_frame(struct session *s, const struct wire_header *h,
+                   struct out_mark *mark)
 {
-    int r = buf_reserve(&s->out, WIRE_LIMIT_HEADER_SIZE + PYERR_ROOM);
+    struct buf *b = &s->out.bytes;
+    int r = buf_reserve(b, WIRE_LIMIT_HEADER_SIZE + PYERR_ROOM);
     if (r != 0)
         return r;
-    *mark = s->out.len;
-    wire_put_header(s->out.data + s->out.len, h);
-    s->out.len += WIRE_LIMIT_HEADER_SIZE;
+    *mark = out_mark(&s->out);
+    wire_put_header(b->data + b->len, h);
+    b->len += WIRE_LIMIT_HEADER_SIZE;
     return 0;
 }
 
 void
-session_close_frame(struct session *s, size_t mark)
+session_close_frame(struct session *s, struct out_mark mark)
 {
     struct wire_header h;
-    uint8_t *p = s->out.data + mark;
+    uint8_t *p = s->out.bytes.data + mark.bytes;
     if (wire_get_header(p, &h) != 0)
         return; /* we wrote it: cannot be */
-    h.length = (uint32_t)(s->out.len - mark - WIRE_LIMIT_HEADER_SIZE);
+    h.length = (uint32_t)(out_since(&s->out, mark) - WIRE_LIMIT_HEADER_SIZE);
     wire_put_header(p, &h);
 }
 
 void
-session_drop_frame(struct session *s, size_t mark)
+session_drop_frame(struct session *s, struct out_mark mark)
 {
-    s->out.len = mark;
+    out_rewind(&s->out, mark);
 }
 
 /* There is no room.  While the VM does not read, read what it writes, or both
@@ -209,18 +212,17 @@ session_flush(struct session *s)
 {
     if (forked()) /* by a destructor, say */
         forked_exit(NULL);
-    while (s->out_at < s->out.len) {
-        struct iovec v = {s->out.data + s->out_at, s->out.len - s->out_at};
+    while (out_left(&s->out) > 0) {
+        struct iovec v[PIECES];
         size_t n = 0;
-        int r = channel_writev(&s->channel, &v, 1, &n);
+        int count = out_view(&s->out, v, PIECES);
+        int r = channel_writev(&s->channel, v, count, &n);
         if (r == E_AGAIN)
             r = wait_writable(s);
         if (r != 0)
             return r;
-        s->out_at += n;
+        out_consume(&s->out, n, OUT_KEEP);
     }
-    s->out_at = 0;
-    buf_reset(&s->out, OUT_KEEP);
     return 0;
 }
 
@@ -230,12 +232,12 @@ static int
 answer_cancelled(struct session *s, const struct request *r)
 {
     struct wire_header h = {.opcode = WIRE_CANCELLED, .id = r->h.id};
-    size_t mark;
+    struct out_mark mark;
     int e = session_open_frame(s, &h, &mark);
     if (e != 0)
         return e;
     session_close_frame(s, mark);
-    return s->out.len >= OUT_GATHER ? session_flush(s) : 0;
+    return out_left(&s->out) >= OUT_GATHER ? session_flush(s) : 0;
 }
 
 /* The order matters: once the id is published an interrupt finds it; a CANCEL

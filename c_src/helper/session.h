@@ -16,6 +16,7 @@
 #include "context.h"
 #include "frame.h"
 #include "idle.h"
+#include "out.h"
 #include "queue.h"
 
 struct session {
@@ -24,8 +25,7 @@ struct session {
     struct frame_reader in;
     struct queue queue;
     struct request *current; /* published as the one being run */
-    struct buf out;          /* answers not yet written */
-    size_t out_at;           /* how much of them is */
+    struct out out;          /* answers not yet written */
     struct context *context;
 };
 
@@ -43,11 +43,12 @@ int session_next(struct session *s, struct request **r);
 int session_run(struct session *s);
 
 /* Start a frame with this header at the end of the output; write its body
- * with buf_put to s->out, then close it.  The mark undoes it. */
+ * with buf_put to s->out.bytes (what is large and lies in an object, with
+ * out_put_ref), then close it.  The mark undoes it. */
 int session_open_frame(struct session *s, const struct wire_header *h,
-                       size_t *mark);
-void session_close_frame(struct session *s, size_t mark);
-void session_drop_frame(struct session *s, size_t mark);
+                       struct out_mark *mark);
+void session_close_frame(struct session *s, struct out_mark mark);
+void session_drop_frame(struct session *s, struct out_mark mark);
 
 /* Write all that is in the output. */
 int session_flush(struct session *s);

@@ -282,9 +282,11 @@ START_TEST(out_of_memory)
                    "True");
     peer_ask_error(&p, WIRE_EVAL, EVAL("b\"x\" * 300000000"), "MemoryError",
                    "True");
-    /* It fits as an object, and not once more as an answer. */
-    peer_ask_error(&p, WIRE_EVAL, EVAL("b\"x\" * 200000000"), "MemoryError",
+    /* It fits as an object, and not once more as a copy. */
+    peer_ask_error(&p, WIRE_EVAL, EVAL("[bytearray(200000000)]"), "MemoryError",
                    "True");
+    /* Bytes are written from where they lie. */
+    peer_ask(&p, WIRE_EVAL, EVAL("b\"x\" * 200000000"), "len(v) == 200000000");
     peer_ask(&p, WIRE_EVAL, EVAL("1 + 1"), "v == 2");
     peer_stop(&p);
 }
