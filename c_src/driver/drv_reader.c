@@ -4,8 +4,11 @@
 #include <string.h>
 
 #include "err.h"
+#include "pages.h"
 
-enum { LARGE_FIRST = 1 << 18 };
+/* A large body gets room for so many times what has arrived of it: moving it
+ * to a larger place costs fresh pages, which are dearer than anything else. */
+enum { LARGE_AHEAD = 16 };
 
 int
 drv_reader_init(struct drv_reader *r, uint32_t etf_flags)
@@ -37,18 +40,34 @@ drv_reader_midway(const struct drv_reader *r)
     return r->large != NULL || r->len > r->at;
 }
 
-/* Room in the large body: what is announced, but at most twice what came. */
+/* Room for a body of which `have` bytes are there: what was announced, but
+ * never out of proportion to what came. */
+static ErlDrvSizeT
+room_for(const struct wire_header *h, size_t have)
+{
+    size_t least = have > DRV_READER_LARGE ? have : DRV_READER_LARGE;
+    return h->length / LARGE_AHEAD < least ? h->length : least * LARGE_AHEAD;
+}
+
+/* The rest of the large body's place will be written soon. */
+static void
+expect(struct drv_reader *r, size_t have)
+{
+    pages_expect(r->large->orig_bytes + have,
+                 (size_t)r->large->orig_size - have);
+}
+
 static int
 large_grow(struct drv_reader *r)
 {
-    size_t cap = (size_t)r->large->orig_size;
-    if (r->large_len < cap)
+    if (r->large_len < (size_t)r->large->orig_size)
         return 0;
-    cap = cap * 2 < r->h.length ? cap * 2 : r->h.length;
-    ErlDrvBinary *b = driver_realloc_binary(r->large, (ErlDrvSizeT)cap);
+    ErlDrvBinary *b =
+        driver_realloc_binary(r->large, room_for(&r->h, r->large_len));
     if (b == NULL)
         return E_NOMEM;
     r->large = b;
+    expect(r, r->large_len);
     return 0;
 }
 
@@ -108,14 +127,14 @@ static int
 large_begin(struct drv_reader *r, const struct wire_header *h)
 {
     size_t have = r->len - r->at;
-    size_t cap = h->length < LARGE_FIRST ? h->length : LARGE_FIRST;
     if (have > h->length)
         have = h->length;
-    r->large = driver_alloc_binary((ErlDrvSizeT)cap);
+    r->large = driver_alloc_binary(room_for(h, have));
     if (r->large == NULL)
         return E_NOMEM;
     r->h = *h;
     memcpy(r->large->orig_bytes, r->buf + r->at, have);
+    expect(r, have);
     r->large_len = have;
     r->at += have;
     etf_check_init(&r->check, r->etf_flags, r->max_depth);

@@ -12,6 +12,9 @@
 -include("../port/py_wire.hrl").
 
 -define(LAST, '$py_last_error').
+-define(BINARY_EXT, 109).
+%% A binary of this size is worth more than the head that it keeps.
+-define(SHARED, 4096).
 
 %% @doc The atoms that certain Python values become.  Loading this module is
 %% what makes them exist.
@@ -19,8 +22,11 @@
 special_atoms() ->
     [none, true, false, nan, infinity, neg_infinity].
 
-%% @doc The value of a RESULT.
+%% @doc The value of a RESULT.  One large binary is the answer itself but for its
+%% head; it is not copied out of it.
 -spec value(binary()) -> {ok, term()} | {error, term()}.
+value(<<131, ?BINARY_EXT, Size:32, Data:Size/binary>>) when Size >= ?SHARED ->
+    {ok, Data};
 value(Body) ->
     try
         {ok, binary_to_term(Body, [safe])}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pages.h - fresh memory, cheaply.
+ *
+ * The first touch of a page costs a fault: 64 MiB in pages of 4 KiB took 170
+ * ms on a virtual machine, in huge pages 4 ms.
+ * Used by: driver, helper.   Threads: pure functions of their memory. */
+#ifndef TERRARIUM_PAGES_H
+#define TERRARIUM_PAGES_H
+
+#include <stddef.h>
+
+enum { PAGES_WORTH = 1 << 20 }; /* smaller blocks are left alone */
+
+/* p[0..n) is about to be written: have it in huge pages where that is
+ * possible, and its ends, which fill none, in few faults.  Only a hint: what
+ * the kernel refuses costs nothing.  errno is kept. */
+void pages_expect(void *p, size_t n);
+
+#endif
