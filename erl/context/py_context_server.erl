@@ -171,10 +171,17 @@ ask(#data{label = Label, opts = Options} = Data) ->
             back_off(Reason, Fresh)
     end.
 
-helper({spawned, Job, OsPid, Fds}, starting, #data{port = none} = Data) ->
+helper({spawned, Job, OsPid, Fds, Zygote}, starting, #data{port = none} = Data) ->
     Opened = py_port:open_helper(Fds, ?TRUSTED),
+    Valid = erlang:port_info(Zygote, id) =/= undefined,
     ok = py_runtime:adopted(Data#data.runtime, Job),
     case Opened of
+        {ok, Stale} when not Valid ->
+            %% The zygote is gone, and with it, perhaps, what the numbers meant.
+            ok = py_port:close(Stale),
+            keep_state_and_data;
+        {error, _} when not Valid ->
+            keep_state_and_data;
         {ok, Port} ->
             Settings = (Data#data.opts)#{deadline_ms => ?WIRE_FRAME_DEADLINE_MS},
             _ = py_port:settings(Port, Settings),

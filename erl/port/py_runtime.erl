@@ -23,8 +23,9 @@
 -define(RETRY_MS, 5).
 
 -type event() ::
-    {spawned, Job :: pos_integer(), OsPid :: integer(), Fds :: [non_neg_integer()]}
-    %% open a port with these descriptors, then call `adopted/2'
+    {spawned, Job :: pos_integer(), OsPid :: integer(), Fds :: [non_neg_integer()], port()}
+    %% open a port with these descriptors, then call `adopted/2'.  The numbers
+    %% were right if the zygote's port is open even after that
   | {failed, term()}
   | {exited, map()}
   | zygote_down.
@@ -113,9 +114,12 @@ handle_cast({spawn, Context, Ref, Boot}, #state{jobs = Jobs} = S) ->
     {noreply, flush(S#state{jobs = py_runtime_jobs:add(Ref, Context, Mon, Boot, Jobs)})};
 handle_cast({adopted, Id}, #state{jobs = Jobs, port = Port} = S) ->
     case py_runtime_jobs:adopted(Id, Jobs) of
-        {Token, Next} ->
+        {Token, none, Next} ->
             _ = py_port:drop_fds(Port, Token),
             {noreply, flush(S#state{jobs = Next})};
+        {Token, Exited, Next} ->
+            _ = py_port:drop_fds(Port, Token),
+            {noreply, flush(forget(Id, {exited, Exited}, S#state{jobs = Next}))};
         unknown ->
             {noreply, S}
     end;
@@ -226,8 +230,11 @@ control(#{<<"type">> := <<"failed">>} = M, S) ->
     refuse(maps:get(<<"reason">>, M, <<>>), S);
 control(#{<<"type">> := <<"spawn_failed">>, <<"id">> := Id} = M, S) ->
     heard(forget(Id, {failed, {spawn_failed, maps:get(<<"reason">>, M, <<>>)}}, S));
-control(#{<<"type">> := <<"exited">>, <<"id">> := Id} = M, S) ->
-    forget(Id, {exited, M}, S);
+control(#{<<"type">> := <<"exited">>, <<"id">> := Id} = M, #state{jobs = Jobs} = S) ->
+    case py_runtime_jobs:exited(Id, M, Jobs) of
+        {later, Next} -> S#state{jobs = Next};
+        now -> forget(Id, {exited, M}, S)
+    end;
 control(#{<<"type">> := <<"log">>} = M, #state{name = Name} = S) ->
     py_zygote_log:log(Name, M),
     S;
@@ -257,7 +264,7 @@ delivery(#{<<"type">> := <<"spawned">>, <<"id">> := Id, <<"pid">> := OsPid}, Tok
          #state{jobs = Jobs} = S) ->
     case py_runtime_jobs:spawned(Id, Token, Jobs) of
         {#{context := Context, ref := Ref}, Next} ->
-            Context ! {py_helper, Ref, {spawned, Id, OsPid, Fds}},
+            Context ! {py_helper, Ref, {spawned, Id, OsPid, Fds, S#state.port}},
             S#state{jobs = Next};
         unknown ->
             %% Nobody wants it any more: it reads end-of-file and ends.

@@ -7,7 +7,7 @@
 %% between sent and live, because the driver keeps only so many descriptors.
 -module(py_runtime_jobs).
 
--export([new/0, add/5, next/1, postponed/2, spawned/3, adopted/2, take/2, of_monitor/2,
+-export([new/0, add/5, next/1, postponed/2, spawned/3, exited/3, adopted/2, take/2, of_monitor/2,
          of_context/3, lost/1, ids/1, count/1,
          sent/1]).
 
@@ -18,7 +18,8 @@
 -type stage() :: queued | sent | spawned | live.
 
 -type job() :: #{ref := reference(), context := pid(), mon := reference(), boot := map(),
-                 stage := stage(), token := none | non_neg_integer()}.
+                 stage := stage(), token := none | non_neg_integer(),
+                 exited := none | map()}.
 %% Who asked, under which reference, for what.
 
 -record(jobs, {all = #{} :: #{pos_integer() => job()},
@@ -39,7 +40,7 @@ new() ->
 -spec add(reference(), pid(), reference(), map(), jobs()) -> jobs().
 add(Ref, Context, Mon, Boot, #jobs{all = All, queue = Q, mons = Mons, next = Id} = J) ->
     Job = #{ref => Ref, context => Context, mon => Mon, boot => Boot, stage => queued,
-            token => none},
+            token => none, exited => none},
     J#jobs{all = All#{Id => Job}, queue = queue:in(Id, Q), mons = Mons#{Mon => Id},
            next = Id + 1}.
 
@@ -76,12 +77,26 @@ spawned(Id, Token, #jobs{all = All} = J) ->
             unknown
     end.
 
-%% @doc Its descriptors have been taken over: the token to drop.
--spec adopted(pos_integer(), jobs()) -> {non_neg_integer(), jobs()} | unknown.
+%% @doc Its helper has ended.  While its descriptors are on their way to the
+%% context, that is remembered: were they closed now, their numbers could be
+%% another's when the context comes to use them.
+-spec exited(pos_integer(), map(), jobs()) -> {later, jobs()} | now.
+exited(Id, Message, #jobs{all = All} = J) ->
+    case All of
+        #{Id := #{stage := spawned} = Job} ->
+            {later, J#jobs{all = All#{Id := Job#{exited := Message}}}};
+        _ ->
+            now
+    end.
+
+%% @doc Its descriptors have been taken over: the token to drop, and what
+%% `exited/3' remembered.
+-spec adopted(pos_integer(), jobs()) ->
+    {Token :: non_neg_integer(), none | map(), jobs()} | unknown.
 adopted(Id, #jobs{all = All} = J) ->
     case All of
-        #{Id := #{stage := spawned, token := Token} = Job} ->
-            {Token, stage(Id, Job#{token := none}, live, J)};
+        #{Id := #{stage := spawned, token := Token, exited := Exited} = Job} ->
+            {Token, Exited, stage(Id, Job#{token := none, exited := none}, live, J)};
         _ ->
             unknown
     end.
