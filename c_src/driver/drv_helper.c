@@ -257,8 +257,8 @@ watch_write(struct helper *h, int on)
     drv_watch(&h->base, h->channel.fd, ERL_DRV_WRITE, on);
 }
 
-/* What the VM has to be told of.  A lane need not be armed for answers when
- * nothing is pending: a helper that speaks unasked rings in any case. */
+/* What the VM has to be told of.  A lane need not be armed when nothing is
+ * pending: a helper speaks unasked only once, with its hello. */
 static int
 wanted(struct helper *h)
 {

@@ -10,7 +10,6 @@
  *
  * A side that is about to sleep says so in its `asleep` word and looks once
  * more; a side that has changed something looks at the other's word and rings.
- * docs/lane.md has the proof; test/model/lane.pml lets Spin check it.
  *
  * Used by: wire/channel_lane.c, zygote (creates the segment), tests.
  * Knows: base.   Does not know: frames, Erlang, Python.
