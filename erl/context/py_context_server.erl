@@ -226,6 +226,9 @@ port({hello, Etf}, starting, #data{generation = Before, opts = Options} = Data) 
                interp_id = erlang:unique_integer([positive]), backoff = Backoff}};
 port({boot_error, Etf}, starting, Data) ->
     collect(Data#data{boot_reason = py_context_core:boot_reason(Etf)});
+port({boot_error, Etf}, collecting, #data{boot_reason = none} = Data) ->
+    %% Its end was heard of first.
+    {keep_state, Data#data{boot_reason = py_context_core:boot_reason(Etf)}};
 port({closed, Reason}, State, #data{death = Death} = Data) ->
     dying(State, Data#data{death = py_context_core:closed(Reason, Death)});
 port({output, Stream, Bytes}, _, #data{output = Output, os_pid = OsPid} = Data) ->

@@ -5,15 +5,14 @@
 %% is started from here; after that there is no difference.  A zygote that dies
 %% is started again by this process, with growing pauses, so that no supervisor
 %% ever loses patience.  Contexts ask for helpers with `spawn_helper/2' and get
-%% messages `{py_helper, Ref, Event}'; those who ask while the zygote is away
-%% get theirs when it is back, or the reason why it can not be started.
+%% messages `{py_helper, Ref, Event}' (see `py_runtime_jobs:event()'); those who
+%% ask while the zygote is away get theirs when it is back, or the reason why it
+%% can not be started.
 -module(py_runtime).
 -behaviour(gen_server).
 
 -export([start_link/2, spawn_helper/2, adopted/2, cancel/2, info/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
-
--export_type([event/0]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -21,15 +20,6 @@
 -define(COLLECT_MS, 2000).
 %% How soon a full control socket is tried again.
 -define(RETRY_MS, 5).
-
--type event() ::
-    {spawned, Job :: pos_integer(), OsPid :: integer(), Fds :: [non_neg_integer()], port()}
-    %% open a port with these descriptors, then call `adopted/2'.  The numbers
-    %% were right if the zygote's port is open even after that
-  | {failed, term()}
-  | {exited, map()}
-  | zygote_down.
-%% What the asker of a helper is told about it.
 
 -record(state, {name, options,
                 status = starting,   % starting | up | closing | backoff
@@ -114,12 +104,9 @@ handle_cast({spawn, Context, Ref, Boot}, #state{jobs = Jobs} = S) ->
     {noreply, flush(S#state{jobs = py_runtime_jobs:add(Ref, Context, Mon, Boot, Jobs)})};
 handle_cast({adopted, Id}, #state{jobs = Jobs, port = Port} = S) ->
     case py_runtime_jobs:adopted(Id, Jobs) of
-        {Token, none, Next} ->
-            _ = py_port:drop_fds(Port, Token),
-            {noreply, flush(S#state{jobs = Next})};
         {Token, Exited, Next} ->
             _ = py_port:drop_fds(Port, Token),
-            {noreply, flush(forget(Id, {exited, Exited}, S#state{jobs = Next}))};
+            {noreply, flush(exited(Id, Exited, S#state{jobs = Next}))};
         unknown ->
             {noreply, S}
     end;
@@ -230,11 +217,8 @@ control(#{<<"type">> := <<"failed">>} = M, S) ->
     refuse(maps:get(<<"reason">>, M, <<>>), S);
 control(#{<<"type">> := <<"spawn_failed">>, <<"id">> := Id} = M, S) ->
     heard(forget(Id, {failed, {spawn_failed, maps:get(<<"reason">>, M, <<>>)}}, S));
-control(#{<<"type">> := <<"exited">>, <<"id">> := Id} = M, #state{jobs = Jobs} = S) ->
-    case py_runtime_jobs:exited(Id, M, Jobs) of
-        {later, Next} -> S#state{jobs = Next};
-        now -> forget(Id, {exited, M}, S)
-    end;
+control(#{<<"type">> := <<"exited">>, <<"id">> := Id} = M, S) ->
+    exited(Id, M, S);
 control(#{<<"type">> := <<"log">>} = M, #state{name = Name} = S) ->
     py_zygote_log:log(Name, M),
     S;
@@ -276,6 +260,12 @@ delivery(_Other, Token, _Fds, S) ->
     S.
 
 %%% Jobs
+
+exited(Id, Exited, #state{jobs = Jobs} = S) ->
+    case py_runtime_jobs:exited(Id, Exited, Jobs) of
+        {later, Next} -> S#state{jobs = Next};
+        now -> forget(Id, {exited, Exited}, S)
+    end.
 
 %% Send what waits, as far as the socket takes it.
 flush(#state{status = up, jobs = Jobs, port = Port} = S) ->

@@ -11,9 +11,18 @@
          of_context/3, lost/1, ids/1, count/1,
          sent/1]).
 
--export_type([jobs/0, job/0]).
+-export_type([jobs/0, job/0, event/0]).
 
 -define(MAX_COMING, 64).
+
+-type event() ::
+    {spawned, Job :: pos_integer(), OsPid :: integer(), Fds :: [non_neg_integer()], port()}
+    %% open a port with these descriptors, then call `adopted/2'.  The numbers
+    %% were right if the zygote's port is open even after that
+  | {failed, term()}
+  | {exited, map()}
+  | zygote_down.
+%% What the asker of a helper is told about it.
 
 -type stage() :: queued | sent | spawned | live.
 
@@ -79,8 +88,10 @@ spawned(Id, Token, #jobs{all = All} = J) ->
 
 %% @doc Its helper has ended.  While its descriptors are on their way to the
 %% context, that is remembered: were they closed now, their numbers could be
-%% another's when the context comes to use them.
--spec exited(pos_integer(), map(), jobs()) -> {later, jobs()} | now.
+%% another's when the context comes to use them.  `none': it has not ended.
+-spec exited(pos_integer(), none | map(), jobs()) -> {later, jobs()} | now.
+exited(_, none, J) ->
+    {later, J};
 exited(Id, Message, #jobs{all = All} = J) ->
     case All of
         #{Id := #{stage := spawned} = Job} ->
