@@ -229,7 +229,7 @@ dec_bytes(struct dec *d)
         return NULL;
     if (rd_bytes(&d->rd, n, &p) != 0)
         return dec_fail_short(d);
-    return etf_bytes(p, n);
+    return PyBytes_FromStringAndSize((const char *)p, (Py_ssize_t)n);
 }
 
 /* ---- pids, references, ports, funs ----------------------------------------

@@ -9,9 +9,8 @@
 #include "etf_texts.h"
 
 #include "utf8.h"
-#include "warm.h"
 
-enum { SLOTS = 1024, LONGEST = 40, WINDOW = 256, LARGE = 1 << 20 };
+enum { SLOTS = 1024, LONGEST = 40, WINDOW = 256 };
 
 static struct slot {
     PyObject *text; /* a compact ASCII str, or NULL */
@@ -46,23 +45,8 @@ static PyObject *
 make_ascii(const uint8_t *p, size_t n)
 {
     PyObject *s = PyUnicode_New((Py_ssize_t)n, 127);
-    if (s == NULL)
-        return NULL;
-    if (n >= LARGE)
-        warm_grown();
-    memcpy(PyUnicode_1BYTE_DATA(s), p, n);
-    return s;
-}
-
-PyObject *
-etf_bytes(const uint8_t *p, size_t n)
-{
-    PyObject *s = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)n);
-    if (s == NULL)
-        return NULL;
-    if (n >= LARGE)
-        warm_grown();
-    memcpy(PyBytes_AS_STRING(s), p, n);
+    if (s != NULL)
+        memcpy(PyUnicode_1BYTE_DATA(s), p, n);
     return s;
 }
 
@@ -92,7 +76,7 @@ make(const uint8_t *p, size_t n)
             return s;
         PyErr_Clear();
     }
-    return etf_bytes(p, n);
+    return PyBytes_FromStringAndSize((const char *)p, (Py_ssize_t)n);
 }
 
 static void

@@ -2,7 +2,7 @@
 /* etf_texts.h - a binary as a str, or as bytes where it is not UTF-8; short
  * texts that come again and again (keys, names) are made once.
  *
- * Used by: etf_decode_leaf.c, etf_atoms.c (the hash).   Knows: py.h, warm.
+ * Used by: etf_decode_leaf.c, etf_atoms.c (the hash).   Knows: py.h.
  * What is remembered is bounded, and nothing else can be told from it: a str
  * never changes.   Threads: the caller holds the GIL. */
 #ifndef TERRARIUM_ETF_TEXTS_H
@@ -14,9 +14,6 @@
 
 /* New reference, or NULL with an exception. */
 PyObject *etf_text(const uint8_t *p, size_t n);
-
-/* The bytes themselves. */
-PyObject *etf_bytes(const uint8_t *p, size_t n);
 
 /* Of a short text; looks at each byte of at most 16, and at 16 of more. */
 static inline uint64_t

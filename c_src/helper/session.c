@@ -17,15 +17,12 @@
 #include "forked.h"
 #include "interrupt.h"
 #include "pyerr.h"
-#include "warm.h"
 
 enum {
     READ_MIN = 64 << 10,   /* offered to a read */
     OUT_KEEP = 1 << 20,    /* memory kept when the output is empty */
     OUT_GATHER = 64 << 10, /* answers gathered at most */
     PIECES = 16,           /* written at once */
-    LARGE = 1 << 20,       /* a frame whose pages matter */
-    PATIENCE_MS = 50,      /* between two looks at the clock */
     LOOK_AROUND_MS = 20    /* how often to read while the VM does not */
 };
 
@@ -99,8 +96,6 @@ read_some(struct session *s, int *drained)
         return r;
     if (large && cap > rest)
         cap = rest;
-    if (there > LARGE)
-        warm_grown();
     r = channel_read(&s->channel, p, cap, &n);
     if (r != 0)
         return r;
@@ -155,28 +150,13 @@ read_ahead(struct session *s)
     return 0;
 }
 
-/* Nothing is under way: memory that large values left is given back after a
- * while, waited for in short steps so that signals are noticed. */
-static int
-sleep_long(struct session *s)
-{
-    for (int ms = warm_patience(); ms > 0; ms -= PATIENCE_MS) {
-        int e = idle_wait(&s->channel, CHANNEL_READ, PATIENCE_MS);
-        if (e != 0)
-            return e;
-        if (ms <= PATIENCE_MS)
-            warm_trim();
-    }
-    return idle_wait(&s->channel, CHANNEL_READ, -1);
-}
-
 int
 session_next(struct session *s, struct request **r)
 {
     while ((*r = queue_take(&s->queue)) == NULL) {
         int e = idle_linger(&s->idle, &s->channel);
         if (e == 0)
-            e = sleep_long(s);
+            e = idle_wait(&s->channel, CHANNEL_READ, -1);
         if (e > 0)
             e = read_ahead(s);
         if (e != 0)
