@@ -22,10 +22,10 @@ etf_short_hash(const uint8_t *p, size_t n)
     uint64_t a = 0, b = 0;
     if (n >= 8) {
         memcpy(&a, p, 8);
-        memcpy(&b, p + (n - 8), 8);
+        memcpy(&b, p + n - 8, 8);
     } else if (n >= 4) {
         memcpy(&a, p, 4);
-        memcpy(&b, p + (n - 4), 4);
+        memcpy(&b, p + n - 4, 4);
     } else if (n > 0) {
         a = (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1];
     }
