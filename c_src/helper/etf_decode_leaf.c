@@ -11,7 +11,6 @@
 #include "etf_atoms.h"
 #include "etf_copy.h"
 #include "etf_tags.h"
-#include "etf_texts.h"
 #include "wire.h"
 
 /* ---- errors ---------------------------------------------------------------*/
@@ -174,6 +173,17 @@ dec_latin1_atom(struct dec *d, size_t width)
     return etf_atom(text, etf_latin1_to_utf8(p, n, text));
 }
 
+/* str where it is UTF-8, else bytes. */
+static PyObject *
+make_binary(const uint8_t *p, size_t n)
+{
+    PyObject *s = PyUnicode_DecodeUTF8((const char *)p, (Py_ssize_t)n, NULL);
+    if (s != NULL || !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+        return s;
+    PyErr_Clear();
+    return PyBytes_FromStringAndSize((const char *)p, (Py_ssize_t)n);
+}
+
 PyObject *
 dec_binary(struct dec *d)
 {
@@ -183,7 +193,7 @@ dec_binary(struct dec *d)
         return NULL;
     if (rd_bytes(&d->rd, n, &p) != 0)
         return dec_fail_short(d);
-    return etf_text(p, n);
+    return make_binary(p, n);
 }
 
 PyObject *
@@ -199,7 +209,7 @@ dec_bits(struct dec *d)
     if (last > 8 || (last == 0) != (n == 0))
         return dec_fail(d, p - 1, "a malformed bit string");
     if (n == 0 || last == 8)
-        return etf_text(p, n);
+        return make_binary(p, n);
     return bitstring_new(p, n, (n - 1) * 8 + last);
 }
 

@@ -14,10 +14,8 @@
 static int
 put_small(struct enc *e, long long v)
 {
-    uint8_t *p = enc_room(e, 11);
+    uint8_t p[11];
     size_t n;
-    if (p == NULL)
-        return -1;
     if (v >= 0 && v <= UINT8_MAX) {
         p[0] = ETF_SMALL_INTEGER;
         p[1] = (uint8_t)v;
@@ -35,8 +33,7 @@ put_small(struct enc *e, long long v)
             p[n++] = (uint8_t)m;
         p[1] = (uint8_t)(n - 3);
     }
-    e->out->len += n;
-    return 0;
+    return enc_put(e, p, n);
 }
 
 static int
@@ -69,9 +66,6 @@ int
 enc_integer(struct enc *e, PyObject *o)
 {
     int overflow;
-    Py_ssize_t small;
-    if (py_long_small(o, &small))
-        return put_small(e, small);
     long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
     if (overflow == 0)
         return v == -1 && PyErr_Occurred() ? -1 : put_small(e, v);
@@ -87,18 +81,12 @@ enc_integer(struct enc *e, PyObject *o)
 static int
 put_atom(struct enc *e, const char *text, size_t n)
 {
-    uint8_t *p = enc_room(e, 3 + n);
-    if (p == NULL)
-        return -1;
-    size_t head = n <= UINT8_MAX ? 2 : 3;
-    p[0] = head == 2 ? ETF_SMALL_ATOM_UTF8 : ETF_ATOM_UTF8;
-    if (head == 2)
-        p[1] = (uint8_t)n;
-    else
-        put_be16(p + 1, (uint16_t)n);
-    memcpy(p + head, text, n);
-    e->out->len += head + n;
-    return 0;
+    uint8_t head[3] = {ETF_SMALL_ATOM_UTF8, (uint8_t)n};
+    if (n <= UINT8_MAX)
+        return enc_put(e, head, 2) < 0 ? -1 : enc_put(e, text, n);
+    head[0] = ETF_ATOM_UTF8;
+    put_be16(head + 1, (uint16_t)n);
+    return enc_put(e, head, 3) < 0 ? -1 : enc_put(e, text, n);
 }
 
 int
@@ -110,19 +98,15 @@ enc_word(struct enc *e, const char *text)
 int
 enc_float(struct enc *e, double v)
 {
+    uint8_t p[9] = {ETF_NEW_FLOAT};
     uint64_t bits;
-    if (!isfinite(v))
-        return enc_word(e, isnan(v) ? "nan"
-                           : v > 0  ? "infinity"
-                                    : "neg_infinity");
-    uint8_t *p = enc_room(e, 9);
-    if (p == NULL)
-        return -1;
+    if (isnan(v))
+        return enc_word(e, "nan");
+    if (isinf(v))
+        return enc_word(e, v > 0 ? "infinity" : "neg_infinity");
     memcpy(&bits, &v, sizeof bits);
-    p[0] = ETF_NEW_FLOAT;
     put_be64(p + 1, bits);
-    e->out->len += 9;
-    return 0;
+    return enc_put(e, p, sizeof p);
 }
 
 /* ---- text and bytes ------------------------------------------------------ */

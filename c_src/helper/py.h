@@ -11,31 +11,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#if PY_VERSION_HEX < 0x030b0000
-#include <longintrepr.h>
-#endif
-
 #if PY_VERSION_HEX < 0x030a0000 || PY_VERSION_HEX >= 0x030f0000
 #error "Terrarium needs CPython 3.10 to 3.14"
 #endif
-
-/* 1, and the value of an int or its subclass if it is a small one, which is
- * then had without a call. */
-static inline int
-py_long_small(PyObject *o, Py_ssize_t *v)
-{
-#if PY_VERSION_HEX >= 0x030c0000
-    if (!PyUnstable_Long_IsCompact((PyLongObject *)o))
-        return 0;
-    *v = PyUnstable_Long_CompactValue((PyLongObject *)o);
-#else
-    Py_ssize_t n = Py_SIZE(o);
-    if (n < -1 || n > 1)
-        return 0;
-    *v = n == 0 ? 0 : n * (Py_ssize_t)((PyLongObject *)o)->ob_digit[0];
-#endif
-    return 1;
-}
 
 /* Bits of the magnitude of an int, 0 for 0. */
 static inline size_t
