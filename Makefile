@@ -58,6 +58,8 @@ GROUPS_lint := build lint
 GROUPS_format := build lint
 GROUPS_fuzz := build fuzz
 GROUPS_docs := build docs
+# Wanted, but nothing fails without.
+OPTIONAL_bench := bench
 TEST_TARGETS := test test-c test-py test-prop test-ct test-pythons fuzz-replay
 FIRST_PASS := all native shell demo bench lint format fuzz docs $(TEST_TARGETS)
 
@@ -68,6 +70,7 @@ $(FIRST_PASS):
 	@PYTHON='$(PYTHON)' scripts/setup --quiet \
 	  $(if $(ERLANG_ROOT_DIR),--check) \
 	  $(or $(GROUPS_$@),build test$(if $(SAN), san))
+	@$(if $(OPTIONAL_$@),scripts/setup --quiet $(OPTIONAL_$@) || true)
 	@$(MAKE) --no-print-directory TERRARIUM_SETUP_DONE=1 $@
 
 # A single file, and the parts of lint: no check, straight to the second pass.
@@ -101,7 +104,7 @@ shell: all ## an Erlang shell with Terrarium started, under the launcher
 demo: all ## Python's standard library, parsed from Erlang, with a crash
 	$(Q)scripts/demo/run
 
-bench: all ## latency, throughput, memory, recovery; bench.json and a table
+bench: all ## speed, cost and fairness; tables, bench.json and a picture
 	$(Q)test/bench/run
 
 endif

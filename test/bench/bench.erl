@@ -1,22 +1,25 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% @doc The benchmark: runs every part, prints a table, writes bench.json.
+%% @doc The benchmark: runs every part, prints tables, ends with a verdict, and
+%% writes the same as JSON, and data for the picture.
 %%
-%% A part returns a list of `{Name, Value, Unit}'; units are `ns', `us', `ms',
-%% `per_s', `mb_per_s', `mib', `ratio'.  Absolute times say something about the
-%% machine of that day; the ratios to the baselines of the same run are what
-%% can be compared.
+%% Absolute figures say something about the machine of that day; the ratios to
+%% the baselines of the same run are what can be compared.  docs/benchmarks.md
+%% explains each.
 -module(bench).
 
--export([main/1, percentiles/2, rate/2, rate_here/1, seconds/0]).
+-export([main/1]).
 
--type figure() :: {atom(), number(), atom()}.
--export_type([figure/0]).
+-export_type([part/0]).
 
-%% @doc Run with the folder of the compiled baseline programs, the file to
-%% write, and the Python that they use.
+-type part() :: #{tables := [bench_out:table()], keys := #{atom() => number() | none},
+                  curves => [{string(), bench_lib:distribution()}],
+                  throughput => [[number()]]}.
+
+%% @doc Run with the folder of the compiled programs, where data for the
+%% picture goes too, and the file to write.
 -spec main([string()]) -> no_return().
-main([Programs, File, Python]) ->
-    Status = try run(Programs, File, Python) of
+main([Folder, File]) ->
+    Status = try run(Folder, File) of
                  ok -> 0
              catch
                  Class:Reason:Stack ->
@@ -26,112 +29,81 @@ main([Programs, File, Python]) ->
     init:stop(Status),
     receive after infinity -> ok end.
 
-run(Programs, File, Python) ->
+run(Folder, File) ->
     ok = logger:set_primary_config(level, error),
+    ok = bench_os:use(Folder),
+    ok = application:load(terrarium),
+    ok = application:set_env(terrarium, start_contexts, false),
     {ok, _} = application:ensure_all_started(terrarium),
-    Parts = [{"baselines of this run", fun() -> bench_base:run(Programs, Python) end},
-             {"one caller", fun bench_calls:latency/0},
-             {"many callers", fun bench_calls:throughput/0},
-             {"casts", fun bench_calls:casts/0},
-             {"binaries, echoed", fun() -> bench_calls:binaries(Programs) end},
-             {"contexts", fun bench_life:run/0}],
-    Results = [{Title, part(Title, Part)} || {Title, Part} <- Parts],
-    Ratios = ratios(lists:append([Figures || {_, Figures} <- Results])),
-    show("ratios", Ratios),
-    All = Results ++ [{"ratios", Ratios}],
-    ok = file:write_file(File, json(All)),
+    Machine = machine(),
+    _ = [io:format("~ts: ~ts~n", [K, V]) || {K, V} <- Machine],
+    Idle = part(fun bench_rest:idle/0),
+    Ways = bench_ways:open(),
+    Parts = [Idle | [part(fun() -> Part(Ways) end) || Part <- parts()]],
+    Keys = lists:foldl(fun(#{keys := K}, Acc) -> maps:merge(Acc, K) end, #{}, Parts),
+    Claims = claims(Keys),
+    ok = bench_out:verdict(Claims),
+    Tables = lists:append([T || #{tables := T} <- Parts]),
+    ok = file:write_file(File, bench_out:json(Machine, Tables, Keys, Claims)),
+    _ = [ok = bench_out:curves(filename:join(Folder, "latency.dat"), C)
+         || #{curves := C} <- Parts],
+    _ = [ok = bench_out:throughput(filename:join(Folder, "throughput.dat"), T)
+         || #{throughput := T} <- Parts],
     io:format("~nwritten to ~ts~n", [File]).
 
-part(Title, Part) ->
-    Figures = Part(),
-    show(Title, Figures),
-    Figures.
+parts() ->
+    [fun bench_calls:run/1, fun bench_load:throughput/1, fun bench_load:casts/1,
+     fun bench_load:cost/1, fun bench_load:fairness/1, fun bench_data:binaries/1,
+     fun(_) -> bench_data:flagged() end, fun bench_data:collections/1, fun bench_rest:hogs/1,
+     fun(_) -> bench_life:run() end].
 
-%% What can be compared between machines.
-ratios(Figures) ->
-    Get = fun(Name) -> element(2, lists:keyfind(Name, 1, Figures)) end,
-    [{call_to_sleeping_socket, Get(call_p50) / Get(socket_block_p50), ratio},
-     {call_to_port_echo, Get(call_p50) / Get(port_echo_p50), ratio},
-     {call_to_port_control, Get(call_p50) / Get(port_control_p50), ratio},
-     {rate_64_to_rate_1, Get(callers_64) / Get(callers_1), ratio},
-     {echo_64_mib_to_memcpy, Get(echo_64_mib) * 2 / Get(memcpy), ratio}].
+part(Fun) ->
+    Start = erlang:monotonic_time(millisecond),
+    Part = Fun(),
+    lists:foreach(fun bench_out:show/1, maps:get(tables, Part)),
+    io:format("  (~.1f s)~n", [(erlang:monotonic_time(millisecond) - Start) / 1000]),
+    Part.
 
-%%% Helpers of the parts
+machine() ->
+    Kernel = string:trim(read("/proc/sys/kernel/osrelease")),
+    Load = string:trim(read("/proc/loadavg")),
+    [{"processor", cpu_model()},
+     {"cores", integer_to_list(erlang:system_info(logical_processors_available))},
+     {"kernel", Kernel},
+     {"otp", erlang:system_info(otp_release)},
+     {"schedulers", integer_to_list(erlang:system_info(schedulers_online))},
+     {"load before", Load},
+     {"run", bench_lib:pick("whole", "quick")}].
 
-%% @doc How long a part that counts calls runs; `BENCH_SECONDS' changes it.
--spec seconds() -> number().
-seconds() ->
-    list_to_integer(os:getenv("BENCH_SECONDS", "2")).
-
-%% @doc p50, p90 and p99 of samples in nanoseconds, under names with this
-%% prefix.
--spec percentiles(atom(), [integer()]) -> [figure()].
-percentiles(Prefix, Samples) ->
-    Sorted = lists:sort(Samples),
-    N = length(Sorted),
-    [{list_to_atom(atom_to_list(Prefix) ++ Suffix),
-      lists:nth(max(1, round(N * Share)), Sorted), ns}
-     || {Suffix, Share} <- [{"_p50", 0.5}, {"_p90", 0.9}, {"_p99", 0.99}]].
-
-%% @doc Run `Work' in `N' processes until the time is up: calls per second of
-%% all together.  `Work' is given the number of its process.
--spec rate(pos_integer(), fun((pos_integer()) -> term())) -> float().
-rate(N, Work) ->
-    Self = self(),
-    Until = erlang:monotonic_time(millisecond) + round(seconds() * 1000),
-    Start = erlang:monotonic_time(microsecond),
-    Pids = [spawn_link(fun() -> Self ! {self(), loop(fun() -> Work(I) end, Until, 0)} end)
-            || I <- lists:seq(1, N)],
-    Count = lists:sum([receive {Pid, C} -> C end || Pid <- Pids]),
-    Count * 1.0e6 / (erlang:monotonic_time(microsecond) - Start).
-
-%% @doc The same in the calling process, for work that is tied to it.
--spec rate_here(fun(() -> term())) -> float().
-rate_here(Work) ->
-    Until = erlang:monotonic_time(millisecond) + round(seconds() * 1000),
-    Start = erlang:monotonic_time(microsecond),
-    Count = loop(Work, Until, 0),
-    Count * 1.0e6 / (erlang:monotonic_time(microsecond) - Start).
-
-loop(Work, Until, Count) ->
-    Work(),
-    case erlang:monotonic_time(millisecond) < Until of
-        true -> loop(Work, Until, Count + 1);
-        false -> Count + 1
+cpu_model() ->
+    case re:run(read("/proc/cpuinfo"), "model name\\s*: (.*)", [{capture, [1], list}]) of
+        {match, [Model]} -> Model;
+        nomatch -> "unknown"
     end.
 
-%%% Output
+read(File) ->
+    case file:read_file(File) of
+        {ok, Text} -> binary_to_list(Text);
+        {error, _} -> "unknown"
+    end.
 
-show(Title, Figures) ->
-    io:format("~n~ts~n", [Title]),
-    lists:foreach(fun({Name, Value, Unit}) ->
-                      io:format("  ~-28s ~14ts~n", [Name, value(Value, Unit)])
-                  end, Figures).
-
-value(V, ns) when V >= 10000 -> io_lib:format("~.1f us", [V / 1000]);
-value(V, ns) -> io_lib:format("~b ns", [round(V)]);
-value(V, us) -> io_lib:format("~.1f us", [float(V)]);
-value(V, ms) -> io_lib:format("~.2f ms", [float(V)]);
-value(V, per_s) -> io_lib:format("~b /s", [round(V)]);
-value(V, mb_per_s) -> io_lib:format("~b MB/s", [round(V)]);
-value(V, mib) -> io_lib:format("~.2f MiB", [float(V)]);
-value(V, ratio) -> io_lib:format("~.2f x", [float(V)]).
-
-json(Results) ->
-    Machine = [{otp, list_to_binary(erlang:system_info(otp_release)), text},
-               {schedulers, erlang:system_info(schedulers_online), count}],
-    Parts = [[quote(Title), ": ", object(Figures)]
-             || {Title, Figures} <- [{"machine", Machine} | Results]],
-    ["{\n", lists:join(",\n", Parts), "\n}\n"].
-
-object(Figures) ->
-    Pairs = [["    ", quote(atom_to_list(Name)), ": {\"value\": ", number(Value),
-              ", \"unit\": ", quote(atom_to_list(Unit)), "}"]
-             || {Name, Value, Unit} <- Figures],
-    ["{\n", lists:join(",\n", Pairs), "\n  }"].
-
-number(V) when is_integer(V) -> integer_to_list(V);
-number(V) when is_float(V) -> io_lib:format("~.4f", [V]);
-number(V) when is_binary(V) -> quote(V).
-
-quote(Text) -> [$", Text, $"].
+%% What the design promises.
+claims(Keys) ->
+    [{Text, maps:get(Key, Keys, none), Unit, Sense, Target}
+     || {Text, Key, Unit, Sense, Target} <-
+            [{"one caller: lane p50 / (port_control + shared memory)", lane_to_floor, ratio,
+              at_most, 3},
+             {"one caller: socketpair p50 / lane p50", socket_to_lane, ratio, at_least, 6},
+             {"one caller: p99 over the lane", lane_p99_ns, us, at_most, 100000},
+             {"one caller: calls/s", lane_rate, count, at_least, 500000},
+             {"64 callers on two contexts: calls/s", rate_64_on_2, count, at_least, 400000},
+             {"64 requests under way: requests/s", casts, count, at_least, 600000},
+             {"1 MiB echoed / {packet,4} port", mib_1_to_port, ratio, at_least, 3},
+             {"64 MiB echoed, each way / memcpy", mib_64_to_memcpy, ratio, at_least, 0.25},
+             {"the same with flags for large values", mib_64_to_memcpy_flags, ratio, at_least,
+              0.25},
+             {"one hog per core: lane p50 / socketpair p50", hogs_p50_ratio, ratio, at_most, 1},
+             {"one hog per core: lane mean / socketpair mean", hogs_mean_ratio, ratio, at_most,
+              1},
+             {"eight idle contexts: share of one core", idle_percent, fine, at_most, 0.1},
+             {"64 callers on one context: most / fewest calls", fairness, ratio, at_most, 3}]].

@@ -1,78 +1,137 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% @doc Calls: latency, throughput, pipelined calls, large binaries.
+%% @doc One caller: how long a call takes, over each way, beside what the
+%% machine and the VM can do at best.  Everything is measured once per round,
+%% so that a noisy moment hits all alike.
 -module(bench_calls).
 
--export([latency/0, throughput/0, casts/0, binaries/1, port_of/1]).
+-export([run/1]).
 
--include("py_wire.hrl").
+%% A request of `math:sqrt' is that long.
+-define(MESSAGE, 40).
 
--define(ROUNDS, 20000).
--define(WINDOW, 64).
+%% @doc The tables, the figures, and for the picture the distributions.
+-spec run(bench_ways:ways()) -> bench:part().
+run(Ways) ->
+    Echo = bench_os:open_echo(),
+    Bouncer = spawn_link(fun bounce/0),
+    Rounds = bench_os:with_driver(fun(Driver) ->
+        Things = things(Ways, Driver, Echo, Bouncer),
+        [one_round(bench_lib:rotate(N, Things)) || N <- lists:seq(1, rounds())]
+    end),
+    true = port_close(Echo),
+    unlink(Bouncer),
+    exit(Bouncer, kill),
+    result(maps:from_list([{Name, together(Name, Rounds)} || Name <- order()]), in_python()).
 
-%% @doc One caller: `math:sqrt(16)' through a context's process and back.
--spec latency() -> [bench:figure()].
-latency() ->
-    lists:foreach(fun(_) -> sqrt() end, lists:seq(1, 1000)),
-    Samples = [sample(fun sqrt/0) || _ <- lists:seq(1, ?ROUNDS)],
-    Eval = [sample(fun() -> {ok, 2} = py:eval("1+1") end) || _ <- lists:seq(1, ?ROUNDS)],
-    bench:percentiles(call, Samples) ++ bench:percentiles(eval, Eval).
+%% Nanoseconds of the same call inside Python.
+in_python() ->
+    Out = bench_os:run("priv/terrarium_py", ["python", "test/bench/python_only.py"], 60000),
+    binary_to_integer(string:trim(Out)).
 
-sqrt() ->
-    {ok, 4.0} = py:call(math, sqrt, [16]).
+rounds() ->
+    bench_lib:pick(7, 3).
 
-%% @doc Calls per second of several callers, over all contexts.
--spec throughput() -> [bench:figure()].
-throughput() ->
-    [{list_to_atom("callers_" ++ integer_to_list(N)),
-      bench:rate(N, fun(_) -> sqrt() end), per_s}
-     || N <- [1, 2, 8, 64, 256]].
+order() ->
+    bench_ways:names() ++ [port_control, shm, c_spin, c_block, process, port_echo].
 
-%% @doc One process that keeps 64 requests under way.
--spec casts() -> [bench:figure()].
-casts() ->
-    {ok, Port, Limits} = port_of(py:context(1)),
-    Rate = bench:rate(1, fun(_) -> window(Port, Limits) end),
-    [{casts, Rate * ?WINDOW, per_s}].
+title(port_control) -> "port_control, echo driver";
+title(shm) -> "C to C, shared memory, polling";
+title(c_spin) -> "C to C, socketpair, polling";
+title(c_block) -> "C to C, socketpair, sleeping";
+title(process) -> "BEAM process and back";
+title(port_echo) -> "{packet,4} port to C";
+title(Way) -> bench_ways:title(Way).
 
-window(Port, Limits) ->
-    Tickets = [py_request:submit(Port, ?FRAME_CALL, 0, {math, sqrt, [16], #{}})
-               || _ <- lists:seq(1, ?WINDOW)],
-    lists:foreach(fun(Ticket) ->
-                      {answer, ?FRAME_RESULT, _} =
-                          py_request:collect(Port, Ticket, 30000, Limits)
-                  end, Tickets).
+%% What is measured in a round: `{Name, fun(Clock) -> {Distribution, Rate}}'.
+things(Ways, Driver, Echo, Bouncer) ->
+    Data = binary:copy(<<1>>, ?MESSAGE),
+    Many = bench_lib:pick(50000, 20000),
+    Few = bench_lib:pick(6000, 2000),
+    [{lane, way(Ways, lane, Many)},
+     {no_spin, way(Ways, no_spin, Few)},
+     {socket, way(Ways, socket, Few)},
+     {port_control, here(Many, fun() -> erlang:port_control(Driver, 1, Data) end)},
+     {shm, in_c("shm", Many)},
+     {c_spin, in_c("spin", Few)},
+     {c_block, in_c("block", Few)},
+     {process, here(Few, fun() -> Bouncer ! self(), receive pong -> ok end end)},
+     {port_echo, port_echo(Echo, Few, Data)}].
 
-%% @doc A context's port and limits.
--spec port_of(pid()) -> {ok, port(), py_request:limits()}.
-port_of(Ctx) ->
-    {ready, Port, _, Limits, _} = py_registry:find(Ctx),
-    {ok, Port, Limits}.
+bounce() ->
+    receive From -> From ! pong end,
+    bounce().
 
-%% @doc Binaries there and back, in bytes one way per second; the same through
-%% a `{packet, 4}' port.
--spec binaries(string()) -> [bench:figure()].
-binaries(Programs) ->
-    Ctx = py:context(1),
-    ok = py:exec(Ctx, "def bench_echo(b): return b"),
-    Port = bench_base:open_echo(Programs),
-    Figures = lists:append([sizes(Ctx, Port, Name, Size) || {Name, Size} <- sizes()]),
-    true = port_close(Port),
-    Figures.
+way(Ways, Way, N) ->
+    fun(Clock) ->
+        bench_lib:alone(fun() ->
+            Call = bench_ways:enter(Way, 1, Ways),
+            D = bench_lib:distribution(bench_lib:samples(N, Call), Clock),
+            {D, bench_lib:rate(Call)}
+        end)
+    end.
 
-sizes() ->
-    [{"1_kib", 1 bsl 10}, {"64_kib", 1 bsl 16}, {"1_mib", 1 bsl 20}, {"16_mib", 1 bsl 24},
-     {"64_mib", 1 bsl 26}].
+here(N, Fun) ->
+    fun(Clock) ->
+        bench_lib:alone(fun() ->
+            {bench_lib:distribution(bench_lib:samples(N, Fun), Clock), bench_lib:rate(Fun)}
+        end)
+    end.
 
-%% Not valid UTF-8, so that it becomes `bytes' in Python.
-sizes(Ctx, Port, Name, Size) ->
-    Data = binary:copy(<<255>>, Size),
-    Call = bench:rate_here(fun() -> {ok, _} = py:call(Ctx, '__main__', bench_echo, [Data]) end),
-    %% A port's data goes to its owner: this process.
-    Echo = bench:rate_here(fun() -> bench_base:echo(Port, Data) end),
-    [{list_to_atom("echo_" ++ Name), Call * Size / 1.0e6, mb_per_s},
-     {list_to_atom("port_echo_" ++ Name), Echo * Size / 1.0e6, mb_per_s}].
+in_c(What, N) ->
+    fun(_) ->
+        Samples = bench_os:round_trips(What, N),
+        {bench_lib:distribution(Samples), 1.0e9 * length(Samples) / lists:sum(Samples)}
+    end.
 
-sample(Fun) ->
-    Before = erlang:monotonic_time(nanosecond),
-    Fun(),
-    erlang:monotonic_time(nanosecond) - Before.
+%% A port's data goes to its owner, so not in a process of its own.
+port_echo(Echo, N, Data) ->
+    Fun = fun() -> bench_os:echo(Echo, Data) end,
+    fun(Clock) ->
+        {bench_lib:distribution(bench_lib:samples(N, Fun), Clock), bench_lib:rate(Fun)}
+    end.
+
+one_round(Things) ->
+    Clock = bench_lib:clock(),
+    maps:from_list([{clock, Clock} | [{Name, Measure(Clock)} || {Name, Measure} <- Things]]).
+
+together(Name, Rounds) ->
+    {Distributions, Rates} = lists:unzip([maps:get(Name, R) || R <- Rounds]),
+    {bench_lib:merge(Distributions), bench_lib:median(Rates)}.
+
+%%% What came of it
+
+result(All, Python) ->
+    P50 = fun(Name) -> bench_lib:at(5000, element(1, maps:get(Name, All))) end,
+    Rate = fun(Name) -> element(2, maps:get(Name, All)) end,
+    Floor = 1.0e9 / Rate(port_control) + P50(shm),
+    Keys = #{floor_ns => Floor,
+             lane_to_floor => P50(lane) / Floor,
+             socket_to_lane => P50(socket) / P50(lane),
+             lane_p50_ns => P50(lane),
+             python_call_ns => Python,
+             socket_p50_ns => P50(socket),
+             lane_p99_ns => bench_lib:at(9900, element(1, maps:get(lane, All))),
+             lane_rate => Rate(lane),
+             port_control_mean_ns => 1.0e9 / Rate(port_control),
+             shm_p50_ns => P50(shm),
+             c_block_p50_ns => P50(c_block),
+             lane_rate_to_floor => Rate(lane) * Floor / 1.0e9},
+    #{tables => [table(All, Floor, P50, Python)], keys => Keys,
+      curves => [{title(Name), element(1, maps:get(Name, All))} || Name <- order()]}.
+
+table(All, Floor, P50, Python) ->
+    #{title => "one caller: py:call(math, sqrt, [16])",
+      notes => [[bench_lib:rounds_text(rounds()),
+                 ", everything once per round; the maximum is that of all"],
+                "single calls, less what the clock takes; calls/s without looking at the clock",
+                io_lib:format("floor = ~.2f us: mean of port_control, which is too short for the "
+                              "clock, and p50 of shared memory", [Floor / 1000]),
+                io_lib:format("in Python itself the call takes ~b ns", [Python])],
+      columns => [{"p50", us}, {"p90", us}, {"p99", us}, {"p99.9", us}, {"max", us},
+                  {"calls/s", count}, {"p50 / floor", ratio}, {"p50 / lane", ratio}],
+      rows => [row(Name, maps:get(Name, All), Floor, P50(lane)) || Name <- order()]}.
+
+row(Name, {Distribution, Rate}, Floor, Lane) ->
+    P50 = bench_lib:at(5000, Distribution),
+    Values = [bench_lib:at(Share, Distribution) || Share <- [5000, 9000, 9900, 9990, 10000]],
+    {title(Name), Values ++ [Rate, P50 / Floor, P50 / Lane]}.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a call costs inside Python itself: one line `name nanoseconds` each."""
+"""Print what `math.sqrt(16)` costs inside Python itself, in nanoseconds."""
 
 import math
 import time
@@ -18,4 +18,4 @@ def per_call(function):
     return best
 
 
-print(f"python_call {per_call(math.sqrt):.0f}")
+print(f"{per_call(math.sqrt):.0f}")
