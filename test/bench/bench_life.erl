@@ -22,8 +22,8 @@ run() ->
                             row("report to next good answer", Recovery)]},
                  #{title => "memory of a context",
                    notes => ["proportional set size: pages shared with others count in parts"],
-                   columns => [{"mean", mib}],
-                   rows => [{"pool of four contexts", [memory()]}]}],
+                   columns => [{"each", mib}],
+                   rows => [{"mean of four contexts", [memory()]}]}],
       keys => #{}}.
 
 row(Label, Samples) ->

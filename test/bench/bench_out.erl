@@ -25,7 +25,7 @@
 show(#{title := Title, notes := Notes, columns := Columns, rows := Rows}) ->
     io:format("~n~ts~n", [Title]),
     _ = [io:format("  (~ts)~n", [Note]) || Note <- Notes],
-    Widths = [max(10, length(Name) + 2) || {Name, _} <- Columns],
+    Widths = [max(11, length(Name) + 2) || {Name, _} <- Columns],
     Units = [Unit || {_, Unit} <- Columns],
     line("", [Name || {Name, _} <- Columns], Widths),
     lists:foreach(fun({Label, Values}) ->
