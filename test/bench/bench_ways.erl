@@ -29,7 +29,7 @@ pool(Name, Options) ->
         {ok, Contexts} ->
             Contexts;
         {error, {invalid, Key, _}} ->
-            io:format("this build has no option ~ts: measured without it~n", [Key]),
+            io:format(standard_error, "no option ~ts in this build: measured without~n", [Key]),
             pool(Name, maps:remove(Key, Options))
     end.
 

@@ -19,7 +19,7 @@ do for [form in "svg png"] {
     set xlabel "time of a round trip (us)"
     set ylabel "percent of the calls that took no longer"
     set logscale x 10
-    set xrange [0.1:2000]
+    set xrange [0.05:2000]
     set yrange [0:100]
     set grid xtics ytics linetype 1 linecolor rgb "#dddddd"
     set key outside right top width -4
