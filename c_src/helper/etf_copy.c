@@ -11,7 +11,8 @@ enum {
     ATOM_CHARS = 255,
     REF_WORDS = 5,
     PORT_BITS = 28,
-    FUN_FIXED = 21, /* arity, uniq, index: kept as they are */
+    FUN_VARIABLES = 255, /* Erlang's own limit */
+    FUN_FIXED = 21,      /* arity, uniq, index: kept as they are */
     ONE_BYTE = 256
 };
 
@@ -181,6 +182,28 @@ copy_terms(struct rd *r, struct buf *out, uint64_t n, uint32_t depth)
     return rc;
 }
 
+/* One term that has either tag; anything else would be a fun that nobody
+ * writes and the driver's checker refuses. */
+static int
+copy_one_of(struct rd *r, struct buf *out, uint8_t tag, uint8_t other)
+{
+    if (rd_left(r) == 0)
+        return E_SHORT;
+    if (*r->p != tag && *r->p != other)
+        return E_FORMAT;
+    return etf_copy(r, out, 1);
+}
+
+/* The old index, the old uniq, and the process that made it. */
+static int
+copy_fun_origin(struct rd *r, struct buf *out)
+{
+    int rc = copy_one_of(r, out, ETF_SMALL_INTEGER, ETF_INTEGER);
+    if (rc == 0)
+        rc = copy_one_of(r, out, ETF_SMALL_INTEGER, ETF_INTEGER);
+    return rc != 0 ? rc : copy_one_of(r, out, ETF_NEW_PID, ETF_PID);
+}
+
 /* The size at the front counts itself and all that follows; it is written
  * anew since atoms and ids inside may have changed their length. */
 static int
@@ -197,9 +220,11 @@ copy_fun(struct rd *r, struct buf *out, uint32_t depth)
         (rc = copy_bytes(r, out, FUN_FIXED)) != 0 ||
         (rc = rd_be32(r, &free_vars)) != 0 ||
         (rc = buf_put_be32(out, free_vars)) != 0 ||
-        (rc = copy_node(r, out)) != 0 ||
-        (rc = copy_terms(r, out, 3 + (uint64_t)free_vars, depth)) != 0)
+        (rc = copy_node(r, out)) != 0 || (rc = copy_fun_origin(r, out)) != 0 ||
+        (rc = copy_terms(r, out, free_vars, depth)) != 0)
         return rc;
+    if (free_vars > FUN_VARIABLES)
+        return E_FORMAT;
     if (size != (uint64_t)(r->p - start))
         return E_FORMAT;
     put_be32(out->data + at, (uint32_t)(out->len - at));
