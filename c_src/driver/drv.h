@@ -49,6 +49,9 @@ struct drv_port *drv_helper_start(ErlDrvPort port, const char *args);
 
 /* One byte. */
 ErlDrvSSizeT drv_reply(struct drv_reply *r, uint8_t code);
+/* Where a reply of n bytes goes: ERTS' own buffer or a new binary; NULL without
+ * memory, and then the reply is empty. */
+char *drv_reply_room(struct drv_reply *r, size_t n);
 /* One byte and then data; NOMEM falls back to an empty answer. */
 ErlDrvSSizeT drv_reply_data(struct drv_reply *r, uint8_t code, const void *p,
                             size_t n);

@@ -43,13 +43,20 @@ bet_begin(struct helper *h, struct pending *q, size_t n)
     if (h->bet.max_ns == 0 || !channel_has_lane(&h->channel) || !take_slot(h))
         return 0;
     if (h->pending.first != q || h->pending.last != q || n >= LANE_INLINE ||
-        lane_peer_sleeps(&h->channel.lane) || !spin_is_due(&h->bet.spin))
+        driver_sizeq(h->base.port) > 0 || lane_peer_sleeps(&h->channel.lane) ||
+        !spin_is_due(&h->bet.spin))
         return 0;
     if (h->armed != 0)
         channel_disarm(&h->channel);
     h->armed = 0;
     h->bet.on = q;
     return 1;
+}
+
+void
+bet_off(struct helper *h)
+{
+    h->bet.on = NULL;
 }
 
 /* 1 when there is something to read. */
@@ -63,6 +70,17 @@ poll_lane(const struct helper *h, uint64_t from, uint32_t budget)
     return lane_is_taken(l) && spin_for_data(l, from, budget);
 }
 
+/* Read as long as q is not answered.  What comes may be a crumb of the answer,
+ * sent so that we go on; so the budget is looked at after each read. */
+static void
+read_for(struct helper *h, const struct pending *q, uint32_t budget)
+{
+    while (poll_lane(h, h->bet.from, budget))
+        if (helper_read(h) != 0 || h->bet.on != q ||
+            spin_now() - h->bet.from >= budget)
+            return;
+}
+
 int
 bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,
          ErlDrvSSizeT *size)
@@ -70,9 +88,7 @@ bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,
     struct helper_bet *b = &h->bet;
     uint32_t budget = spin_budget(&b->spin, b->max_ns);
     b->to = r;
-    while (b->on == q && h->channel.fd >= 0 && poll_lane(h, b->from, budget))
-        if (helper_read(h) != 0)
-            break;
+    read_for(h, q, budget);
     int won = b->on != q;
     b->on = NULL;
     b->to = NULL;
@@ -93,17 +109,13 @@ bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,
 static ErlDrvSSizeT
 put_answer(struct drv_reply *r, uint8_t opcode, const uint8_t *body, size_t n)
 {
-    char *to = *r->buf;
-    if (n + 2 > r->cap) {
-        ErlDrvBinary *b = driver_alloc_binary((ErlDrvSizeT)n + 2);
-        if (b == NULL)
-            return 0;
-        *r->buf = (char *)b;
-        to = b->orig_bytes;
-    }
+    char *to = drv_reply_room(r, n + 2);
+    if (to == NULL)
+        return 0;
     to[0] = DRV_REPLY_ANSWER;
     to[1] = (char)opcode;
-    memcpy(to + 2, body, n);
+    if (n > 0)
+        memcpy(to + 2, body, n);
     return (ErlDrvSSizeT)n + 2;
 }
 

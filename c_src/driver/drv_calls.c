@@ -151,7 +151,10 @@ calls_submit(struct helper *h, uint8_t opcode, const uint8_t *body, size_t n,
         return reply;
     accept(h, q, n - 1);
     int bet = bet_begin(h, q, n);
-    if (send_at_once(h, q, body + 1, n - 1)) {
+    int sent = send_at_once(h, q, body + 1, n - 1);
+    if (bet && !sent)
+        bet_off(h);
+    if (sent) {
         if (bet && bet_poll(h, q, r, &reply))
             return reply;
     } else if ((q->body = pending_body_copy(body + 1, n - 1)) == NULL) {

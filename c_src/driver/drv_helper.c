@@ -127,13 +127,13 @@ helper_stop(struct drv_port *p)
     int signaled, status;
     end_channel(h);
     drv_output_stop(&h->output, p);
-    if (h->pidfd >= 0) {
+    if (h->begun) {
         /* The port was closed, so nobody needs the helper any more.  If its
          * zygote died it may have become our child: then reap it. */
         drv_pidfd_kill(h->pidfd);
         drv_pidfd_reap(h->pidfd, 0, &signaled, &status);
-        close(h->pidfd);
     }
+    close(h->pidfd);
     drv_reader_fini(&h->reader);
     pending_fini(&h->pending);
     waiters_fini(&h->waiters);
@@ -291,7 +291,9 @@ void
 helper_leave(struct helper *h)
 {
     for (int i = 0; i < MAX_TURNS; i++) {
-        if (h->channel.fd < 0 || rest(h))
+        if (h->write_failed == E_FORMAT && h->channel.fd >= 0)
+            helper_violation(h, "the lane's numbers cannot be");
+        if (!h->begun || h->channel.fd < 0 || rest(h))
             return;
         h->armed = 0;
         if (helper_read(h) == 0)
@@ -397,6 +399,20 @@ helper_new(ErlDrvPort port, uint32_t etf_flags)
     return h;
 }
 
+/* Whoever opened the port may find only then that the numbers it gave were
+ * those of a zygote that is gone.  So nothing is read, and nobody killed, until
+ * it sends settings. */
+void
+helper_begin(struct helper *h)
+{
+    if (h->begun)
+        return;
+    h->begun = 1;
+    h->armed = CHANNEL_READ; /* so a lane is made */
+    drv_output_begin(&h->output, &h->base);
+    drv_watch(&h->base, h->channel.fd, ERL_DRV_READ, 1);
+}
+
 static int
 open_channel(struct channel *c, int sock, int lane)
 {
@@ -424,12 +440,10 @@ drv_helper_start(ErlDrvPort port, const char *args)
     h = helper_new(port, flags);
     if (h == NULL)
         goto fail;
-    if (open_channel(&h->channel, fds[SOCKET], lane) != 0 ||
-        drv_output_start(&h->output, &h->base, fds[STDOUT], fds[STDERR]) != 0)
+    if (drv_output_open(&h->output, fds[STDOUT], fds[STDERR]) != 0 ||
+        open_channel(&h->channel, fds[SOCKET], lane) != 0)
         goto fail;
     h->pidfd = fds[PIDFD];
-    h->armed = CHANNEL_READ; /* so a lane is made */
-    drv_watch(&h->base, h->channel.fd, ERL_DRV_READ, 1);
     return &h->base;
 fail:
     for (int i = 0; i < FDS; i++)

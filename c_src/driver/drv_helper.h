@@ -65,7 +65,9 @@ struct helper {
     int pidfd;
     enum helper_state state;
     int watching_write; /* ready_output is on: the queue is not empty */
-    int write_failed;   /* the peer is gone; reading will say so */
+    int write_failed;   /* why: E_FORMAT, or the peer is gone, and reading
+                           will say so */
+    int begun;          /* settings have come: the descriptors are ours */
     int armed;          /* what channel_arm was last told; 0: not armed */
     int again;          /* a turn was cut short: the timer begins the next */
     int busy;
@@ -104,6 +106,8 @@ int helper_read(struct helper *h);
 /* To be called before each return to the VM: when something comes, or there is
  * room for what is queued, the VM shall hear of it. */
 void helper_leave(struct helper *h);
+/* The descriptors are what they should be: begin to use them. */
+void helper_begin(struct helper *h);
 
 /* ---- drv_ops.c ---------------------------------------------------------- */
 
@@ -114,6 +118,8 @@ ErlDrvSSizeT helper_control(struct drv_port *p, unsigned op,
 
 /* Before the request is written: shall its answer be polled for? */
 int bet_begin(struct helper *h, struct pending *q, size_t n);
+/* It was not written after all. */
+void bet_off(struct helper *h);
 /* After it: poll.  1 with the answer in r and its size in *size (q has ended);
  * 0: not answered in time. */
 int bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,

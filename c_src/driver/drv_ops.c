@@ -74,6 +74,7 @@ op_settings(struct helper *h, const uint8_t *body, size_t n,
     h->reader.max_frame = v[2];
     h->reader.max_depth = v[3];
     h->bet.max_ns = v[4] * 1000;
+    helper_begin(h);
     return drv_reply(r, DRV_REPLY_OK);
 }
 

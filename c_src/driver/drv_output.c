@@ -20,7 +20,7 @@ watch(struct drv_output *o, struct drv_port *p, int on)
 }
 
 int
-drv_output_start(struct drv_output *o, struct drv_port *p, int out, int err)
+drv_output_open(struct drv_output *o, int out, int err)
 {
     int r = io_set_nonblock(out, 1);
     if (r == 0)
@@ -30,8 +30,13 @@ drv_output_start(struct drv_output *o, struct drv_port *p, int out, int err)
     o->fds[0] = out;
     o->fds[1] = err;
     o->credit = WIRE_LIMIT_OUTPUT_CREDIT;
-    watch(o, p, 1);
     return 0;
+}
+
+void
+drv_output_begin(struct drv_output *o, struct drv_port *p)
+{
+    watch(o, p, 1);
 }
 
 void

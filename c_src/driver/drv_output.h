@@ -20,9 +20,10 @@ struct drv_output {
     uint8_t tail[WIRE_LIMIT_STDERR_TAIL];
 };
 
-/* Takes both descriptors, makes them non-blocking and watches them. */
-int drv_output_start(struct drv_output *o, struct drv_port *p, int out,
-                     int err);
+/* Takes both descriptors and makes them non-blocking. */
+int drv_output_open(struct drv_output *o, int out, int err);
+/* Watch them. */
+void drv_output_begin(struct drv_output *o, struct drv_port *p);
 void drv_output_stop(struct drv_output *o, struct drv_port *p);
 /* 1 if fd was one of ours. */
 int drv_output_ready(struct drv_output *o, struct drv_port *p, int fd);

@@ -15,17 +15,24 @@ drv_reply(struct drv_reply *r, uint8_t code)
     return 1;
 }
 
+char *
+drv_reply_room(struct drv_reply *r, size_t n)
+{
+    if (n <= r->cap)
+        return *r->buf;
+    ErlDrvBinary *b = driver_alloc_binary((ErlDrvSizeT)n);
+    if (b == NULL)
+        return NULL;
+    *r->buf = (char *)b;
+    return b->orig_bytes;
+}
+
 ErlDrvSSizeT
 drv_reply_data(struct drv_reply *r, uint8_t code, const void *p, size_t n)
 {
-    char *to = *r->buf;
-    if (n + 1 > r->cap) {
-        ErlDrvBinary *b = driver_alloc_binary((ErlDrvSizeT)n + 1);
-        if (b == NULL)
-            return 0;
-        *r->buf = (char *)b;
-        to = b->orig_bytes;
-    }
+    char *to = drv_reply_room(r, n + 1);
+    if (to == NULL)
+        return 0;
     to[0] = (char)code;
     if (n > 0)
         memcpy(to + 1, p, n);

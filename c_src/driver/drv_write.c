@@ -20,7 +20,7 @@ write_now(struct helper *h, const struct iovec *v, int count, size_t *done)
         return;
     int e = channel_writev(&h->channel, v, count, done);
     if (e != 0 && e != E_AGAIN)
-        h->write_failed = 1;
+        h->write_failed = e;
     h->stats.bytes_out += *done;
 }
 
@@ -129,7 +129,7 @@ drain(struct helper *h)
         if (e == E_AGAIN)
             return 0;
         if (e != 0) {
-            h->write_failed = 1;
+            h->write_failed = e;
             driver_deq(h->base.port, driver_sizeq(h->base.port));
             return 1;
         }

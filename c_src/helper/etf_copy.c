@@ -219,12 +219,11 @@ copy_fun(struct rd *r, struct buf *out, uint32_t depth)
     if ((rc = buf_put_be32(out, 0)) != 0 ||
         (rc = copy_bytes(r, out, FUN_FIXED)) != 0 ||
         (rc = rd_be32(r, &free_vars)) != 0 ||
+        (rc = free_vars > FUN_VARIABLES ? E_FORMAT : 0) != 0 ||
         (rc = buf_put_be32(out, free_vars)) != 0 ||
         (rc = copy_node(r, out)) != 0 || (rc = copy_fun_origin(r, out)) != 0 ||
         (rc = copy_terms(r, out, free_vars, depth)) != 0)
         return rc;
-    if (free_vars > FUN_VARIABLES)
-        return E_FORMAT;
     if (size != (uint64_t)(r->p - start))
         return E_FORMAT;
     put_be32(out->data + at, (uint32_t)(out->len - at));

@@ -100,7 +100,8 @@ read_some(struct session *s, int *drained)
     if (r != 0)
         return r;
     frame_reader_filled(&s->in, n);
-    *drained = n < cap;
+    /* A lane gives what lies before a marker, and then what is behind it. */
+    *drained = n < cap && !channel_has_lane(&s->channel);
     return 0;
 }
 

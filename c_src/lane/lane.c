@@ -10,7 +10,10 @@
 #include "io.h"
 #include "lane_layout.h"
 
-enum { MAX_PIECES = 64 /* of one write over the socket */ };
+enum {
+    MAX_PIECES = 64, /* of one write over the socket */
+    MAX_BELLS = 64   /* taken at once: a peer may ring for ever */
+};
 
 /* ---- opening and closing ---------------------------------------------------
  */
@@ -46,6 +49,8 @@ lane_open(struct lane *l, enum lane_side side, int segment, int sock)
                    MAP_SHARED | MAP_POPULATE, segment, 0);
     if (p == MAP_FAILED)
         return E_SYS;
+    /* A child forked by user code has no business here. */
+    madvise(p, sizeof(struct lane_shared), MADV_DONTFORK);
     memset(l, 0, sizeof *l);
     l->shared = p;
     l->sock = sock;
@@ -137,11 +142,12 @@ receive(struct lane *l, void *p, size_t cap, size_t *n)
     return e;
 }
 
-/* Take items off the socket up to the BULK that the marker announced. */
+/* Take items off the socket up to the BULK that the marker announced.  What is
+ * left makes poll() say so again. */
 static int
 skip_to_bulk(struct lane *l)
 {
-    while (!l->bulk_in_begun) {
+    for (int i = 0; i < MAX_BELLS && !l->bulk_in_begun; i++) {
         uint8_t item;
         size_t n;
         int e = receive(l, &item, 1, &n);
@@ -152,7 +158,7 @@ skip_to_bulk(struct lane *l)
         else if (item != LANE_BELL)
             return E_FORMAT;
     }
-    return 0;
+    return l->bulk_in_begun ? 0 : E_AGAIN;
 }
 
 static int
@@ -183,8 +189,12 @@ read_item(struct lane *l)
         return E_AGAIN;
     int e = receive(l, &item, 1, &n);
     int more = ring_has_data(&l->in);
-    if (e != 0) /* what was written before the end comes first */
-        return more && e != E_AGAIN ? 0 : e;
+    if (e != 0 && e != E_AGAIN && more && !l->ended) {
+        l->ended = 1; /* what was written before the end comes first */
+        return 0;
+    }
+    if (e != 0)
+        return e;
     l->polled = 0;
     if (item == LANE_BULK && more)
         l->bulk_in_begun = 1;
@@ -256,18 +266,14 @@ write_inline(struct lane *l, const struct iovec *v, int count, uint32_t total)
     return r == 1 ? 0 : r == 0 ? E_AGAIN : r;
 }
 
-/* How much of this can be one record or one marker, in whole pieces. */
+/* How much is offered, or as much of it as one marker can announce. */
 static size_t
-sum(const struct iovec *v, int *count)
+sum(const struct iovec *v, int count)
 {
     size_t total = 0;
-    for (int i = 0; i < *count; i++) {
-        if (v[i].iov_len > UINT32_MAX - total) {
-            *count = i;
-            break;
-        }
-        total += v[i].iov_len;
-    }
+    for (int i = 0; i < count; i++)
+        total += v[i].iov_len < UINT32_MAX - total ? v[i].iov_len
+                                                   : UINT32_MAX - total;
     return total;
 }
 
@@ -277,10 +283,12 @@ lane_writev(struct lane *l, const struct iovec *v, int count, size_t *n)
 {
     if (l->bulk_out > 0)
         return write_bulk(l, v, count, n);
-    size_t total = sum(v, &count);
+    size_t total = sum(v, count);
     if (total <= LANE_INLINE) {
-        *n = total;
-        return total == 0 ? 0 : write_inline(l, v, count, (uint32_t)total);
+        int e = total == 0 ? 0 : write_inline(l, v, count, (uint32_t)total);
+        if (e == 0)
+            *n = total;
+        return e;
     }
     int r = ring_put_marker(&l->out, (uint32_t)total);
     l->refused = 0;
@@ -291,12 +299,6 @@ lane_writev(struct lane *l, const struct iovec *v, int count, size_t *n)
 }
 
 /* ---- hints --------------------------------------------------------------- */
-
-int
-lane_needs_pollout(const struct lane *l)
-{
-    return l->bulk_out > 0;
-}
 
 int
 lane_has_data(const struct lane *l)

@@ -55,6 +55,7 @@ struct lane {
     uint32_t bulk_in;   /* bytes of the peer's marker not yet received */
     int bulk_in_begun;  /* its BULK item has been taken from the socket */
     uint32_t refused;   /* size of the last write that found no room */
+    int ended;          /* end-of-file was seen with data still in the ring */
     int polled;         /* the socket has something, or has ended */
     struct lane_counters count;
 };
@@ -87,9 +88,6 @@ void lane_disarm(struct lane *l);
 /* poll() said that the socket is readable, hung up or in error.  One item is
  * taken for each time; poll says so again if there are more. */
 void lane_polled(struct lane *l);
-/* Does a write wait for room in the socket (poll for POLLOUT), and not for
- * room in the ring (a bell will come)? */
-int lane_needs_pollout(const struct lane *l);
 
 /* ---- for spinning; hints, since the peer may lie --------------------------
  */

@@ -150,7 +150,8 @@ info(State, #data{port = Port, hello = Hello} = Data) ->
 %% In the order of drv_helper.h.
 stats(Counters) when is_list(Counters) ->
     Names = [requests, answers, errors, cancelled, interrupts, kills, unwanted, busy,
-             pending, outstanding, bytes_in, bytes_out],
+             pending, outstanding, bytes_in, bytes_out, spun, spin_lost,
+             bells, bulk_bytes],
     N = min(length(Names), length(Counters)),
     maps:from_list(lists:zip(lists:sublist(Names, N), lists:sublist(Counters, N)));
 stats(_) ->
@@ -178,6 +179,8 @@ helper({spawned, Job, OsPid, Fds, Zygote}, starting, #data{port = none} = Data) 
     case Opened of
         {ok, Stale} when not Valid ->
             %% The zygote is gone, and with it, perhaps, what the numbers meant.
+            %% Without settings the port has neither read from them nor will
+            %% it kill by them.
             ok = py_port:close(Stale),
             keep_state_and_data;
         {error, _} when not Valid ->

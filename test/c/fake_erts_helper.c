@@ -53,23 +53,31 @@ next_fd(int from)
 }
 
 static int
-start_port(struct fake_helper *f, const int *fds)
+start_port(struct fake_helper *f, const int *fds, int lane)
 {
+    uint32_t settings[5] = {WIRE_LIMIT_GRACE_MS, WIRE_LIMIT_FRAME_DEADLINE_MS,
+                            WIRE_LIMIT_MAX_FRAME, WIRE_LIMIT_MAX_DEPTH,
+                            WIRE_LIMIT_SPIN_US};
+    uint8_t reply[8];
     char args[128];
-    snprintf(args, sizeof args, "py_drv helper %d %d %d %d -1 3", fds[0],
-             fds[1], fds[2], fds[3]);
+    snprintf(args, sizeof args, "py_drv helper %d %d %d %d %d 3", fds[0],
+             fds[1], fds[2], fds[3], lane);
     int first = next_fd(fds[0]);
     f->port = driver_init()->start(NULL, args);
+    if (f->port == ERL_DRV_ERROR_ERRNO)
+        return -1;
+    fake_control(f->port, DRV_OP_SETTINGS, settings, sizeof settings, reply,
+                 sizeof reply);
     f->inner_socket = first;
     for (f->inner_out = first + 1; !fake_watched(f->inner_out);)
         f->inner_out++;
     for (f->inner_err = f->inner_out + 1; !fake_watched(f->inner_err);)
         f->inner_err++;
-    return f->port == ERL_DRV_ERROR_ERRNO ? -1 : 0;
+    return 0;
 }
 
-void
-fake_helper_start(struct fake_helper *f, int with_process)
+static void
+start_with(struct fake_helper *f, int with_process, int lane)
 {
     int sv[2], out[2], err[2];
     fake_begin();
@@ -79,7 +87,7 @@ fake_helper_start(struct fake_helper *f, int with_process)
     int pidfd =
         with_process ? (int)syscall(SYS_pidfd_open, f->pid, 0) : dead_pidfd();
     int fds[4] = {sv[0], out[0], err[0], pidfd};
-    if (start_port(f, fds) != 0)
+    if (start_port(f, fds, lane) != 0)
         abort();
     for (int i = 0; i < 4; i++)
         close(fds[i]);
@@ -88,6 +96,24 @@ fake_helper_start(struct fake_helper *f, int with_process)
     f->err = err[1];
     fcntl(f->sock, F_SETFL, O_NONBLOCK);
     fake_set_caller(1);
+}
+
+void
+fake_helper_start(struct fake_helper *f, int with_process)
+{
+    start_with(f, with_process, -1);
+}
+
+void
+fake_helper_start_lane(struct fake_helper *f, struct lane *peer)
+{
+    int segment;
+    if (lane_segment_create(&segment) != 0)
+        abort();
+    start_with(f, 1, segment);
+    if (lane_open(peer, LANE_HELPER, segment, f->sock) != 0)
+        abort();
+    close(segment);
 }
 
 void

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "fake_erts.h"
+#include "lane.h"
 #include "wire.h"
 
 struct fake_helper {
@@ -22,7 +23,10 @@ struct fake_helper {
 
 /* with_process 0: the pidfd is that of a process that has ended. */
 void fake_helper_start(struct fake_helper *f, int with_process);
-/* The same and a good HELLO taken. */
+/* With a lane, whose other end is `peer` (which uses f->sock, but does not own
+ * it: do not close it). */
+void fake_helper_start_lane(struct fake_helper *f, struct lane *peer);
+/* The same over the socket and a good HELLO taken. */
 void fake_helper_ready(struct fake_helper *f);
 /* Say HELLO and let the port take it. */
 void fake_helper_hello(struct fake_helper *f);
