@@ -2,4 +2,5 @@
 /* suites_drv.h - the suites of the driver, over fake_erts.c. */
 SUITE(drv_calls)
 SUITE(drv_hostile)
+SUITE(drv_lane)
 SUITE(drv_zygote)
