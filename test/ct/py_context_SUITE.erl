@@ -9,7 +9,7 @@ suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
     [start_and_stop, start_link_forms, belongs_to_its_creator, linked_to_its_starter,
-     options, bad_options, boot_errors, call_forms, isolated_namespaces, info, interp_ids,
+     options, bad_options, boot_errors, boot_errors_together, late_contexts, call_forms, isolated_namespaces, info, interp_ids,
      stop_runs_atexit, stop_while_busy, kill_the_process, many_contexts, back_off,
      waits_while_starting, atoms_of_values].
 
@@ -109,6 +109,32 @@ boot_errors(_) ->
     ?assertMatch({error, {boot_failed, {"ModuleNotFoundError", _}}},
                  py_context:new(#{imports => [no_such_module]})),
     ?assertMatch({error, {boot_failed, {_, _}}}, py_context:new(#{cwd => "/no/such/dir"})).
+
+%% Helpers that die at once, many together: in whatever order the ends of the
+%% process, of the connection and the error itself are heard of, each context
+%% tells why.
+boot_errors_together(_) ->
+    Self = self(),
+    Pids = [spawn_link(fun() -> Self ! {self(), py_context:new(#{cwd => "/no/such/dir"})} end)
+            || _ <- lists:seq(1, 40)],
+    [receive
+         {Pid, Result} -> ?assertMatch({error, {boot_failed, {_, _}}}, Result)
+     end || Pid <- Pids].
+
+%% A context that comes late to its descriptors finds them as they were, though
+%% the helper has ended meanwhile.
+late_contexts(_) ->
+    Job = make_ref(),
+    Mon = make_ref(),
+    {1, _, Sent} = py_runtime_jobs:next(py_runtime_jobs:add(Job, self(), Mon, #{},
+                                                           py_runtime_jobs:new())),
+    {#{ref := Job}, Spawned} = py_runtime_jobs:spawned(1, 77, Sent),
+    {later, Ended} = py_runtime_jobs:exited(1, #{status => 70}, Spawned),
+    ?assertEqual({ok, 1}, py_runtime_jobs:of_monitor(Mon, Ended)),
+    {77, #{status := 70}, Adopted} = py_runtime_jobs:adopted(1, Ended),
+    ?assertEqual(now, py_runtime_jobs:exited(1, #{status => 70}, Adopted)),
+    {#{token := none}, Empty} = py_runtime_jobs:take(1, Adopted),
+    ?assertEqual(0, py_runtime_jobs:count(Empty)).
 
 call_forms(_) ->
     C = new(),
