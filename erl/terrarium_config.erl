@@ -12,6 +12,8 @@
 
 -export_type([config/0, runtime/0, restart/0, name/0]).
 
+-include("port/py_wire.hrl").
+
 -type name() :: atom() | binary() | string().
 %% How modules, functions, attributes and code may be written.
 
@@ -74,6 +76,8 @@ defaults() ->
       stop_timeout => 5000,
       max_frame => 268435456,
       max_depth => 1000,
+      lane => true,
+      spin_us => ?WIRE_SPIN_US,
       restart => default_restart(),
       log_output => true}.
 
@@ -94,6 +98,8 @@ check(start_timeout, T) -> pos(T, 16#ffffffff);
 check(stop_timeout, T) -> pos(T, 600000);
 check(max_frame, N) when is_integer(N), N >= 4096 -> pos(N, 2147483647);
 check(max_depth, N) -> pos(N, 1000);
+check(lane, B) when is_boolean(B) -> {ok, B};
+check(spin_us, N) -> non_neg(N, ?WIRE_MAX_SPIN_US);
 check(restart, Map) -> valid_restart(Map);
 check(log_output, B) when is_boolean(B) -> {ok, B};
 check(_, _) -> error.

@@ -18,6 +18,7 @@
 #include "handoff.h"
 #include "helper.h"
 #include "io.h"
+#include "lane.h"
 #include "mem.h"
 #include "wire.h"
 
@@ -87,6 +88,8 @@ open_all(struct child *c, struct ends *e)
         r = open_pipe(&c->fds[CHILD_STDOUT], &e->out);
     if (r == 0)
         r = open_pipe(&c->fds[CHILD_STDERR], &e->err);
+    if (r == 0)
+        r = lane_segment_create(&c->fds[CHILD_LANE]);
     return r;
 }
 
@@ -97,7 +100,8 @@ open_all(struct child *c, struct ends *e)
 static _Noreturn void
 be_helper(struct zygote *z, struct child *self, struct ends *e)
 {
-    int blackbox = self->blackbox;
+    int blackbox = self->blackbox, lane = self->fds[CHILD_LANE];
+    self->fds[CHILD_LANE] = -1; /* the only one of the VM's that it keeps */
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != z->pid) /* it died before the line above */
@@ -110,7 +114,7 @@ be_helper(struct zygote *z, struct child *self, struct ends *e)
     setrlimit(RLIMIT_NOFILE, &z->files);
     signals_give_back(&z->signals);
     PyOS_AfterFork_Child();
-    helper_main(e->socket, blackbox, -1);
+    helper_main(e->socket, blackbox, lane);
 }
 
 /* ---- the parent --------------------------------------------------------- */

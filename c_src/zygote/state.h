@@ -30,6 +30,7 @@ enum child_fd {               /* in the order of the spawned message */
                 CHILD_STDOUT,
                 CHILD_STDERR,
                 CHILD_PIDFD,
+                CHILD_LANE, /* its segment; the helper has a copy */
                 CHILD_FDS
 };
 

@@ -47,10 +47,13 @@
                      argv => [terrarium_config:name()], errors => pair | map,
                      grace_ms => non_neg_integer(), max_frame => pos_integer(),
                      max_depth => pos_integer(), restart => map(),
+                     lane => boolean(), spin_us => non_neg_integer(),
                      log_output => boolean(), mode => atom()}.
 %% `runtime': which of the configured runtimes; `env', `unset', `cwd', `paths'
 %% (before `sys.path'), `imports', `argv': how the helper is set up; `errors':
-%% the form of Python exceptions in results; `restart': see the configuration.
+%% the form of Python exceptions in results; `restart': see the configuration;
+%% `lane': shared memory or the socketpair alone; `spin_us': how many microseconds
+%% a caller polls for its answer before it sleeps.
 
 -type call_options() ::
     timeout() | #{timeout => timeout(), kwargs => map(), return => term | ref,

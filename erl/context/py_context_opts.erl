@@ -29,6 +29,8 @@ defaults() ->
       grace_ms => terrarium_config:get(grace_ms),
       max_frame => terrarium_config:get(max_frame),
       max_depth => terrarium_config:get(max_depth),
+      lane => terrarium_config:get(lane),
+      spin_us => terrarium_config:get(spin_us),
       restart => terrarium_config:get(restart),
       log_output => terrarium_config:get(log_output)}.
 
@@ -51,7 +53,8 @@ check(argv, Args) -> terrarium_config:names(Args);
 check(errors, pair) -> {ok, pair};
 check(errors, map) -> {ok, map};
 check(mode, Mode) -> mode(Mode);
-check(Key, Value) when Key =:= grace_ms; Key =:= max_frame; Key =:= max_depth ->
+check(Key, Value) when Key =:= grace_ms; Key =:= max_frame; Key =:= max_depth;
+                       Key =:= lane; Key =:= spin_us ->
     terrarium_config:check(Key, Value);
 check(restart, Policy) -> terrarium_config:valid_restart(Policy);
 check(log_output, B) when is_boolean(B) -> {ok, B};
@@ -69,7 +72,8 @@ mode(_) ->
 %% @doc The BOOT map that these options ask for.
 -spec boot(options()) -> map().
 boot(Options) ->
-    maps:with([name, env, unset, cwd, paths, imports, argv, max_frame, max_depth], Options).
+    maps:with([name, env, unset, cwd, paths, imports, argv, max_frame, max_depth, lane],
+              Options).
 
 %% @doc What callers of the context must know.
 -spec limits(options()) -> py_request:limits().

@@ -173,7 +173,7 @@ ask(#data{label = Label, opts = Options} = Data) ->
     end.
 
 helper({spawned, Job, OsPid, Fds, Zygote}, starting, #data{port = none} = Data) ->
-    Opened = py_port:open_helper(Fds, ?TRUSTED),
+    Opened = py_port:open_helper(Fds, maps:get(lane, Data#data.opts), ?TRUSTED),
     Valid = erlang:port_info(Zygote, id) =/= undefined,
     ok = py_runtime:adopted(Data#data.runtime, Job),
     case Opened of

@@ -8,7 +8,7 @@
 %% Ports of zygotes.
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, kill_zygote/1]).
 %% Ports of helpers.
--export([open_helper/2, settings/2, kill/1, interrupt/1, fail/2, stderr/1, more_output/1,
+-export([open_helper/3, settings/2, kill/1, interrupt/1, fail/2, stderr/1, more_output/1,
          notice/3, stats/1]).
 %% Both.
 -export([close/1, control/3, command/2]).
@@ -80,12 +80,13 @@ kill_zygote(Port) ->
 %%% Helpers
 
 %% @doc A port for a helper, from the descriptors `[Socket, Stdout, Stderr,
-%% Pidfd]' and, where there is one, `Lane', which it duplicates.  The caller owns
-%% it.
--spec open_helper([integer()], non_neg_integer()) -> {ok, port()} | {error, term()}.
-open_helper([Socket, Stdout, Stderr, Pidfd], Flags) ->
-    open_helper([Socket, Stdout, Stderr, Pidfd, -1], Flags);
-open_helper([_, _, _, _, _] = Fds, Flags) ->
+%% Pidfd, Lane]', which it duplicates; the lane is used or not.  The caller owns
+%% the port.
+-spec open_helper([integer()], boolean(), non_neg_integer()) ->
+    {ok, port()} | {error, term()}.
+open_helper([Socket, Stdout, Stderr, Pidfd, _], false, Flags) ->
+    open_helper([Socket, Stdout, Stderr, Pidfd, -1], true, Flags);
+open_helper([_, _, _, _, _] = Fds, true, Flags) ->
     Numbers = [[$\s, integer_to_list(N)] || N <- Fds ++ [Flags]],
     Command = lists:flatten([?DRIVER, " helper", Numbers]),
     try
@@ -98,8 +99,7 @@ open_helper([_, _, _, _, _] = Fds, Flags) ->
 %% `max_depth', `spin_us'.
 -spec settings(port(), map()) -> ok | {error, binary()}.
 settings(Port, #{grace_ms := Grace, deadline_ms := Deadline, max_frame := Frame,
-                 max_depth := Depth} = Settings) ->
-    Spin = maps:get(spin_us, Settings, ?WIRE_SPIN_US),
+                 max_depth := Depth, spin_us := Spin}) ->
     done(control(Port, ?OP_SETTINGS, <<Grace:32/native, Deadline:32/native, Frame:32/native,
                                        Depth:32/native, Spin:32/native>>)).
 

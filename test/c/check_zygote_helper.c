@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lane.h"
 #include "support_process.h"
 #include "support_zygote.h"
 #include "wire.h"
@@ -160,6 +161,7 @@ START_TEST(hands_over_the_right_descriptors)
     char text[16] = "";
     zyg_spawn(&z, 1, &h);
     ck_assert_int_ne(fcntl(h.socket, F_GETFL) & O_NONBLOCK, 0);
+    ck_assert_int_eq(lane_segment_check(h.lane), 0);
     zyg_exec(&h, 1,
              "import os\nos.write(1, b'out'); os.write(2, b'err')\n"
              "os._exit(0)");

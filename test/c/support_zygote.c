@@ -206,7 +206,7 @@ zyg_has(const struct zyg_message *m, const char *key, const char *text)
 void
 zyg_take_helper(struct zyg_message *m, struct zyg_helper *h)
 {
-    ck_assert_int_eq(m->count, 4);
+    ck_assert_int_eq(m->count, 5);
     h->id = zyg_uint(m, "id");
     h->pid = (pid_t)zyg_uint(m, "pid");
     ck_assert(ctl_get_bool(&m->map, "spare", &h->spare));
@@ -214,6 +214,7 @@ zyg_take_helper(struct zyg_message *m, struct zyg_helper *h)
     h->out = m->fds[1];
     h->err = m->fds[2];
     h->pidfd = m->fds[3];
+    h->lane = m->fds[4];
     m->count = 0;
     zyg_message_free(m);
 }
@@ -236,6 +237,7 @@ zyg_helper_close(struct zyg_helper *h)
     io_close(&h->out);
     io_close(&h->err);
     io_close(&h->pidfd);
+    io_close(&h->lane);
 }
 
 static void

@@ -31,7 +31,7 @@ struct zyg_helper {
     uint64_t id;
     pid_t pid;
     int spare;
-    int socket, out, err, pidfd;
+    int socket, out, err, pidfd, lane;
 };
 
 /* Start `terrarium_py zygote --control 3 ARGS...` (args ends with NULL, or is
