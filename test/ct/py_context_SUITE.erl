@@ -9,9 +9,9 @@ suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
     [start_and_stop, start_link_forms, belongs_to_its_creator, linked_to_its_starter,
-     options, bad_options, boot_errors, boot_errors_together, late_contexts, call_forms, isolated_namespaces, info, interp_ids,
-     stop_runs_atexit, stop_while_busy, kill_the_process, many_contexts, back_off,
-     waits_while_starting, atoms_of_values].
+     options, bad_options, boot_errors, boot_errors_together, late_contexts, call_forms,
+     isolated_namespaces, info, interp_ids, stop_runs_atexit, stop_while_busy,
+     kill_the_process, many_contexts, back_off, waits_while_starting, atoms_of_values].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{start_contexts, false}, {stop_timeout, 2000}]),
