@@ -25,7 +25,8 @@ run(Config, Script) ->
     Ebin = filename:dirname(code:which(py)),
     Port = open_port({spawn_executable, proplists:get_value(elixir, Config)},
                      [{args, ["-pa", Ebin, File]}, exit_status, stderr_to_stdout, binary,
-                      {env, [{"ERL_LIBS", false}, {"ERL_FLAGS", false}]}]),
+                      {env, [{V, false} || V <- ["ERL_LIBS", "ERL_FLAGS",
+                                                   "TERRARIUM_RUNTIMES"]]}]),
     {0, Output} = collect(Port, <<>>),
     [L || L <- binary:split(Output, <<"\n">>, [global]), L =/= <<>>].
 
