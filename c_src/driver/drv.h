@@ -55,6 +55,10 @@ char *drv_reply_room(struct drv_reply *r, size_t n);
 /* One byte and then data; NOMEM falls back to an empty answer. */
 ErlDrvSSizeT drv_reply_data(struct drv_reply *r, uint8_t code, const void *p,
                             size_t n);
+/* A helper's answer: the ETF of a RESULT alone, anything else behind
+ * DRV_REPLY_ANSWER and its opcode; NOMEM as above. */
+ErlDrvSSizeT drv_reply_answer(struct drv_reply *r, uint8_t opcode,
+                              const void *body, size_t n);
 /* DRV_REPLY_REFUSED with a text. */
 ErlDrvSSizeT drv_reply_refused(struct drv_reply *r, const char *text);
 

@@ -129,15 +129,11 @@ calls_answer(struct helper *h, struct drv_frame *f)
 static ErlDrvSSizeT
 reply_held(struct helper *h, struct pending *q, struct drv_reply *r)
 {
-    ErlDrvBinary *b = driver_alloc_binary((ErlDrvSizeT)q->answer_len + 2);
-    if (b == NULL)
+    ErlDrvSSizeT n = drv_reply_answer(
+        r, q->answer_opcode, q->answer->orig_bytes + q->answer_at,
+        q->answer_len);
+    if (n == 0)
         return drv_reply(r, DRV_REPLY_GONE);
-    b->orig_bytes[0] = DRV_REPLY_ANSWER;
-    b->orig_bytes[1] = (char)q->answer_opcode;
-    memcpy(b->orig_bytes + 2, q->answer->orig_bytes + q->answer_at,
-           q->answer_len);
-    *r->buf = (char *)b;
-    ErlDrvSSizeT n = (ErlDrvSSizeT)q->answer_len + 2;
     calls_end(h, q);
     return n;
 }

@@ -105,20 +105,6 @@ bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,
     return won && b->reply >= 0;
 }
 
-/* <<ANSWER, Opcode, Body>>; without memory it is empty, which says DOWN. */
-static ErlDrvSSizeT
-put_answer(struct drv_reply *r, uint8_t opcode, const uint8_t *body, size_t n)
-{
-    char *to = drv_reply_room(r, n + 2);
-    if (to == NULL)
-        return 0;
-    to[0] = DRV_REPLY_ANSWER;
-    to[1] = (char)opcode;
-    if (n > 0)
-        memcpy(to + 2, body, n);
-    return (ErlDrvSSizeT)n + 2;
-}
-
 int
 bet_settle(struct helper *h, const struct pending *q, uint8_t opcode,
            const uint8_t *body, size_t n, const ErlDrvBinary *bin)
@@ -129,6 +115,6 @@ bet_settle(struct helper *h, const struct pending *q, uint8_t opcode,
     h->bet.reply = -1;
     if (bin != NULL)
         return 0;
-    h->bet.reply = put_answer(h->bet.to, opcode, body, n);
+    h->bet.reply = drv_reply_answer(h->bet.to, opcode, body, n);
     return 1;
 }

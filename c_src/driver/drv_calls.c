@@ -140,24 +140,24 @@ send_at_once(struct helper *h, struct pending *q, const uint8_t *body, size_t n)
 }
 
 ErlDrvSSizeT
-calls_submit(struct helper *h, uint8_t opcode, const uint8_t *body, size_t n,
-             struct drv_reply *r)
+calls_submit(struct helper *h, uint8_t opcode, uint8_t flags,
+             const uint8_t *body, size_t n, struct drv_reply *r)
 {
     ErlDrvSSizeT reply;
-    if (n < 1 || n - 1 > WIRE_LIMIT_MAX_FRAME)
-        return drv_reply_refused(r, "a request is <<Flags, Etf>>");
-    struct pending *q = admit(h, opcode, body[0], r, &reply);
+    if (n > WIRE_LIMIT_MAX_FRAME)
+        return drv_reply_refused(r, "the request is too large");
+    struct pending *q = admit(h, opcode, flags, r, &reply);
     if (q == NULL)
         return reply;
-    accept(h, q, n - 1);
+    accept(h, q, n);
     int bet = bet_begin(h, q, n);
-    int sent = send_at_once(h, q, body + 1, n - 1);
+    int sent = send_at_once(h, q, body, n);
     if (bet && !sent)
         bet_off(h);
     if (sent) {
         if (bet && bet_poll(h, q, r, &reply))
             return reply;
-    } else if ((q->body = pending_body_copy(body + 1, n - 1)) == NULL) {
+    } else if ((q->body = pending_body_copy(body, n)) == NULL) {
         drop_queued(h, q);
         return drv_reply_refused(r, "out of memory");
     } else {

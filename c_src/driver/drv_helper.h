@@ -155,8 +155,9 @@ void calls_end(struct helper *h, struct pending *q);
 /* A request of n bytes is no longer outstanding. */
 void calls_settled(struct helper *h, size_t n);
 
-ErlDrvSSizeT calls_submit(struct helper *h, uint8_t opcode, const uint8_t *body,
-                          size_t n, struct drv_reply *r);
+ErlDrvSSizeT calls_submit(struct helper *h, uint8_t opcode, uint8_t flags,
+                          const uint8_t *body, size_t n, struct drv_reply *r);
+
 ErlDrvSSizeT calls_reserve(struct helper *h, const uint8_t *body, size_t n,
                            struct drv_reply *r);
 ErlDrvSSizeT calls_attach(struct helper *h, const uint8_t *body, size_t n,

@@ -141,8 +141,9 @@ helper_control(struct drv_port *p, unsigned op, const uint8_t *body, size_t n,
 {
     struct helper *h = (struct helper *)p;
     ErlDrvSSizeT size;
-    if (op >= 16 && op < 64)
-        size = calls_submit(h, (uint8_t)op, body, n, r);
+    uint8_t opcode = (uint8_t)op, flags = (uint8_t)(op >> 8);
+    if (opcode >= 16 && opcode < 64 && op >> 16 == 0)
+        size = calls_submit(h, opcode, flags, body, n, r);
     else if (op >= sizeof ops / sizeof ops[0] || ops[op] == NULL)
         size = drv_reply_refused(r, "no such command");
     else

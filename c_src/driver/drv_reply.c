@@ -40,6 +40,23 @@ drv_reply_data(struct drv_reply *r, uint8_t code, const void *p, size_t n)
 }
 
 ErlDrvSSizeT
+drv_reply_answer(struct drv_reply *r, uint8_t opcode, const void *body,
+                 size_t n)
+{
+    size_t head = opcode == WIRE_RESULT ? 0 : 2;
+    char *to = drv_reply_room(r, head + n);
+    if (to == NULL)
+        return 0;
+    if (head > 0) {
+        to[0] = DRV_REPLY_ANSWER;
+        to[1] = (char)opcode;
+    }
+    if (n > 0)
+        memcpy(to + head, body, n);
+    return (ErlDrvSSizeT)(head + n);
+}
+
+ErlDrvSSizeT
 drv_reply_refused(struct drv_reply *r, const char *text)
 {
     return drv_reply_data(r, DRV_REPLY_REFUSED, text, strlen(text));

@@ -25,9 +25,14 @@ special_atoms() ->
 %% @doc The value of a RESULT.  One large binary is the answer itself but for its
 %% head; it is not copied out of it.
 -spec value(binary()) -> {ok, term()} | {error, term()}.
-value(<<131, ?BINARY_EXT, Size:32, Data:Size/binary>>) when Size >= ?SHARED ->
+value(Body) when byte_size(Body) < ?SHARED ->
+    decoded(Body);
+value(<<131, ?BINARY_EXT, Size:32, Data:Size/binary>>) ->
     {ok, Data};
 value(Body) ->
+    decoded(Body).
+
+decoded(Body) ->
     try
         {ok, binary_to_term(Body, [safe])}
     catch

@@ -43,7 +43,7 @@ request(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
     %% An upper bound, and far cheaper than an I/O vector that is not needed.
     case erlang:external_size(Term) of
         Size when Size < ?SMALL, Size =< Max ->
-            small(Port, Opcode, [Flags, term_to_binary(Term)], Timeout, Limits);
+            small(Port, op(Opcode, Flags), term_to_binary(Term), Timeout, Limits);
         _ ->
             IoVec = erlang:term_to_iovec(Term),
             sized(Port, Opcode, Flags, IoVec, iolist_size(IoVec), Timeout, Limits)
@@ -52,18 +52,24 @@ request(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
 sized(_, _, _, _, Size, _, {Max, _}) when Size > Max ->
     {too_large, Size, Max};
 sized(Port, Opcode, Flags, IoVec, Size, Timeout, Limits) when Size < ?SMALL ->
-    small(Port, Opcode, [Flags | IoVec], Timeout, Limits);
+    small(Port, op(Opcode, Flags), IoVec, Timeout, Limits);
 sized(Port, Opcode, Flags, IoVec, _, Timeout, Limits) ->
     large(Port, <<Opcode, Flags>>, IoVec, Timeout, Limits).
 
-small(Port, Opcode, Body, Timeout, Limits) ->
-    case py_port:control(Port, Opcode, Body) of
-        <<?REPLY_ANSWER, Op, Answer/binary>> ->
-            {answer, Op, Answer};
+%% The command that submits a request.
+op(Opcode, Flags) ->
+    Flags bsl 8 bor Opcode.
+
+small(Port, Op, Body, Timeout, Limits) ->
+    case py_port:control(Port, Op, Body) of
+        <<?REPLY_RESULT, _/binary>> = Answer ->
+            {answer, ?FRAME_RESULT, Answer};
+        <<?REPLY_ANSWER, Opcode, Answer/binary>> ->
+            {answer, Opcode, Answer};
         <<?REPLY_PENDING, Id:8/binary>> ->
             await(Port, Id, Timeout, Limits);
         <<?REPLY_BUSY>> ->
-            Retry = fun(Deadline) -> small(Port, Opcode, Body, Deadline, Limits) end,
+            Retry = fun(Deadline) -> small(Port, Op, Body, Deadline, Limits) end,
             when_ready(Port, deadline(Timeout), Retry);
         Other ->
             not_taken(Other)
@@ -104,21 +110,22 @@ not_taken(_) -> down.
     {ticket, reference(), binary()} | {answer, byte(), binary()} | busy | {refused, binary()} |
     down.
 submit(Port, Opcode, Flags, Term) ->
-    case py_port:control(Port, Opcode, [Flags, term_to_binary(Term)]) of
+    case py_port:control(Port, op(Opcode, Flags), term_to_binary(Term)) of
         <<?REPLY_PENDING, Id:8/binary>> ->
             Ref = erlang:monitor(port, Port),
             case py_port:control(Port, ?OP_ATTACH, [Id, term_to_binary(Ref)]) of
                 <<?REPLY_OK>> ->
                     {ticket, Ref, Id};
-                <<?REPLY_ANSWER, Op, Answer/binary>> ->
+                <<Kind, _/binary>> = Reply when Kind =:= ?REPLY_RESULT; Kind =:= ?REPLY_ANSWER ->
                     _ = erlang:demonitor(Ref, [flush]),
-                    {answer, Op, Answer};
+                    answer(Reply);
                 _ ->
                     _ = erlang:demonitor(Ref, [flush]),
                     down
             end;
-        <<?REPLY_ANSWER, Op, Answer/binary>> -> {answer, Op, Answer};
         <<?REPLY_BUSY>> -> busy;
+        <<Kind, _/binary>> = Reply when Kind =:= ?REPLY_RESULT; Kind =:= ?REPLY_ANSWER ->
+            answer(Reply);
         Other -> not_taken(Other)
     end.
 
@@ -153,12 +160,15 @@ await(Port, Id, Timeout, Limits) ->
             after left(Timeout) ->
                 give_up(Port, Id, Ref, Limits)
             end;
-        <<?REPLY_ANSWER, Opcode, Body/binary>> ->
+        <<Kind, _/binary>> = Reply when Kind =:= ?REPLY_RESULT; Kind =:= ?REPLY_ANSWER ->
             _ = erlang:demonitor(Ref, [flush]),
-            {answer, Opcode, Body};
+            answer(Reply);
         _ ->
             lost(Ref)
     end.
+
+answer(<<?REPLY_RESULT, _/binary>> = Answer) -> {answer, ?FRAME_RESULT, Answer};
+answer(<<?REPLY_ANSWER, Opcode, Body/binary>>) -> {answer, Opcode, Body}.
 
 %% Neither waiting nor answered: the port is closing or closed.
 lost(Ref) ->

@@ -54,10 +54,9 @@ START_TEST(test_answer_before_attach)
     memcpy(body, &id, 8);
     memcpy(body + 8, "#1", 2);
     long n = fake_control(f.port, DRV_OP_ATTACH, body, 10, reply, 64);
-    ck_assert_int_eq(n, 5);
-    ck_assert_int_eq(reply[0], DRV_REPLY_ANSWER);
-    ck_assert_int_eq(reply[1], WIRE_RESULT);
-    ck_assert_mem_eq(reply + 2, etf_one, 3);
+    ck_assert_int_eq(n, 3);
+    ck_assert_int_eq(reply[0], DRV_REPLY_RESULT);
+    ck_assert_mem_eq(reply, etf_one, 3);
 }
 END_TEST
 
@@ -396,7 +395,7 @@ START_TEST(test_ids_are_never_valid_twice)
         ck_assert(id != 0 && id != before);
         ck_assert((id & 0xffff) == 0); /* the same place again and again */
         answer(id);
-        ck_assert_int_eq(fake_helper_attach(&f, id, "#1"), DRV_REPLY_ANSWER);
+        ck_assert_int_eq(fake_helper_attach(&f, id, "#1"), DRV_REPLY_RESULT);
         take_all();
         before = id;
         i += 200;
