@@ -22,11 +22,12 @@ linger_ns(const struct helper *h)
     return (uint64_t)h->bet.max_ns * WIRE_LIMIT_LINGER_FACTOR;
 }
 
-/* With a slot the helper may poll for its next request; without, not. */
-static int
-take_slot(struct helper *h)
+int
+bet_take_slot(struct helper *h)
 {
     uint64_t linger = linger_ns(h);
+    if (h->bet.max_ns == 0 || !channel_has_lane(&h->channel))
+        return 0;
     h->bet.from = spin_now();
     int got =
         drv_lease_take(&h->bet.lease, h->bet.from, h->bet.max_ns + linger);
@@ -40,7 +41,7 @@ take_slot(struct helper *h)
 int
 bet_begin(struct helper *h, struct pending *q, size_t n)
 {
-    if (h->bet.max_ns == 0 || !channel_has_lane(&h->channel) || !take_slot(h))
+    if (h->bet.max_ns == 0 || !channel_has_lane(&h->channel))
         return 0;
     if (h->pending.first != q || h->pending.last != q || n >= LANE_INLINE ||
         driver_sizeq(h->base.port) > 0 || lane_peer_sleeps(&h->channel.lane) ||
@@ -50,6 +51,7 @@ bet_begin(struct helper *h, struct pending *q, size_t n)
         channel_disarm(&h->channel);
     h->armed = 0;
     h->bet.on = q;
+    lane_hold(&h->channel.lane);
     return 1;
 }
 
@@ -57,16 +59,19 @@ void
 bet_off(struct helper *h)
 {
     h->bet.on = NULL;
+    lane_release(&h->channel.lane);
 }
 
-/* 1 when there is something to read. */
+/* 1 when there is something to read.  At first the bell is held back: most
+ * answers come before the helper could have gone to sleep. */
 static int
-poll_lane(const struct helper *h, uint64_t from, uint32_t budget)
+poll_lane(struct helper *h, uint64_t from, uint32_t budget)
 {
-    const struct lane *l = &h->channel.lane;
+    struct lane *l = &h->channel.lane;
     uint32_t first = budget < PICKED_UP_NS ? budget : PICKED_UP_NS;
     if (spin_for_data(l, from, first))
         return 1;
+    lane_release(l);
     return lane_is_taken(l) && spin_for_data(l, from, budget);
 }
 
@@ -89,6 +94,8 @@ bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,
     uint32_t budget = spin_budget(&b->spin, b->max_ns);
     b->to = r;
     read_for(h, q, budget);
+    if (h->channel.fd >= 0)
+        lane_release(&h->channel.lane);
     int won = b->on != q;
     b->on = NULL;
     b->to = NULL;

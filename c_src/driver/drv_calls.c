@@ -152,8 +152,11 @@ calls_submit(struct helper *h, uint8_t opcode, uint8_t flags,
     accept(h, q, n);
     int bet = bet_begin(h, q, n);
     int sent = send_at_once(h, q, body, n);
-    if (bet && !sent)
+    int slot = bet_take_slot(h);
+    if (bet && (!slot || !sent)) {
         bet_off(h);
+        bet = 0;
+    }
     if (sent) {
         if (bet && bet_poll(h, q, r, &reply))
             return reply;

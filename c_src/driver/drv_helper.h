@@ -118,9 +118,12 @@ ErlDrvSSizeT helper_control(struct drv_port *p, unsigned op,
 
 /* Before the request is written: shall its answer be polled for? */
 int bet_begin(struct helper *h, struct pending *q, size_t n);
-/* It was not written after all. */
+/* After it: take or keep a spin slot, with which the helper may poll for its
+ * next request; 0: there is none. */
+int bet_take_slot(struct helper *h);
+/* No slot, or the request was not written after all. */
 void bet_off(struct helper *h);
-/* After it: poll.  1 with the answer in r and its size in *size (q has ended);
+/* Poll.  1 with the answer in r and its size in *size (q has ended);
  * 0: not answered in time. */
 int bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,
              ErlDrvSSizeT *size);

@@ -12,7 +12,8 @@
 
 enum {
     MAX_PIECES = 64, /* of one write over the socket */
-    MAX_BELLS = 64   /* taken at once: a peer may ring for ever */
+    MAX_BELLS = 64,  /* taken at once: a peer may ring for ever */
+    UNSAID_MAX = LANE_RING / 4
 };
 
 /* ---- opening and closing ---------------------------------------------------
@@ -101,15 +102,59 @@ wake(struct lane *l, uint32_t want)
     (void)!send(l->sock, &bell, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static void
+announce(struct lane *l)
+{
+    if (l->held)
+        l->owed = 1;
+    else
+        wake(l, LANE_DATA);
+}
+
+void
+lane_hold(struct lane *l)
+{
+    l->held = 1;
+}
+
+void
+lane_release(struct lane *l)
+{
+    int owed = l->owed && !lane_is_taken(l);
+    l->held = l->owed = 0;
+    if (owed)
+        wake(l, LANE_DATA);
+}
+
+/* n bytes of the ring are free again.  A writer is refused, and sleeps, only
+ * when more than half of the ring is full, so what we have taken since we last
+ * looked for one must be much before there can be one: it need not be looked
+ * for each time.  Before we sleep ourselves we look (lane_arm). */
+static void
+freed(struct lane *l, size_t n)
+{
+    l->unsaid += (uint32_t)n;
+    if (l->unsaid <= UNSAID_MAX)
+        return;
+    l->unsaid = 0;
+    wake(l, LANE_SPACE);
+}
+
 int
 lane_arm(struct lane *l, int want, short *events)
 {
     struct lane_words *w = words(l, 1);
+    lane_release(l);
     *events = POLLIN;
     if ((want & LANE_SPACE) && l->bulk_out > 0)
         *events |= POLLOUT;
     atomic_store_explicit(&w->asleep, (uint32_t)want, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    if (l->unsaid > 0) {
+        l->unsaid = 0;
+        wake(l, LANE_SPACE); /* with a fence of its own */
+    } else {
+        atomic_thread_fence(memory_order_seq_cst);
+    }
     if ((want & LANE_DATA) && l->bulk_in == 0 && ring_has_data(&l->in))
         return 1;
     if ((want & LANE_SPACE) && l->bulk_out == 0 &&
@@ -210,13 +255,14 @@ lane_read(struct lane *l, void *p, size_t cap, size_t *n)
         return E_ARG;
     for (;;) {
         size_t got = 0;
+        uint64_t before = l->in.at;
         if (l->bulk_in > 0)
             return read_bulk(l, p, cap, n);
         int e = ring_take(&l->in, p, cap, &got, &l->bulk_in);
         if (e != 0)
             return e;
         if (got > 0 || l->bulk_in > 0)
-            wake(l, LANE_SPACE);
+            freed(l, (size_t)(l->in.at - before));
         else if ((e = read_item(l)) != 0)
             return e;
         if (got > 0) {
@@ -260,7 +306,7 @@ write_inline(struct lane *l, const struct iovec *v, int count, uint32_t total)
 {
     int r = ring_put(&l->out, v, count, total);
     if (r == 1)
-        wake(l, LANE_DATA);
+        announce(l);
     else
         l->refused = total;
     return r == 1 ? 0 : r == 0 ? E_AGAIN : r;

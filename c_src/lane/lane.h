@@ -57,6 +57,9 @@ struct lane {
     uint32_t refused;   /* size of the last write that found no room */
     int ended;          /* end-of-file was seen with data still in the ring */
     int polled;         /* the socket has something, or has ended */
+    int held;           /* bells are held back */
+    int owed;           /* one was: the peer may sleep for our data */
+    uint32_t unsaid;    /* bytes taken since we last looked for a writer */
     struct lane_counters count;
 };
 
@@ -85,6 +88,11 @@ int lane_writev(struct lane *l, const struct iovec *v, int count, size_t *n);
 int lane_arm(struct lane *l, int want, short *events);
 /* Not asleep, or not any more. */
 void lane_disarm(struct lane *l);
+/* Between these two nothing that is written is announced: for a side that
+ * polls for the answer, and so will see by itself whether the peer is awake.
+ * The release announces it, unless the peer has taken it all. */
+void lane_hold(struct lane *l);
+void lane_release(struct lane *l);
 /* poll() said that the socket is readable, hung up or in error.  One item is
  * taken for each time; poll says so again if there are more. */
 void lane_polled(struct lane *l);
