@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-enum { LOOKS_PER_CLOCK = 8, AVERAGE_OVER = 8 };
+enum { LOOKS_PER_CLOCK = 32, AVERAGE_OVER = 8 };
 
 int
 spin_is_due(struct spin *s)

@@ -84,9 +84,11 @@ START_TEST(records_keep_their_order_around_the_end)
 }
 END_TEST
 
+/* _i 0: the reader takes so much that it looks for a writer; 1: it takes less,
+ * and looks before it sleeps. */
 START_TEST(a_full_ring_takes_nothing_and_says_so)
 {
-    size_t done = 12345, got, total = 0;
+    size_t done = 12345, got, total = 0, take = _i == 0 ? LANE_RING / 4 : 8192;
     short events;
     while (write_one(&vm, big, 5000, &done) == 0)
         total += done;
@@ -95,12 +97,36 @@ START_TEST(a_full_ring_takes_nothing_and_says_so)
     ck_assert_uint_eq(done, 12345); /* nothing was written, nothing claimed */
     ck_assert_int_eq(lane_arm(&vm, LANE_SPACE, &events), 0);
     ck_assert_int_eq(readable(&vm), 0);
-    ck_ok(lane_read(&helper, big, 4096, &got));
-    ck_ok(lane_read(&helper, big, 4096, &got));
+    ck_ok(lane_read(&helper, big, take, &got));
+    ck_assert_int_eq(readable(&vm), _i == 0);
+    ck_assert_int_eq(lane_arm(&helper, LANE_DATA, &events), 1);
     ck_assert_int_eq(readable(&vm), 1); /* there is room: a bell */
     ck_assert_int_eq(lane_arm(&vm, LANE_SPACE, &events), 1);
     ck_ok(write_one(&vm, big, 5000, &done));
     ck_assert_uint_gt(total, LANE_RING / 2);
+}
+END_TEST
+
+START_TEST(a_held_bell_is_rung_unless_it_is_not_needed)
+{
+    size_t n;
+    short events;
+    lane_hold(&vm);
+    ck_ok(write_one(&vm, "a", 1, &n)); /* to a sleeper */
+    ck_assert_uint_eq(vm.count.bells, 0);
+    lane_release(&vm);
+    ck_assert_uint_eq(vm.count.bells, 1);
+    lane_hold(&vm);
+    ck_ok(write_one(&vm, "b", 1, &n));
+    ck_ok(lane_read(&helper, big, 10, &n));
+    ck_assert_uint_eq(n, 2);
+    ck_assert_int_eq(lane_arm(&helper, LANE_DATA, &events), 0);
+    lane_release(&vm); /* all was taken before it went to sleep */
+    ck_assert_uint_eq(vm.count.bells, 1);
+    lane_hold(&vm);
+    ck_ok(write_one(&vm, "c", 1, &n));
+    ck_assert_int_eq(lane_arm(&vm, LANE_DATA, &events), 0);
+    ck_assert_uint_eq(vm.count.bells, 2); /* nobody sleeps on a held bell */
 }
 END_TEST
 
@@ -408,7 +434,8 @@ make_lane_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 120);
     tcase_add_test(t, records_keep_their_order_around_the_end);
-    tcase_add_test(t, a_full_ring_takes_nothing_and_says_so);
+    tcase_add_loop_test(t, a_full_ring_takes_nothing_and_says_so, 0, 2);
+    tcase_add_test(t, a_held_bell_is_rung_unless_it_is_not_needed);
     tcase_add_test(t, one_bell_for_one_sleep);
     tcase_add_test(t, what_is_large_comes_in_its_place);
     tcase_add_test(t, bytes_written_before_the_end_come_first);
