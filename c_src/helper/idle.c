@@ -19,29 +19,45 @@ enum {
     LINGER_MAX_NS = 1000000 /* whatever the VM says */
 };
 
-static int
-poll_lane(struct idle *w, const struct lane *l, uint64_t from, uint32_t ns)
+static uint32_t
+linger_ns(const struct channel *c)
 {
+    uint32_t ns = channel_has_lane(c) ? lane_linger(&c->lane) : 0;
+    return ns < LINGER_MAX_NS ? ns : LINGER_MAX_NS;
+}
+
+void
+idle_begin(struct idle *w, struct channel *c)
+{
+    w->bet = linger_ns(c) > 0 && spin_is_due(&w->spin);
+    if (w->bet && !lane_peer_sleeps(&c->lane))
+        channel_hold(c);
+}
+
+/* A moment with the GIL held, then longer without. */
+static int
+poll_lane(struct idle *w, struct channel *c, uint32_t ns)
+{
+    uint64_t from = spin_now();
     int r = 0;
-    if (++w->held < HOLD_TURNS)
-        r = spin_for_data(l, from, ns < HOLD_NS ? ns : HOLD_NS);
+    if (++w->turns < HOLD_TURNS)
+        r = spin_for_data(&c->lane, from, ns < HOLD_NS ? ns : HOLD_NS);
+    channel_release(c);
     if (r)
         return 1;
-    w->held = 0;
-    Py_BEGIN_ALLOW_THREADS r = spin_for_data(l, from, ns);
+    w->turns = 0;
+    Py_BEGIN_ALLOW_THREADS r = spin_for_data(&c->lane, from, ns);
     Py_END_ALLOW_THREADS return r;
 }
 
 int
 idle_linger(struct idle *w, struct channel *c)
 {
-    uint32_t ns = channel_has_lane(c) ? lane_linger(&c->lane) : 0;
-    if (ns > LINGER_MAX_NS)
-        ns = LINGER_MAX_NS;
-    if (ns == 0 || !spin_is_due(&w->spin))
+    uint32_t ns = linger_ns(c);
+    if (!w->bet)
         return 0;
-    uint64_t from = spin_now();
-    int r = poll_lane(w, &c->lane, from, ns);
+    w->bet = 0;
+    int r = poll_lane(w, c, ns);
     if (r)
         spin_won(&w->spin);
     else

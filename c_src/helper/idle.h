@@ -14,10 +14,15 @@
 
 struct idle {
     struct spin spin;
-    uint32_t held; /* waits since the GIL was last released */
+    uint32_t turns; /* waits since the GIL was last released */
+    int bet;        /* the next wait begins with polling */
 };
 
-/* Poll for the next request, if the VM grants it.  1: there is something. */
+/* Before an answer is written: shall we poll for what follows it?  If so, and
+ * if the VM does not sleep, its bell is held back: a caller that polls as well
+ * needs none. */
+void idle_begin(struct idle *w, struct channel *c);
+/* Poll, if that was decided.  1: there is something. */
 int idle_linger(struct idle *w, struct channel *c);
 
 /* Sleep until one of `want` (enum channel_want) is there, for ever if

@@ -177,11 +177,20 @@ interrupt_init(void)
     return 0;
 }
 
+/* The handler runs on this thread, so what it must see needs no more than to be
+ * written before it comes: the compiler is told, the processor knows. */
+static void
+set_running(uint64_t id)
+{
+    atomic_store_explicit(&state.running, id, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 void
 interrupt_begin(uint64_t id)
 {
-    atomic_store(&state.hit, 0);
-    atomic_store(&state.running, id);
+    atomic_store_explicit(&state.hit, 0, memory_order_relaxed);
+    set_running(id);
 }
 
 int
@@ -200,9 +209,9 @@ interrupt_idle(void)
 void
 interrupt_end(void)
 {
-    atomic_store(&state.running, 0);
-    atomic_store(&state.pending, 0);
-    if (atomic_load(&state.hit))
+    set_running(0);
+    atomic_store_explicit(&state.pending, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&state.hit, memory_order_relaxed))
         repeat(0);
     interrupt_idle();
 }

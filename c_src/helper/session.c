@@ -278,12 +278,19 @@ notice(struct session *s, struct request *r)
     }
 }
 
+static int
+flush_before_wait(struct session *s)
+{
+    idle_begin(&s->idle, &s->channel);
+    return session_flush(s);
+}
+
 int
 session_run(struct session *s)
 {
     for (;;) {
         struct request *r = NULL;
-        int e = s->queue.first ? 0 : session_flush(s);
+        int e = s->queue.first ? 0 : flush_before_wait(s);
         if (e == 0)
             e = session_next(s, &r);
         if (e == 0)

@@ -76,6 +76,19 @@ channel_disarm(struct channel *c)
 {
     c->ops->disarm(c);
 }
+/* Between these two a bell is held back (lane_hold); nothing without a lane. */
+static inline void
+channel_hold(struct channel *c)
+{
+    if (channel_has_lane(c))
+        lane_hold(&c->lane);
+}
+static inline void
+channel_release(struct channel *c)
+{
+    if (channel_has_lane(c))
+        lane_release(&c->lane);
+}
 static inline void
 channel_polled(struct channel *c)
 {
