@@ -120,7 +120,7 @@ lane_hold(struct lane *l)
 void
 lane_release(struct lane *l)
 {
-    int owed = l->owed && !lane_is_taken(l);
+    int owed = l->owed;
     l->held = l->owed = 0;
     if (owed)
         wake(l, LANE_DATA);

@@ -89,8 +89,9 @@ int lane_arm(struct lane *l, int want, short *events);
 /* Not asleep, or not any more. */
 void lane_disarm(struct lane *l);
 /* Between these two nothing that is written is announced: for a side that
- * polls for the answer, and so will see by itself whether the peer is awake.
- * The release announces it, unless the peer has taken it all. */
+ * polls for the answer: most peers are awake, and the look at whether this one
+ * sleeps, with its fence, need not delay us.  Nor them: it is only made, at the
+ * latest, before we sleep. */
 void lane_hold(struct lane *l);
 void lane_release(struct lane *l);
 /* poll() said that the socket is readable, hung up or in error.  One item is
