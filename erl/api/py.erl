@@ -54,9 +54,10 @@ call(_, _, _, Args) ->
 -spec call(name() | target(), name(), name() | [term()], map() | [term()],
            timeout() | py_context:call_options()) -> py_context:result().
 call(Module, Function, Args, Kwargs, Timeout) when is_map(Kwargs) ->
-    routed(default, fun(Context) ->
-                            py_context:call(Context, Module, Function, Args, Kwargs, Timeout)
-                    end);
+    case py_context_router:get_context() of
+        {ok, Context} -> py_context:call(Context, Module, Function, Args, Kwargs, Timeout);
+        {error, _} = Error -> Error
+    end;
 call(Context, Module, Function, Args, Options) when is_pid(Context) ->
     py_context:call(Context, Module, Function, Args, #{}, Options);
 call(Pool, Module, Function, Args, Options) when is_atom(Pool) ->

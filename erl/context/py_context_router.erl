@@ -19,8 +19,6 @@
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2,
          terminate/2]).
 
--define(POOL(Name), {?MODULE, Name}).
--define(BOUND(Name), {'$py_context', Name}).
 %% How soon a context that could not be started is tried again.
 -define(RETRY_MS, 1000).
 
@@ -117,10 +115,17 @@ get_context() ->
 %% the scheduler it runs on.
 -spec get_context(pool()) -> {ok, pid()} | {error, term()}.
 get_context(Name) ->
-    case get(?BOUND(Name)) of
+    case get(bound(Name)) of
         undefined -> scheduled(Name, pool(Name));
         Context -> {ok, Context}
     end.
+
+%% The keys of the default pool are atoms, whose hash is known.
+bound(default) -> '$py_context';
+bound(Name) -> {'$py_context', Name}.
+
+key(default) -> ?MODULE;
+key(Name) -> {?MODULE, Name}.
 
 scheduled(Name, {}) ->
     {error, {no_pool, Name}};
@@ -149,7 +154,7 @@ bind_context(Context) ->
 %% @doc The same for a named pool.
 -spec bind_context(pool(), pid()) -> ok | {error, term()}.
 bind_context(Name, Context) when is_atom(Name), is_pid(Context) ->
-    _ = put(?BOUND(Name), Context),
+    _ = put(bound(Name), Context),
     ok;
 bind_context(_, Context) ->
     {error, {invalid, context, Context}}.
@@ -162,7 +167,7 @@ unbind_context() ->
 %% @doc The calling process uses this pool again.
 -spec unbind_context(pool()) -> ok.
 unbind_context(Name) ->
-    _ = erase(?BOUND(Name)),
+    _ = erase(bound(Name)),
     ok.
 
 %% @doc How many contexts the default pool has.
@@ -186,7 +191,7 @@ contexts(Name) ->
     tuple_to_list(pool(Name)).
 
 pool(Name) ->
-    persistent_term:get(?POOL(Name), {}).
+    persistent_term:get(key(Name), {}).
 
 %%% The process
 
@@ -252,14 +257,14 @@ handle_info(_Other, State) ->
 %% @private
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{pools = Pools}) ->
-    lists:foreach(fun(Name) -> persistent_term:erase(?POOL(Name)) end, maps:keys(Pools)).
+    lists:foreach(fun(Name) -> persistent_term:erase(key(Name)) end, maps:keys(Pools)).
 
 add(Name, _, _, #state{pools = Pools} = State) when is_map_key(Name, Pools) ->
     {{ok, contexts(Name)}, State};
 add(Name, Size, Options, #state{pools = Pools, mons = Mons} = State) ->
     case start_all(Name, Size, Options) of
         {ok, Contexts} ->
-            persistent_term:put(?POOL(Name), list_to_tuple(Contexts)),
+            persistent_term:put(key(Name), list_to_tuple(Contexts)),
             New = maps:from_list([{erlang:monitor(process, C), {Name, N}}
                                   || {N, C} <- lists:enumerate(Contexts)]),
             {{ok, Contexts}, State#state{pools = Pools#{Name => Options},
@@ -285,7 +290,7 @@ start_one(Name, N, Options) ->
 
 remove(Name, #state{pools = Pools, mons = Mons} = State) ->
     Contexts = contexts(Name),
-    _ = persistent_term:erase(?POOL(Name)),
+    _ = persistent_term:erase(key(Name)),
     Left = maps:filter(fun(Mon, {Pool, _}) when Pool =:= Name ->
                                erlang:demonitor(Mon, [flush]),
                                false;
@@ -300,7 +305,7 @@ replace(Name, N, #state{pools = Pools, mons = Mons} = State) ->
         #{Name := Options} ->
             case start_one(Name, N, Options) of
                 {ok, Context} ->
-                    persistent_term:put(?POOL(Name), setelement(N, pool(Name), Context)),
+                    persistent_term:put(key(Name), setelement(N, pool(Name), Context)),
                     Mon = erlang:monitor(process, Context),
                     State#state{mons = Mons#{Mon => {Name, N}}};
                 {error, _} ->

@@ -14,6 +14,8 @@
 
 -include("py_wire.hrl").
 
+-compile({inline, [op/2]}).
+
 %% Requests up to this size are copied once and cost one call to the driver;
 %% larger ones cost two, and their binaries are not copied.
 -define(SMALL, 65536).
