@@ -116,7 +116,10 @@ pending_free(struct pending_table *t, struct pending *q)
     if (pending_listed(q))
         pending_unlink(t, q);
     release(q);
-    memset(q, 0, sizeof *q);
+    q->id = 0;
+    q->ref = NULL;
+    q->answer = NULL;
+    q->body = NULL;
     q->next_free = t->free;
     t->free = place;
     t->count--;
