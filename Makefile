@@ -54,6 +54,7 @@ GROUPS_native := build
 GROUPS_shell := build
 GROUPS_demo := build
 GROUPS_bench := build
+GROUPS_bench-codec := build count
 GROUPS_lint := build lint
 GROUPS_format := build lint
 GROUPS_fuzz := build fuzz
@@ -61,7 +62,7 @@ GROUPS_docs := build docs
 # Wanted, but nothing fails without.
 OPTIONAL_bench := bench
 TEST_TARGETS := test test-c test-py test-prop test-ct test-pythons fuzz-replay
-FIRST_PASS := all native shell demo bench lint format fuzz docs $(TEST_TARGETS)
+FIRST_PASS := all native shell demo bench bench-codec lint format fuzz docs $(TEST_TARGETS)
 
 # Inside rebar3's hook (it sets ERLANG_ROOT_DIR) nothing is ever installed.
 .NOTPARALLEL:

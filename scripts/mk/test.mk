@@ -51,6 +51,13 @@ CHECK_BINS := $(if $(call suites,suites.h),$(BUILD)/test/check) \
   $(if $(call suites,suites_py.h),$(PY_BUILD)/test/check_py) \
   $(if $(call suites,suites_drv.h),$(BUILD)/test/check_drv)
 
+# Counted by callgrind (bench-codec); no test.
+$(PY_BUILD)/test/codec: $(PY_BUILD)/test/bench/codec/codec.o $(filter-out %/helper/main.o,$(PY_OBJ)) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) $(PY_LDLIBS) -lz -lpthread)
+.PHONY: bench-codec
+bench-codec: native $(PY_BUILD)/test/codec ## instructions of the codec and of a request (valgrind)
+	@test/bench/codec/run $(PY_BUILD)/test/codec
+
 # Programs that tests run.
 PROGS := $(patsubst test/progs/%.c,$(TEST_OUT)/%,$(wildcard test/progs/*.c))
 $(TEST_OUT)/%: $(BUILD)/test/progs/%.o $(COMMON_OBJ)
