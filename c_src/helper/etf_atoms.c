@@ -7,24 +7,16 @@
 #include <string.h>
 
 #include "erltypes.h"
+#include "etf_texts.h"
 
 enum { SLOTS = 1024, LONGEST = 51 };
 
 static struct slot {
     PyObject *object; /* NULL: empty */
-    uint32_t hash;
+    uint64_t hash;
     uint8_t len;
     char text[LONGEST];
 } slots[SLOTS];
-
-static uint32_t
-hash(const uint8_t *p, size_t n)
-{
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 16777619u;
-    return h ^ (h >> 15);
-}
 
 static int
 is(const uint8_t *p, size_t n, const char *text)
@@ -58,7 +50,7 @@ etf_atom(const uint8_t *p, size_t n)
 {
     if (n > LONGEST)
         return make(p, n);
-    uint32_t h = hash(p, n);
+    uint64_t h = etf_short_hash(p, n);
     struct slot *s = &slots[h % SLOTS];
     if (s->object != NULL && s->hash == h && s->len == n &&
         memcmp(s->text, p, n) == 0)

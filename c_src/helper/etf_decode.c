@@ -22,6 +22,16 @@
 
 static PyObject *decode(struct dec *d);
 
+/* One element, where it is mostly a small integer. */
+static inline PyObject *
+decode_element(struct dec *d)
+{
+    if (rd_left(&d->rd) < 2 || *d->rd.p != ETF_SMALL_INTEGER)
+        return decode(d);
+    d->rd.p += 2;
+    return PyLong_FromLong(d->rd.p[-1]);
+}
+
 /* ---- containers -----------------------------------------------------------
  */
 
@@ -90,7 +100,7 @@ dec_list(struct dec *d)
         return NULL;
     for (size_t i = 0; i < n; i++) {
         d->owed--;
-        PyObject *o = decode(d);
+        PyObject *o = decode_element(d);
         if (o == NULL)
             goto out;
         PyList_SET_ITEM(list, (Py_ssize_t)i, o);

@@ -11,6 +11,7 @@
 #include "etf_atoms.h"
 #include "etf_copy.h"
 #include "etf_tags.h"
+#include "etf_texts.h"
 #include "wire.h"
 
 /* ---- errors ---------------------------------------------------------------*/
@@ -102,11 +103,14 @@ dec_float_text(struct dec *d)
 static PyObject *
 make_big(const uint8_t *p, size_t n, int negative)
 {
-    if (n < 8) {
-        int64_t v = 0;
-        for (size_t i = n; i > 0; i--)
-            v = (v << 8) | p[i - 1];
-        return PyLong_FromLongLong(negative ? -v : v);
+    if (n <= 8) {
+        uint64_t m = 0;
+        if (n == 8)
+            memcpy(&m, p, 8);
+        for (size_t i = n; i > 0 && n < 8; i--)
+            m = (m << 8) | p[i - 1];
+        if (m <= INT64_MAX)
+            return PyLong_FromLongLong(negative ? -(int64_t)m : (int64_t)m);
     }
     PyObject *v = py_long_from_bytes(p, n);
     if (v == NULL || !negative)
@@ -173,17 +177,6 @@ dec_latin1_atom(struct dec *d, size_t width)
     return etf_atom(text, etf_latin1_to_utf8(p, n, text));
 }
 
-/* str where it is UTF-8, else bytes. */
-static PyObject *
-make_binary(const uint8_t *p, size_t n)
-{
-    PyObject *s = PyUnicode_DecodeUTF8((const char *)p, (Py_ssize_t)n, NULL);
-    if (s != NULL || !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
-        return s;
-    PyErr_Clear();
-    return PyBytes_FromStringAndSize((const char *)p, (Py_ssize_t)n);
-}
-
 PyObject *
 dec_binary(struct dec *d)
 {
@@ -193,7 +186,7 @@ dec_binary(struct dec *d)
         return NULL;
     if (rd_bytes(&d->rd, n, &p) != 0)
         return dec_fail_short(d);
-    return make_binary(p, n);
+    return etf_text(p, n);
 }
 
 PyObject *
@@ -209,7 +202,7 @@ dec_bits(struct dec *d)
     if (last > 8 || (last == 0) != (n == 0))
         return dec_fail(d, p - 1, "a malformed bit string");
     if (n == 0 || last == 8)
-        return make_binary(p, n);
+        return etf_text(p, n);
     return bitstring_new(p, n, (n - 1) * 8 + last);
 }
 

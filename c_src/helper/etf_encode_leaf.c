@@ -11,29 +11,44 @@
 
 /* ---- numbers ------------------------------------------------------------- */
 
+/* Beyond 32 bits: the magnitude's bytes, the lowest first. */
+static int
+put_medium(struct enc *e, long long v)
+{
+    uint64_t m = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    size_t n = 8 - (size_t)__builtin_clzll(m) / 8;
+    uint8_t *p = enc_room(e, 3 + n);
+    if (p == NULL)
+        return -1;
+    p[0] = ETF_SMALL_BIG;
+    p[1] = (uint8_t)n;
+    p[2] = v < 0;
+    if (n == 8)
+        memcpy(p + 3, &m, 8); /* in one, as the others are not */
+    for (size_t i = 0; i < n && n < 8; i++)
+        p[3 + i] = (uint8_t)(m >> 8 * i);
+    e->out->len += 3 + n;
+    return 0;
+}
+
 static int
 put_small(struct enc *e, long long v)
 {
-    uint8_t p[11];
-    size_t n;
-    if (v >= 0 && v <= UINT8_MAX) {
+    int byte = v >= 0 && v <= UINT8_MAX;
+    if (v < INT32_MIN || v > INT32_MAX)
+        return put_medium(e, v);
+    uint8_t *p = enc_room(e, byte ? 2 : 5);
+    if (p == NULL)
+        return -1;
+    if (byte) {
         p[0] = ETF_SMALL_INTEGER;
         p[1] = (uint8_t)v;
-        n = 2;
-    } else if (v >= INT32_MIN && v <= INT32_MAX) {
+    } else {
         p[0] = ETF_INTEGER;
         put_be32(p + 1, (uint32_t)(int32_t)v);
-        n = 5;
-    } else {
-        unsigned long long m =
-            v < 0 ? 0 - (unsigned long long)v : (unsigned long long)v;
-        p[0] = ETF_SMALL_BIG;
-        p[2] = v < 0;
-        for (n = 3; m != 0; m >>= 8)
-            p[n++] = (uint8_t)m;
-        p[1] = (uint8_t)(n - 3);
     }
-    return enc_put(e, p, n);
+    e->out->len += byte ? 2 : 5;
+    return 0;
 }
 
 static int
@@ -66,6 +81,9 @@ int
 enc_integer(struct enc *e, PyObject *o)
 {
     int overflow;
+    Py_ssize_t small;
+    if (py_long_small(o, &small))
+        return put_small(e, small);
     long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
     if (overflow == 0)
         return v == -1 && PyErr_Occurred() ? -1 : put_small(e, v);
@@ -81,12 +99,18 @@ enc_integer(struct enc *e, PyObject *o)
 static int
 put_atom(struct enc *e, const char *text, size_t n)
 {
-    uint8_t head[3] = {ETF_SMALL_ATOM_UTF8, (uint8_t)n};
-    if (n <= UINT8_MAX)
-        return enc_put(e, head, 2) < 0 ? -1 : enc_put(e, text, n);
-    head[0] = ETF_ATOM_UTF8;
-    put_be16(head + 1, (uint16_t)n);
-    return enc_put(e, head, 3) < 0 ? -1 : enc_put(e, text, n);
+    size_t head = n <= UINT8_MAX ? 2 : 3;
+    uint8_t *p = enc_room(e, head + n);
+    if (p == NULL)
+        return -1;
+    p[0] = head == 2 ? ETF_SMALL_ATOM_UTF8 : ETF_ATOM_UTF8;
+    if (head == 2)
+        p[1] = (uint8_t)n;
+    else
+        put_be16(p + 1, (uint16_t)n);
+    memcpy(p + head, text, n);
+    e->out->len += head + n;
+    return 0;
 }
 
 int
@@ -98,15 +122,19 @@ enc_word(struct enc *e, const char *text)
 int
 enc_float(struct enc *e, double v)
 {
-    uint8_t p[9] = {ETF_NEW_FLOAT};
     uint64_t bits;
-    if (isnan(v))
-        return enc_word(e, "nan");
-    if (isinf(v))
-        return enc_word(e, v > 0 ? "infinity" : "neg_infinity");
+    if (!isfinite(v))
+        return enc_word(e, isnan(v) ? "nan"
+                           : v > 0  ? "infinity"
+                                    : "neg_infinity");
+    uint8_t *p = enc_room(e, 9);
+    if (p == NULL)
+        return -1;
     memcpy(&bits, &v, sizeof bits);
+    p[0] = ETF_NEW_FLOAT;
     put_be64(p + 1, bits);
-    return enc_put(e, p, sizeof p);
+    e->out->len += 9;
+    return 0;
 }
 
 /* ---- text and bytes ------------------------------------------------------ */

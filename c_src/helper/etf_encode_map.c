@@ -79,21 +79,33 @@ kind_of(PyObject *k)
     return OTHER;
 }
 
-/* Could two of these keys be one?  1, 0, or -1. */
+/* Of all keys.  Nothing that is called here can change a dict. */
 static int
-may_clash(struct enc *e, struct pairs p)
+kinds_of(struct enc *e, struct pairs p, unsigned *kinds)
 {
-    unsigned kinds = 0;
     PyObject *k, *v;
-    int r;
-    if (p.count < 2)
+    int r = 0;
+    if (p.dict != NULL) {
+        while (PyDict_Next(p.dict, &p.pos, &k, &v))
+            *kinds |= kind_of(k);
         return 0;
+    }
     while ((r = next_pair(e, &p, &k, &v)) > 0) {
-        kinds |= kind_of(k);
+        *kinds |= kind_of(k);
         Py_DECREF(k);
         Py_DECREF(v);
     }
-    if (r < 0)
+    return r;
+}
+
+/* Could two of these keys be one?  1, 0, or -1. */
+static int
+may_clash(struct enc *e, const struct pairs *p)
+{
+    unsigned kinds = 0;
+    if (p->count < 2)
+        return 0;
+    if (kinds_of(e, *p, &kinds) < 0)
         return -1;
     return (kinds & OTHER) != 0 || (kinds & (TEXT | BYTES)) == (TEXT | BYTES) ||
            (kinds & (ATOM | WORD)) == (ATOM | WORD);
@@ -180,7 +192,7 @@ put_map(struct enc *e, PyObject *o, struct pairs *p)
     struct slice *keys = NULL;
     if (enc_enter(e, o, &self) < 0)
         return -1;
-    int r = may_clash(e, *p);
+    int r = may_clash(e, p);
     if (r > 0) {
         keys = PyMem_New(struct slice, p->count);
         if (keys == NULL) {

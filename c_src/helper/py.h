@@ -11,9 +11,43 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#if PY_VERSION_HEX < 0x030b0000
+#include <longintrepr.h>
+#endif
+
 #if PY_VERSION_HEX < 0x030a0000 || PY_VERSION_HEX >= 0x030f0000
 #error "Terrarium needs CPython 3.10 to 3.14"
 #endif
+
+/* 1, and the value of an int or its subclass if it is a small one, which is
+ * then had without a call. */
+static inline int
+py_long_small(PyObject *o, Py_ssize_t *v)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    if (!PyUnstable_Long_IsCompact((PyLongObject *)o))
+        return 0;
+    *v = PyUnstable_Long_CompactValue((PyLongObject *)o);
+#else
+    Py_ssize_t n = Py_SIZE(o);
+    if (n < -1 || n > 1)
+        return 0;
+    *v = n == 0 ? 0 : n * (Py_ssize_t)((PyLongObject *)o)->ob_digit[0];
+#endif
+    return 1;
+}
+
+/* An attribute that need not be there: 1 and a new reference, 0 and NULL, or -1
+ * with an exception. */
+static inline int
+py_optional_attr(PyObject *o, PyObject *name, PyObject **v)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyObject_GetOptionalAttr(o, name, v);
+#else
+    return _PyObject_LookupAttr(o, name, v);
+#endif
+}
 
 /* Bits of the magnitude of an int, 0 for 0. */
 static inline size_t

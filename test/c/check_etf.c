@@ -182,6 +182,50 @@ START_TEST(failure_leaves_the_buffer)
 }
 END_TEST
 
+/* What fits to the byte is written, what is one too long is not. */
+START_TEST(the_limit_is_exact)
+{
+    static const char *const values[] = {"7",
+                                         "-1",
+                                         "2**31 - 1",
+                                         "2**31",
+                                         "2**63 - 1",
+                                         "-2**63",
+                                         "2**64",
+                                         "0.5",
+                                         "True",
+                                         "'text'",
+                                         "'ä'",
+                                         "b'\\xff'",
+                                         "[1]",
+                                         "(1,)",
+                                         "{1: 2}",
+                                         "Atom('x')",
+                                         "Atom('x' * 255)",
+                                         "[300]",
+                                         "[2**40]",
+                                         "[]",
+                                         "''"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct buf whole, tight;
+        buf_init(&whole, WIRE_LIMIT_MAX_FRAME);
+        encode_expression(values[i], &whole);
+        PyObject *v = eval_erlang(values[i]);
+        buf_init(&tight, whole.len);
+        ck_assert_int_eq(etf_encode(v, &tight, NULL), 0);
+        ck_assert_uint_eq(tight.len, whole.len);
+        ck_assert_int_eq(memcmp(tight.data, whole.data, whole.len), 0);
+        buf_fini(&tight);
+        buf_init(&tight, whole.len - 1);
+        ck_assert_int_eq(etf_encode(v, &tight, NULL), -1);
+        PyErr_Clear();
+        buf_fini(&tight);
+        buf_fini(&whole);
+        Py_DECREF(v);
+    }
+}
+END_TEST
+
 START_TEST(inflated_is_limited)
 {
     struct etf_limits lim = etf_limits_default();
@@ -213,25 +257,13 @@ END_TEST
 Suite *
 make_etf_suite(void)
 {
-    const TTest *const tests[] = {int_terms,
-                                  float_terms,
-                                  atom_terms,
-                                  binary_terms,
-                                  bytes_terms,
-                                  bits_terms,
-                                  list_terms,
-                                  tuple_terms,
-                                  map_terms,
-                                  pid_terms,
-                                  port_terms,
-                                  ref_terms,
-                                  fun_terms,
-                                  compressed_terms,
-                                  bad_terms,
-                                  passes_the_checker,
-                                  depth_is_one_measure,
-                                  failure_leaves_the_buffer,
-                                  inflated_is_limited,
-                                  NULL};
+    const TTest *const tests[] = {
+        int_terms,          float_terms,          atom_terms,
+        binary_terms,       bytes_terms,          bits_terms,
+        list_terms,         tuple_terms,          map_terms,
+        pid_terms,          port_terms,           ref_terms,
+        fun_terms,          compressed_terms,     bad_terms,
+        passes_the_checker, depth_is_one_measure, failure_leaves_the_buffer,
+        the_limit_is_exact, inflated_is_limited,  NULL};
     return peer_suite("etf", tests, 60);
 }
