@@ -206,12 +206,11 @@ wrap_body(PyObject *tree, PyObject *names)
     return r;
 }
 
-/* f.__code__ = f.__code__.replace(co_name="<module>"): in a traceback it is
- * not the user who wrote a lambda. */
-static int
-rename_function(PyObject *f)
+/* f.__code__.replace(co_name="<module>"): in a traceback it is not the user who
+ * wrote a lambda. */
+static PyObject *
+renamed_code(PyObject *f)
 {
-    int r = -1;
     PyObject *renamed = NULL;
     PyObject *code = PyObject_GetAttrString(f, "__code__");
     PyObject *replace = code ? PyObject_GetAttrString(code, "replace") : NULL;
@@ -219,16 +218,14 @@ rename_function(PyObject *f)
     PyObject *kwargs = Py_BuildValue("{ss}", "co_name", "<module>");
     if (replace != NULL && none != NULL && kwargs != NULL)
         renamed = PyObject_Call(replace, none, kwargs);
-    if (renamed != NULL)
-        r = PyObject_SetAttrString(f, "__code__", renamed);
     Py_XDECREF(code);
     Py_XDECREF(replace);
     Py_XDECREF(none);
     Py_XDECREF(kwargs);
-    Py_XDECREF(renamed);
-    return r;
+    return renamed;
 }
 
+/* The code of `lambda names: text`. */
 static PyObject *
 compile_function(struct code_cache *c, PyObject *text, PyObject *name,
                  PyObject *names, PyObject *globals)
@@ -245,8 +242,8 @@ compile_function(struct code_cache *c, PyObject *text, PyObject *name,
     if (code == NULL)
         goto out;
     f = PyEval_EvalCode(code, globals, globals);
-    if (f != NULL && rename_function(f) < 0)
-        Py_CLEAR(f);
+    if (f != NULL)
+        Py_SETREF(f, renamed_code(f));
 out:
     Py_XDECREF(plain);
     Py_XDECREF(tree);
@@ -254,26 +251,30 @@ out:
     return f;
 }
 
+/* A function remembers the builtins of its birth, so it is made anew. */
 PyObject *
 code_get_function(struct code_cache *c, PyObject *text, PyObject *names,
                   PyObject *globals)
 {
-    PyObject *f = NULL, *name = NULL;
+    PyObject *code = NULL, *name = NULL, *f = NULL;
     PyObject *key = PyTuple_Pack(2, text, names);
     if (key == NULL)
         return NULL;
-    f = recall(c, key);
-    if (f != NULL || PyErr_Occurred())
+    code = recall(c, key);
+    if (code != NULL || PyErr_Occurred())
         goto out;
     name = new_name(c);
     if (name != NULL)
-        f = compile_function(c, text, name, names, globals);
-    if (name != NULL && f == NULL)
+        code = compile_function(c, text, name, names, globals);
+    if (name != NULL && code == NULL)
         c->serial--;
-    else if (f != NULL && remember(c, key, text, name, f) < 0)
-        Py_CLEAR(f);
+    else if (code != NULL && remember(c, key, text, name, code) < 0)
+        Py_CLEAR(code);
 out:
+    if (code != NULL)
+        f = PyFunction_New(code, globals);
     Py_DECREF(key);
     Py_XDECREF(name);
+    Py_XDECREF(code);
     return f;
 }

@@ -26,8 +26,8 @@ void code_cache_fini(struct code_cache *c);
 PyObject *code_get(struct code_cache *c, PyObject *text);
 
 /* The expression `text` as a function of the names in this tuple, so that the
- * comprehensions and lambdas in it see them too; new reference.  The function
- * keeps `globals`, which is always the same dict for one cache. */
+ * comprehensions and lambdas in it see them too; new reference.  Only its code
+ * is remembered. */
 PyObject *code_get_function(struct code_cache *c, PyObject *text,
                             PyObject *names, PyObject *globals);
 
