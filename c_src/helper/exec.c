@@ -16,24 +16,54 @@ shape(PyObject *body, Py_ssize_t n)
     return -1;
 }
 
+/* The items of a list and the values of a dict, borrowed, one after the other;
+ * the names of those in *names.  0, or -1. */
+static int
+put_together(PyObject *args, PyObject *keywords, PyObject **v, PyObject *names)
+{
+    Py_ssize_t n = PyList_GET_SIZE(args), at = 0;
+    PyObject *key, *value;
+    for (Py_ssize_t i = 0; i < n; i++)
+        v[i] = PyList_GET_ITEM(args, i);
+    for (Py_ssize_t i = 0; PyDict_Next(keywords, &at, &key, &value); i++) {
+        PyObject *name = names_text(key, "name");
+        if (name == NULL)
+            return -1;
+        PyTuple_SET_ITEM(names, i, name);
+        v[n + i] = value;
+    }
+    return 0;
+}
+
+static PyObject *
+call_keywords(PyObject *f, PyObject *args, PyObject *keywords)
+{
+    enum { FEW = 16 };
+    PyObject *few[FEW], **v = few, *r = NULL;
+    size_t n = (size_t)PyList_GET_SIZE(args);
+    size_t all = n + (size_t)PyDict_GET_SIZE(keywords);
+    PyObject *names = PyTuple_New(PyDict_GET_SIZE(keywords));
+    if (names == NULL)
+        return NULL;
+    if (all > FEW && (v = PyMem_New(PyObject *, all)) == NULL)
+        PyErr_NoMemory();
+    else if (put_together(args, keywords, v, names) == 0)
+        r = PyObject_Vectorcall(f, v, n, names);
+    if (v != few)
+        PyMem_Free(v);
+    Py_DECREF(names);
+    return r;
+}
+
 static PyObject *
 call_with(PyObject *f, PyObject *args, PyObject *keywords)
 {
-    PyObject *r = NULL;
-    PyObject *kw = names_keywords(keywords);
-    if (kw == NULL)
-        return NULL;
-    if (PyDict_GET_SIZE(kw) == 0)
-        r = PyObject_Vectorcall(f, PySequence_Fast_ITEMS(args),
-                                (size_t)PyList_GET_SIZE(args), NULL);
-    else {
-        PyObject *tuple = PyList_AsTuple(args);
-        if (tuple != NULL)
-            r = PyObject_Call(f, tuple, kw);
-        Py_XDECREF(tuple);
-    }
-    Py_DECREF(kw);
-    return r;
+    if (!PyDict_Check(keywords))
+        return names_keywords(keywords); /* says so */
+    if (PyDict_GET_SIZE(keywords) > 0)
+        return call_keywords(f, args, keywords);
+    return PyObject_Vectorcall(f, PySequence_Fast_ITEMS(args),
+                               (size_t)PyList_GET_SIZE(args), NULL);
 }
 
 static int
@@ -87,7 +117,11 @@ static int
 is_parameter(PyObject *name)
 {
     static const char *const never[] = {"None", "True", "False", "__debug__"};
+    Py_UCS4 first =
+        PyUnicode_GET_LENGTH(name) > 0 ? PyUnicode_READ_CHAR(name, 0) : 0;
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        if (first != (Py_UCS4)never[i][0])
+            continue;
         if (PyUnicode_CompareWithASCIIString(name, never[i]) == 0)
             return 0;
     }

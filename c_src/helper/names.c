@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "names.h"
 
+#include "etf_texts.h"
+
+/* The text of an Atom.  One that comes again is the same str each time, whose
+ * hash is known, and which the interpreter's own caches recognize. */
+static PyObject *
+plain_text(PyObject *o)
+{
+    if (!PyUnicode_IS_ASCII(o))
+        return PyUnicode_FromObject(o);
+    return etf_text(PyUnicode_1BYTE_DATA(o), (size_t)PyUnicode_GET_LENGTH(o));
+}
+
 PyObject *
 names_text(PyObject *o, const char *what)
 {
+    if (PyUnicode_CheckExact(o))
+        return Py_NewRef(o);
     if (PyUnicode_Check(o))
-        return PyUnicode_FromObject(o); /* exact; an Atom is copied */
+        return plain_text(o);
     PyErr_Format(PyExc_TypeError, "%s must be a string, not %.100s", what,
                  Py_TYPE(o)->tp_name);
     return NULL;
@@ -20,76 +34,111 @@ names_attribute(PyObject *o, PyObject *name)
     return v;
 }
 
+/* As PyObject_GetAttr.  What lies in a module's dict is had from there: the
+ * type of modules puts only names with underscores before that, and nobody can
+ * add others to it. */
+static PyObject *
+attribute(PyObject *o, PyObject *name)
+{
+    if (PyModule_CheckExact(o) && PyUnicode_GET_LENGTH(name) > 0 &&
+        PyUnicode_READ_CHAR(name, 0) != '_') {
+        PyObject *v = PyDict_GetItemWithError(PyModule_GetDict(o), name);
+        if (v != NULL)
+            return Py_NewRef(v);
+        PyErr_Clear();
+    }
+    return PyObject_GetAttr(o, name);
+}
+
+static PyObject *
+part(PyObject *dotted, Py_ssize_t from, Py_ssize_t to)
+{
+    if (!PyUnicode_IS_COMPACT_ASCII(dotted))
+        return PyUnicode_Substring(dotted, from, to);
+    return etf_text(PyUnicode_1BYTE_DATA(dotted) + from, (size_t)(to - from));
+}
+
 /* "a.b.c" of o; new reference. */
 static PyObject *
 walk(PyObject *o, PyObject *dotted)
 {
-    Py_ssize_t n = PyUnicode_GET_LENGTH(dotted);
+    Py_ssize_t n = PyUnicode_GET_LENGTH(dotted), from = 0;
     Py_ssize_t dot = PyUnicode_FindChar(dotted, '.', 0, n, 1);
     if (dot == -1)
-        return PyObject_GetAttr(o, dotted);
-    if (dot < 0)
-        return NULL;
-    PyObject *at = NULL;
-    PyObject *sep = PyUnicode_FromOrdinal('.');
-    PyObject *parts = sep ? PyUnicode_Split(dotted, sep, -1) : NULL;
-    if (parts != NULL) {
-        at = o;
-        Py_INCREF(at);
+        return attribute(o, dotted);
+    PyObject *at = Py_NewRef(o);
+    while (at != NULL && from <= n) {
+        if (dot < 0)
+            dot = n;
+        PyObject *name = part(dotted, from, dot);
+        Py_SETREF(at, name ? attribute(at, name) : NULL);
+        Py_XDECREF(name);
+        from = dot + 1;
+        if (from <= n)
+            dot = PyUnicode_FindChar(dotted, '.', from, n, 1);
     }
-    for (Py_ssize_t i = 0; at != NULL && i < PyList_GET_SIZE(parts); i++) {
-        PyObject *next = PyObject_GetAttr(at, PyList_GET_ITEM(parts, i));
-        Py_DECREF(at);
-        at = next;
-    }
-    Py_XDECREF(sep);
-    Py_XDECREF(parts);
     return at;
 }
 
-static PyObject *
-import_and_walk(PyObject *module, PyObject *function)
-{
-    PyObject *m = PyImport_Import(module);
-    PyObject *f = m ? walk(m, function) : NULL;
-    Py_XDECREF(m);
-    return f;
-}
-
-/* Is another thread in the middle of importing it? */
+/* Does another thread import it just now?  As the interpreter asks; 1 also
+ * where that is not plain. */
 static int
 is_initializing(PyObject *m)
 {
-    PyObject *spec = PyObject_GetAttrString(m, "__spec__");
-    PyObject *v = spec ? PyObject_GetAttrString(spec, "_initializing") : NULL;
-    int r = v != NULL && PyObject_IsTrue(v) == 1;
+    static PyObject *spec_name, *flag_name;
+    PyObject *flag = NULL;
+    if (spec_name == NULL)
+        spec_name = PyUnicode_InternFromString("__spec__");
+    if (flag_name == NULL)
+        flag_name = PyUnicode_InternFromString("_initializing");
+    if (spec_name == NULL || flag_name == NULL)
+        return 1;
+    PyObject *spec = PyDict_GetItemWithError(PyModule_GetDict(m), spec_name);
+    if (spec == NULL || spec == Py_None)
+        return PyErr_Occurred() != NULL;
+    Py_INCREF(spec);
+    int r = py_optional_attr(spec, flag_name, &flag);
+    Py_DECREF(spec);
+    Py_XDECREF(flag);
+    return r != 0 && flag != Py_False;
+}
+
+/* From sys.modules, where it is an ordinary module that is complete, as it
+ * mostly is; else NULL, without an exception. */
+static PyObject *
+loaded(PyObject *name)
+{
+    PyObject *modules = PyImport_GetModuleDict();
+    PyObject *m = NULL;
+    if (modules != NULL && PyDict_CheckExact(modules))
+        m = PyDict_GetItemWithError(modules, name);
+    if (m != NULL && PyModule_CheckExact(m)) {
+        Py_INCREF(m);
+        if (!is_initializing(m))
+            return m;
+        Py_DECREF(m);
+    }
     PyErr_Clear();
-    Py_XDECREF(spec);
-    Py_XDECREF(v);
-    return r;
+    return NULL;
+}
+
+/* New reference.  None in sys.modules forbids the import, which says so. */
+static PyObject *
+find_module(PyObject *name)
+{
+    PyObject *m = loaded(name);
+    if (m == NULL)
+        m = PyImport_GetModule(name); /* waits until it is complete */
+    if (m == Py_None)
+        Py_CLEAR(m);
+    return m != NULL || PyErr_Occurred() ? m : PyImport_Import(name);
 }
 
 static PyObject *
 find_function(PyObject *module, PyObject *function)
 {
-    PyObject *m = PyImport_GetModule(module);
-    PyObject *f = NULL;
-    if (m == NULL && PyErr_Occurred())
-        return NULL;
-    if (m == NULL || m == Py_None) { /* None there forbids the import */
-        f = import_and_walk(module, function);
-        goto out;
-    }
-    f = walk(m, function);
-    if (f == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyObject *exc = py_err_take();
-        if (is_initializing(m)) { /* an import waits until it is complete */
-            Py_DECREF(exc);
-            f = import_and_walk(module, function);
-        } else
-            py_err_give(exc);
-    }
-out:
+    PyObject *m = find_module(module);
+    PyObject *f = m ? walk(m, function) : NULL;
     Py_XDECREF(m);
     return f;
 }

@@ -2,8 +2,10 @@
 /* names.h - from the names in a request to Python objects.
  *
  * Used by: exec.   Does not know: requests.
- * Nothing is remembered: a module that was reloaded, or an attribute that was
- * replaced, is seen by the next call.
+ * What a name means is never remembered: a module that was reloaded, or an
+ * attribute that was replaced, is seen by the next call.  Only the names
+ * themselves are made once (etf_texts), so that a look-up costs two probes of a
+ * dict.
  * Errors: as CPython; a missing module or function raises what Python's own
  * import or attribute access raises.   Threads: the caller holds the GIL. */
 #ifndef TERRARIUM_NAMES_H
