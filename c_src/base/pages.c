@@ -31,14 +31,14 @@ advise(uintptr_t from, uintptr_t to, int advice)
 void
 pages_expect(void *p, size_t n)
 {
+    if (n < PAGES_WORTH)
+        return;
     int saved = errno;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = up((uintptr_t)p, page);
     uintptr_t last = down((uintptr_t)p + n, page);
     uintptr_t huge = up(first, HUGE_PAGE);
     uintptr_t huge_end = down(last, HUGE_PAGE);
-    if (n < PAGES_WORTH)
-        return;
     if (huge >= huge_end)
         huge = huge_end = last;
     advise(huge, huge_end, MADV_HUGEPAGE);

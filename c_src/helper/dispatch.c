@@ -22,7 +22,7 @@ static handler *const handlers[64] = {
 
 /* The result, or NULL with an exception set. */
 static PyObject *
-run(struct context *c, const struct request *r)
+run(struct context *c, struct request *r)
 {
     handler *h = r->h.opcode < 64 ? handlers[r->h.opcode] : NULL;
     if (h == NULL) {
@@ -30,7 +30,9 @@ run(struct context *c, const struct request *r)
                      wire_info(r->h.opcode)->name);
         return NULL;
     }
-    PyObject *body = etf_decode(r->body, r->h.length, &c->limits);
+    PyObject *body =
+        etf_decode_part(r->body, r->h.length, &r->part, &c->limits);
+    request_drop_body(r);
     PyObject *result = body ? h(c, body) : NULL;
     Py_XDECREF(body);
     if (result != NULL && (r->h.flags & WIRE_FLAG_RETURN_REF))
@@ -89,7 +91,7 @@ dispatch_error(struct session *s, uint64_t id, PyObject *exc)
 }
 
 int
-dispatch_request(struct session *s, const struct request *r)
+dispatch_request(struct session *s, struct request *r)
 {
     PyObject *result = run(s->context, r);
     if (forked())

@@ -11,7 +11,7 @@
 #include "session.h"
 
 /* Run it, and append exactly one answer to the output. */
-int dispatch_request(struct session *s, const struct request *r);
+int dispatch_request(struct session *s, struct request *r);
 
 /* The RELEASE notice. */
 void dispatch_release(struct context *c, const struct request *r);

@@ -6,6 +6,7 @@
 #define TERRARIUM_ETF_DEC_H
 
 #include "py.h"
+#include "etf_decode.h"
 #include "rd.h"
 
 struct dec {
@@ -16,6 +17,8 @@ struct dec {
     uint32_t max_depth;
     uint32_t frozen; /* inside how many keys */
     int inflated;    /* bytes are counted in the inflated term */
+    struct etf_part *part;
+    const uint8_t *part_at; /* where it was; NULL: there is none */
 };
 
 /* What a byte's number in a message is of. */
@@ -24,6 +27,23 @@ dec_place(const struct dec *d)
 {
     return d->inflated ? " of the inflated term" : "";
 }
+
+/* Is there a part that was not met yet? */
+static inline int
+dec_has_part(const struct dec *d)
+{
+    return d->part_at != NULL && d->part->object != NULL;
+}
+
+/* Is it the one whose head was just read? */
+static inline int
+dec_at_part(const struct dec *d)
+{
+    return d->part_at == d->rd.p && dec_has_part(d);
+}
+
+/* The number of this byte, as a message has it. */
+Py_ssize_t dec_number(const struct dec *d, const uint8_t *at);
 
 /* DecodeError: what, at which byte.  All return NULL. */
 PyObject *dec_fail(struct dec *d, const uint8_t *at, const char *what);

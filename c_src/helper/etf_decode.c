@@ -43,7 +43,7 @@ enter(struct dec *d, uint64_t n)
         dec_fail(d, d->rd.p, err_str(E_DEPTH));
         return -1;
     }
-    size_t left = rd_left(&d->rd);
+    size_t left = rd_left(&d->rd) + (dec_has_part(d) ? d->part->length : 0);
     if (left < d->owed || n > left - d->owed) {
         dec_fail(d, d->rd.p, "more elements announced than bytes are left");
         return -1;
@@ -205,7 +205,7 @@ fail_clash(struct dec *d, const uint8_t *at, PyObject *dict, PyObject *key)
         PyErr_Format(DecodeError,
                      "the keys %U and %U of a map are equal in Python "
                      "at byte %zd%s",
-                     a, b, (Py_ssize_t)(at - d->start), dec_place(d));
+                     a, b, dec_number(d, at), dec_place(d));
     Py_XDECREF(a);
     Py_XDECREF(b);
 }
@@ -337,7 +337,9 @@ static PyObject *
 decode_whole(struct dec *d)
 {
     PyObject *o = decode(d);
-    if (o == NULL || rd_end(&d->rd) == 0)
+    if (o == NULL)
+        return NULL;
+    if (rd_end(&d->rd) == 0 && !dec_has_part(d))
         return o;
     Py_DECREF(o);
     return dec_fail(d, d->rd.p, "bytes remain after the term");
@@ -367,13 +369,16 @@ out:
 }
 
 PyObject *
-etf_decode(const uint8_t *p, size_t n, const struct etf_limits *lim)
+etf_decode_part(const uint8_t *p, size_t n, struct etf_part *part,
+                const struct etf_limits *lim)
 {
     struct etf_limits l = etf_limits_of(lim);
-    struct dec d = {.start = p, .max_depth = l.max_depth};
+    struct dec d = {.start = p, .max_depth = l.max_depth, .part = part};
     if (erltypes_ready() < 0)
         return NULL;
     rd_init(&d.rd, p, n);
+    if (part != NULL && part->object != NULL && part->at <= n)
+        d.part_at = p + part->at;
     uint8_t version;
     if (rd_u8(&d.rd, &version) != 0)
         return dec_fail_short(&d);
@@ -383,4 +388,10 @@ etf_decode(const uint8_t *p, size_t n, const struct etf_limits *lim)
         return decode_whole(&d);
     d.rd.p++;
     return decode_compressed(&d, l.max_inflated);
+}
+
+PyObject *
+etf_decode(const uint8_t *p, size_t n, const struct etf_limits *lim)
+{
+    return etf_decode_part(p, n, NULL, lim);
 }

@@ -16,11 +16,20 @@
 
 /* ---- errors ---------------------------------------------------------------*/
 
+Py_ssize_t
+dec_number(const struct dec *d, const uint8_t *at)
+{
+    Py_ssize_t n = at - d->start;
+    if (d->part_at != NULL && at >= d->part_at && d->part->object == NULL)
+        n += (Py_ssize_t)d->part->length;
+    return n;
+}
+
 PyObject *
 dec_fail(struct dec *d, const uint8_t *at, const char *what)
 {
-    PyErr_Format(DecodeError, "%s at byte %zd%s", what,
-                 (Py_ssize_t)(at - d->start), dec_place(d));
+    PyErr_Format(DecodeError, "%s at byte %zd%s", what, dec_number(d, at),
+                 dec_place(d));
     return NULL;
 }
 
@@ -177,6 +186,22 @@ dec_latin1_atom(struct dec *d, size_t width)
     return etf_atom(text, etf_latin1_to_utf8(p, n, text));
 }
 
+/* The part that was received apart, in place of its bytes. */
+static PyObject *
+take_part(struct dec *d, int as_bytes)
+{
+    PyObject *o = d->part->object, *r = o;
+    d->part->object = NULL;
+    if (PyBytes_Check(o) && !as_bytes)
+        r = etf_text_of(o);
+    else if (PyUnicode_Check(o) && as_bytes)
+        r = etf_bytes(PyUnicode_1BYTE_DATA(o), d->part->length);
+    else
+        return o;
+    Py_DECREF(o);
+    return r;
+}
+
 PyObject *
 dec_binary(struct dec *d)
 {
@@ -184,6 +209,8 @@ dec_binary(struct dec *d)
     const uint8_t *p;
     if (dec_length(d, 4, &n) < 0)
         return NULL;
+    if (dec_at_part(d))
+        return take_part(d, 0);
     if (rd_bytes(&d->rd, n, &p) != 0)
         return dec_fail_short(d);
     return etf_text(p, n);
@@ -230,9 +257,11 @@ dec_bytes(struct dec *d)
     const uint8_t *p;
     if (dec_length(d, 4, &n) < 0)
         return NULL;
+    if (dec_at_part(d))
+        return take_part(d, 1);
     if (rd_bytes(&d->rd, n, &p) != 0)
         return dec_fail_short(d);
-    return PyBytes_FromStringAndSize((const char *)p, (Py_ssize_t)n);
+    return etf_bytes(p, n);
 }
 
 /* ---- pids, references, ports, funs ----------------------------------------

@@ -11,6 +11,7 @@
 #include "py.h"
 #include "etf_texts.h"
 
+#include "pages.h"
 #include "utf8.h"
 
 enum { SLOTS = 1024, LONGEST = 40, WINDOW = 256 };
@@ -21,9 +22,8 @@ static struct slot {
     uint64_t last;  /* of the text that was not found last */
 } slots[SLOTS];
 
-/* How many bytes at the start are ASCII, in steps of a word at least. */
-static size_t
-ascii_prefix(const uint8_t *p, size_t n)
+size_t
+etf_ascii_prefix(const uint8_t *p, size_t n)
 {
     enum { STEP = 32 };
     const uint64_t high = UINT64_C(0x8080808080808080);
@@ -48,8 +48,24 @@ static PyObject *
 make_ascii(const uint8_t *p, size_t n)
 {
     PyObject *s = PyUnicode_New((Py_ssize_t)n, 127);
-    if (s != NULL)
-        memcpy(PyUnicode_1BYTE_DATA(s), p, n);
+    if (s == NULL)
+        return NULL;
+    if (n >= PAGES_WORTH)
+        pages_expect(PyUnicode_1BYTE_DATA(s), n);
+    memcpy(PyUnicode_1BYTE_DATA(s), p, n);
+    return s;
+}
+
+PyObject *
+etf_bytes(const uint8_t *p, size_t n)
+{
+    if (n < PAGES_WORTH)
+        return PyBytes_FromStringAndSize((const char *)p, (Py_ssize_t)n);
+    PyObject *s = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)n);
+    if (s == NULL)
+        return NULL;
+    pages_expect(PyBytes_AS_STRING(s), n);
+    memcpy(PyBytes_AS_STRING(s), p, n);
     return s;
 }
 
@@ -101,12 +117,13 @@ make_wide(const uint8_t *p, size_t n, Py_ssize_t chars)
     return s;
 }
 
+/* NULL, without an exception, where it is no text. */
 static PyObject *
-make_short(const uint8_t *p, size_t n)
+make_short_text(const uint8_t *p, size_t n)
 {
     long chars = utf8_length(p, n);
     if (chars < 0)
-        return PyBytes_FromStringAndSize((const char *)p, (Py_ssize_t)n);
+        return NULL;
     /* Python has the ones of one character already. */
     return chars > 1
                ? make_wide(p, n, chars)
@@ -126,22 +143,36 @@ may_be_text(const uint8_t *p, size_t n)
     return utf8_length(p, n) >= 0;
 }
 
+/* NULL, without an exception, where it is no text. */
 static PyObject *
-make(const uint8_t *p, size_t n)
+make_text(const uint8_t *p, size_t n)
 {
-    size_t ascii = ascii_prefix(p, n);
+    size_t ascii = etf_ascii_prefix(p, n);
     if (ascii == n && n > 1)
         return make_ascii(p, n);
     if (n <= WINDOW)
-        return make_short(p, n);
-    if (may_be_text(p + ascii, n - ascii)) {
-        PyObject *s =
-            PyUnicode_DecodeUTF8((const char *)p, (Py_ssize_t)n, NULL);
-        if (s != NULL || !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
-            return s;
+        return make_short_text(p, n);
+    if (!may_be_text(p + ascii, n - ascii))
+        return NULL;
+    PyObject *s = PyUnicode_DecodeUTF8((const char *)p, (Py_ssize_t)n, NULL);
+    if (s == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
         PyErr_Clear();
-    }
-    return PyBytes_FromStringAndSize((const char *)p, (Py_ssize_t)n);
+    return s;
+}
+
+static PyObject *
+make(const uint8_t *p, size_t n)
+{
+    PyObject *s = make_text(p, n);
+    return s != NULL || PyErr_Occurred() ? s : etf_bytes(p, n);
+}
+
+PyObject *
+etf_text_of(PyObject *bytes)
+{
+    PyObject *s = make_text((const uint8_t *)PyBytes_AS_STRING(bytes),
+                            (size_t)PyBytes_GET_SIZE(bytes));
+    return s != NULL || PyErr_Occurred() ? s : Py_NewRef(bytes);
 }
 
 static void

@@ -2,7 +2,8 @@
 /* etf_texts.h - a binary as a str, or as bytes where it is not UTF-8; short
  * texts that come again and again (keys, names) are made once.
  *
- * Used by: etf_decode_leaf.c, etf_atoms.c (the hash).   Knows: py.h.
+ * Used by: etf_decode_leaf.c, etf_atoms.c (the hash), names, large.
+ * Knows: py.h, pages.
  * What is remembered is bounded, and nothing else can be told from it: a str
  * never changes.   Threads: the caller holds the GIL. */
 #ifndef TERRARIUM_ETF_TEXTS_H
@@ -14,6 +15,15 @@
 
 /* New reference, or NULL with an exception. */
 PyObject *etf_text(const uint8_t *p, size_t n);
+
+/* The bytes themselves. */
+PyObject *etf_bytes(const uint8_t *p, size_t n);
+
+/* The str that these bytes are, or they themselves.  New reference. */
+PyObject *etf_text_of(PyObject *bytes);
+
+/* How many bytes at the start are ASCII. */
+size_t etf_ascii_prefix(const uint8_t *p, size_t n);
 
 /* Of a short text.  Every byte counts: names often share their ends, as
  * 'Elixir.App.User.View' and 'Elixir.App.Post.View' do. */

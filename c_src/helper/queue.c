@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "py.h"
+
 #include "queue.h"
 
 #include <string.h>
@@ -54,11 +56,20 @@ request_new(const struct frame *f, struct frame_reader *from)
 }
 
 void
+request_drop_body(struct request *r)
+{
+    Py_CLEAR(r->part.object);
+    mem_free(r->owned);
+    r->owned = NULL;
+    r->body = NULL;
+}
+
+void
 request_free(struct request *r)
 {
     if (r == NULL)
         return;
-    mem_free(r->owned);
+    request_drop_body(r);
     mem_free(r);
 }
 

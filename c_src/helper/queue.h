@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* queue.h - frames that were read ahead, in their order, and by their ids.
  *
- * Used by: session.   Knows: frame.h.   Does not know: Python.
+ * Used by: session.   Knows: frame.h, and that a body may have a part that is
+ * an object.
  * Ownership: a request owns its body; the queue owns its requests until
- * queue_take.   Errors: NULL without memory.   Threads: one at a time. */
+ * queue_take.   Errors: NULL without memory.
+ * Threads: the caller holds the GIL. */
 #ifndef TERRARIUM_QUEUE_H
 #define TERRARIUM_QUEUE_H
 
+#include "py.h"
+#include "etf_decode.h"
 #include "frame.h"
 
 enum { QUEUE_BUCKETS = 256 };
@@ -15,7 +19,8 @@ struct request {
     struct wire_header h;
     const uint8_t *body;
     int cancelled;
-    void *owned; /* where a large body lies */
+    void *owned;          /* where a large body lies */
+    struct etf_part part; /* of the body, if it was received apart */
     struct request *next;
     struct request *next_in_bucket;
     uint8_t small[]; /* where a small one does */
@@ -33,6 +38,8 @@ void queue_fini(struct queue *q);
  * cheaper than copying it.  NULL without memory. */
 struct request *request_new(const struct frame *f, struct frame_reader *from);
 void request_free(struct request *r);
+/* Its body is not needed any more. */
+void request_drop_body(struct request *r);
 
 void queue_put(struct queue *q, struct request *r); /* takes r */
 struct request *queue_take(struct queue *q);        /* NULL: empty */

@@ -17,9 +17,9 @@
 #include "forked.h"
 #include "interrupt.h"
 #include "pyerr.h"
+#include "session_read.h"
 
 enum {
-    READ_MIN = 64 << 10,   /* offered to a read */
     OUT_KEEP = 1 << 20,    /* memory kept when the output is empty */
     OUT_GATHER = 64 << 10, /* answers gathered at most */
     PIECES = 16,           /* written at once */
@@ -52,6 +52,7 @@ session_fini(struct session *s)
 {
     channel_close(&s->channel);
     frame_reader_fini(&s->in);
+    large_drop(&s->large);
     queue_fini(&s->queue);
     out_fini(&s->out);
 }
@@ -62,94 +63,7 @@ session_apply_limits(struct session *s)
     s->in.max_body = s->context->max_frame;
 }
 
-/* ---- reading ------------------------------------------------------------- */
-
-/* Bytes that the frame begun still needs; 0 when not even its header is
- * there. */
-static size_t
-missing(const struct frame_reader *in)
-{
-    struct wire_header h;
-    size_t there = in->in.len - in->at;
-    if (there < WIRE_LIMIT_HEADER_SIZE ||
-        wire_get_header(in->in.data + in->at, &h) != 0)
-        return 0;
-    size_t whole = (size_t)h.length + WIRE_LIMIT_HEADER_SIZE;
-    return whole > there ? whole - there : 0;
-}
-
-/* One read.  A large frame is read up to its end and not beyond, so that it
- * lies alone in the buffer and need not be copied out of it; the space for it
- * grows with what has arrived. */
-static int
-read_some(struct session *s, int *drained)
-{
-    uint8_t *p;
-    size_t cap, n, rest = missing(&s->in);
-    size_t there = s->in.in.len - s->in.at;
-    size_t want = rest > READ_MIN && there > READ_MIN ? there : READ_MIN;
-    int large = rest + there > READ_MIN;
-    if (large && want > rest)
-        want = rest;
-    int r = frame_reader_space(&s->in, want, &p, &cap);
-    if (r != 0)
-        return r;
-    if (large && cap > rest)
-        cap = rest;
-    r = channel_read(&s->channel, p, cap, &n);
-    if (r != 0)
-        return r;
-    frame_reader_filled(&s->in, n);
-    /* A lane gives what lies before a marker, and then what is behind it. */
-    *drained = n < cap && !channel_has_lane(&s->channel);
-    return 0;
-}
-
-/* Only a request that has not begun to run can be cancelled by a frame. */
-static void
-cancel(struct session *s, uint64_t id)
-{
-    struct request *r = s->current;
-    if (r == NULL || r->h.id != id)
-        r = queue_find(&s->queue, id);
-    if (r != NULL)
-        r->cancelled = 1;
-}
-
-static int
-sort_frames(struct session *s)
-{
-    struct frame f;
-    int e;
-    while ((e = frame_next(&s->in, &f)) == 0) {
-        if (f.h.opcode == WIRE_CANCEL) {
-            cancel(s, f.h.id);
-            continue;
-        }
-        struct request *r = request_new(&f, &s->in);
-        if (r == NULL)
-            return E_NOMEM;
-        queue_put(&s->queue, r);
-    }
-    return e == E_AGAIN ? 0 : e;
-}
-
-/* Read all that is there, without waiting. */
-static int
-read_ahead(struct session *s)
-{
-    int drained = 0;
-    while (!drained) {
-        int r = read_some(s, &drained);
-        if (r == E_AGAIN)
-            return 0;
-        if (r == 0)
-            r = sort_frames(s);
-        if (r != 0)
-            return r;
-    }
-    return 0;
-}
+/* ---- waiting ------------------------------------------------------------- */
 
 int
 session_next(struct session *s, struct request **r)
@@ -159,7 +73,7 @@ session_next(struct session *s, struct request **r)
         if (e == 0)
             e = idle_wait(&s->channel, CHANNEL_READ, -1);
         if (e > 0)
-            e = read_ahead(s);
+            e = session_read_ahead(s);
         if (e != 0)
             return e;
     }
@@ -205,7 +119,7 @@ static int
 wait_writable(struct session *s)
 {
     int r = idle_wait(&s->channel, CHANNEL_WRITE, LOOK_AROUND_MS);
-    return r < 0 ? r : read_ahead(s);
+    return r < 0 ? r : session_read_ahead(s);
 }
 
 int
@@ -254,7 +168,7 @@ run_request(struct session *s, struct request *r)
     s->current = r;
     interrupt_begin(r->h.id);
     crash_begin(r->h.id, r->h.opcode);
-    e = read_ahead(s);
+    e = session_read_ahead(s);
     if (e == 0)
         e = r->cancelled ? answer_cancelled(s, r) : dispatch_request(s, r);
     crash_end();

@@ -16,6 +16,7 @@
 #include "context.h"
 #include "frame.h"
 #include "idle.h"
+#include "large.h"
 #include "out.h"
 #include "queue.h"
 
@@ -23,6 +24,8 @@ struct session {
     struct channel channel;
     struct idle idle;
     struct frame_reader in;
+    struct large large; /* part of the frame begun, received apart */
+    size_t looked;      /* bytes of it, when such a part was last looked for */
     struct queue queue;
     struct request *current; /* published as the one being run */
     struct out out;          /* answers not yet written */

@@ -18,6 +18,7 @@
 #include "etf_check.h"
 #include "etf_decode.h"
 #include "etf_encode.h"
+#include "etf_find.h"
 
 enum { MAX_OUT = 64 << 20, MAX_INFLATED = 1 << 20 };
 
@@ -82,6 +83,35 @@ holds_bytes_tuple(const struct buf *b)
     return memmem(b->data, b->len, head, sizeof head) != NULL;
 }
 
+/* The first binary that lies across the place `have`, if it is found, taken out
+ * as a session receives it: whatever is decoded is the same. */
+static void
+without_part(PyObject *o, const uint8_t *data, size_t size, size_t have,
+             const struct etf_limits *lim)
+{
+    struct etf_found f;
+    if (!etf_find(data, have, size, 1, &f))
+        return;
+    size_t rest = size - f.length;
+    uint8_t *cut = malloc(rest);
+    check(cut != NULL);
+    memcpy(cut, data, f.at);
+    memcpy(cut + f.at, data + f.at + f.length, rest - f.at);
+    struct etf_part part = {.at = f.at, .length = f.length};
+    part.object = PyBytes_FromStringAndSize((const char *)data + f.at,
+                                            (Py_ssize_t)f.length);
+    check(part.object != NULL);
+    PyObject *same = etf_decode_part(cut, rest, &part, lim);
+    check((same == NULL) == (o == NULL));
+    if (same == NULL)
+        expect(DecodeError, " at byte ");
+    else
+        check(Py_TYPE(same) == Py_TYPE(o));
+    Py_XDECREF(same);
+    Py_XDECREF(part.object);
+    free(cut);
+}
+
 /* Encode, decode, encode: both encodings are one. */
 static void
 round_trip(PyObject *o, const struct etf_limits *lim)
@@ -115,10 +145,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!Py_IsInitialized())
         start_python();
     PyObject *o = etf_decode(data, size, &lim);
-    if (o == NULL) {
+    if (o == NULL)
         expect(DecodeError, " at byte ");
+    for (size_t have = 0; have < size && have < 64; have++)
+        without_part(o, data, size, have, &lim);
+    if (o == NULL)
         return 0;
-    }
     round_trip(o, &lim);
     Py_DECREF(o);
     return 0;
