@@ -5,6 +5,7 @@
 
 #include "err.h"
 #include "mem.h"
+#include "pages.h"
 
 enum { BUF_MIN = 256 };
 
@@ -48,6 +49,7 @@ buf_grow(struct buf *b, size_t n)
         return E_NOMEM;
     b->data = data;
     b->cap = cap;
+    pages_expect(data + b->len, cap - b->len);
     return 0;
 }
 

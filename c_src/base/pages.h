@@ -3,7 +3,7 @@
  *
  * The first touch of a page costs a fault: 64 MiB in pages of 4 KiB took 170
  * ms on a virtual machine, in huge pages 4 ms.
- * Used by: driver, helper.   Threads: pure functions of their memory. */
+ * Used by: buf, driver, helper.   Threads: pure functions of their memory. */
 #ifndef TERRARIUM_PAGES_H
 #define TERRARIUM_PAGES_H
 

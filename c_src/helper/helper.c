@@ -18,6 +18,7 @@
 #include "io.h"
 #include "session.h"
 #include "stdio_setup.h"
+#include "warm.h"
 
 static _Noreturn void
 end(int code)
@@ -47,6 +48,7 @@ set_up_failed(const char *what)
 static void
 set_up(int sock, int blackbox_fd, struct session *s, struct context *c)
 {
+    warm_init();
     if (stdio_setup() < 0)
         set_up_failed("standard output");
     if (crash_init(blackbox_fd) < 0)

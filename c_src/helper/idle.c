@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include "err.h"
 #include "forked.h"
@@ -75,11 +76,15 @@ wait_short(struct channel *c, int want, int timeout_ms)
 
 /* Sleep with the signals held back until the sleep has begun. */
 static int
-sleep_exactly(struct channel *c, short events, const sigset_t *unblocked)
+sleep_exactly(struct channel *c, short events, int timeout_ms,
+              const sigset_t *unblocked)
 {
     struct pollfd p = {.fd = c->fd, .events = events};
+    struct timespec t = {.tv_sec = timeout_ms / 1000,
+                         .tv_nsec = timeout_ms % 1000 * 1000000L};
     int k, saved;
-    Py_BEGIN_ALLOW_THREADS k = ppoll(&p, 1, NULL, unblocked);
+    Py_BEGIN_ALLOW_THREADS k =
+        ppoll(&p, 1, timeout_ms < 0 ? NULL : &t, unblocked);
     saved = errno;
     Py_END_ALLOW_THREADS errno = saved;
     return k;
@@ -88,7 +93,7 @@ sleep_exactly(struct channel *c, short events, const sigset_t *unblocked)
 /* A signal may come just before a wait and not end it.  A short wait puts up
  * with that; a long one is only entered with the signals held back. */
 static int
-wait_long(struct channel *c, int want)
+wait_long(struct channel *c, int want, int timeout_ms)
 {
     sigset_t all, old;
     short events;
@@ -98,7 +103,7 @@ wait_long(struct channel *c, int want)
     int k = channel_arm(c, want, &events);
     int polled = k == 0;
     if (polled)
-        k = sleep_exactly(c, events, &old);
+        k = sleep_exactly(c, events, timeout_ms, &old);
     int saved = errno;
     channel_disarm(c);
     if (polled && k > 0)
@@ -110,9 +115,10 @@ wait_long(struct channel *c, int want)
 int
 idle_wait(struct channel *c, int want, int timeout_ms)
 {
-    int r = wait_short(c, want, timeout_ms < 0 ? SHORT_MS : timeout_ms);
-    if (r == 0 && timeout_ms < 0)
-        r = wait_long(c, want);
+    int is_long = timeout_ms < 0 || timeout_ms > SHORT_MS;
+    int r = wait_short(c, want, is_long ? SHORT_MS : timeout_ms);
+    if (r == 0 && is_long)
+        r = wait_long(c, want, timeout_ms < 0 ? -1 : timeout_ms - SHORT_MS);
     if (r != E_AGAIN)
         return r;
     interrupt_idle();

@@ -18,6 +18,7 @@
 #include "interrupt.h"
 #include "pyerr.h"
 #include "session_read.h"
+#include "warm.h"
 
 enum {
     OUT_KEEP = 1 << 20,    /* memory kept when the output is empty */
@@ -65,13 +66,29 @@ session_apply_limits(struct session *s)
 
 /* ---- waiting ------------------------------------------------------------- */
 
+/* For a request.  Once nothing has come for a while, memory that large values
+ * left is given back; when a signal ends the wait, a little too early. */
+static int
+sleep_long(struct session *s)
+{
+    int ms = warm_patience();
+    if (ms > 0) {
+        int e = idle_wait(&s->channel, CHANNEL_READ, ms);
+        if (e != 0)
+            return e;
+        Py_BEGIN_ALLOW_THREADS warm_trim();
+        Py_END_ALLOW_THREADS
+    }
+    return idle_wait(&s->channel, CHANNEL_READ, -1);
+}
+
 int
 session_next(struct session *s, struct request **r)
 {
     while ((*r = queue_take(&s->queue)) == NULL) {
         int e = idle_linger(&s->idle, &s->channel);
         if (e == 0)
-            e = idle_wait(&s->channel, CHANNEL_READ, -1);
+            e = sleep_long(s);
         if (e > 0)
             e = session_read_ahead(s);
         if (e != 0)
