@@ -12,6 +12,7 @@
 #include "py.h"
 #include "etf_decode.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "erltypes.h"
@@ -22,14 +23,34 @@
 
 static PyObject *decode(struct dec *d);
 
-/* One element, where it is mostly a small integer. */
+/* One element of a container.  Where many are, they mostly are numbers, which
+ * are made here if all of them is there; decode() says what is wrong. */
 static inline PyObject *
 decode_element(struct dec *d)
 {
-    if (rd_left(&d->rd) < 2 || *d->rd.p != ETF_SMALL_INTEGER)
+    enum { LONGEST = 9 };
+    const uint8_t *p = d->rd.p;
+    uint64_t bits;
+    double v;
+    if (rd_left(&d->rd) < LONGEST)
         return decode(d);
-    d->rd.p += 2;
-    return PyLong_FromLong(d->rd.p[-1]);
+    switch (*p) {
+    case ETF_SMALL_INTEGER:
+        d->rd.p += 2;
+        return PyLong_FromLong(p[1]);
+    case ETF_INTEGER:
+        d->rd.p += 5;
+        return PyLong_FromLong((int32_t)get_be32(p + 1));
+    case ETF_NEW_FLOAT:
+        bits = get_be64(p + 1);
+        memcpy(&v, &bits, sizeof v);
+        if (!isfinite(v))
+            return decode(d);
+        d->rd.p += 9;
+        return PyFloat_FromDouble(v);
+    default:
+        return decode(d);
+    }
 }
 
 /* ---- containers -----------------------------------------------------------
@@ -169,7 +190,7 @@ dec_tuple(struct dec *d, size_t width)
         return NULL;
     for (size_t i = 0; i < n; i++) {
         d->owed--;
-        PyObject *o = decode(d);
+        PyObject *o = decode_element(d);
         if (o == NULL) {
             Py_DECREF(tuple);
             return NULL;
@@ -223,7 +244,7 @@ add_pair(struct dec *d, PyObject *dict, Py_ssize_t have)
     if (key == NULL)
         return -1;
     d->owed--;
-    if ((value = decode(d)) == NULL)
+    if ((value = decode_element(d)) == NULL)
         goto out;
     if ((r = PyDict_SetItem(dict, key, value)) == 0 &&
         PyDict_GET_SIZE(dict) == have) {

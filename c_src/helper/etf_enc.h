@@ -10,6 +10,7 @@
 
 #include "py.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "buf.h"
@@ -115,6 +116,42 @@ enc_u8(struct enc *e, uint8_t v)
         return -1;
     *to = v;
     e->out->len++;
+    return 0;
+}
+
+/* Small ints and floats, where their bytes have room: 1, else 0.  Runs no code
+ * of anybody. */
+static inline int
+enc_quick(struct enc *e, PyObject *o)
+{
+    enum { LONGEST = 9 };
+    struct buf *b = e->out;
+    uint8_t *p = b->data + b->len;
+    Py_ssize_t v;
+    if (b->cap - b->len < LONGEST)
+        return 0;
+    if (PyLong_CheckExact(o) && py_long_small(o, &v) && v >= INT32_MIN &&
+        v <= INT32_MAX) {
+        if (v >= 0 && v <= UINT8_MAX) {
+            p[0] = ETF_SMALL_INTEGER;
+            p[1] = (uint8_t)v;
+            b->len += 2;
+        } else {
+            p[0] = ETF_INTEGER;
+            put_be32(p + 1, (uint32_t)(int32_t)v);
+            b->len += 5;
+        }
+        return 1;
+    }
+    if (PyFloat_CheckExact(o) && isfinite(PyFloat_AS_DOUBLE(o))) {
+        double f = PyFloat_AS_DOUBLE(o);
+        uint64_t bits;
+        memcpy(&bits, &f, sizeof bits);
+        p[0] = ETF_NEW_FLOAT;
+        put_be64(p + 1, bits);
+        b->len += 9;
+        return 1;
+    }
     return 0;
 }
 

@@ -57,7 +57,10 @@ list_items(struct enc *e, PyObject *o, Py_ssize_t n)
     for (Py_ssize_t i = 0; i < n; i++) {
         if (PyList_GET_SIZE(o) != n)
             return enc_fail(e, "a list changed while it was encoded");
-        PyObject *item = Py_NewRef(PyList_GET_ITEM(o, i));
+        PyObject *item = PyList_GET_ITEM(o, i);
+        if (enc_quick(e, item))
+            continue;
+        Py_INCREF(item);
         int r = enc_any(e, item);
         Py_DECREF(item);
         if (r < 0) {
@@ -86,7 +89,8 @@ static int
 tuple_items(struct enc *e, PyObject *o)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++) {
-        if (enc_any(e, PyTuple_GET_ITEM(o, i)) < 0) {
+        PyObject *item = PyTuple_GET_ITEM(o, i);
+        if (!enc_quick(e, item) && enc_any(e, item) < 0) {
             enc_at_index(e, i);
             return -1;
         }

@@ -152,7 +152,7 @@ put_pair(struct enc *e, const struct pairs *p, PyObject *k, PyObject *v,
     }
     key->at = at;
     key->len = e->out->len - at;
-    if (enc_any(e, v) == 0)
+    if (enc_quick(e, v) || enc_any(e, v) == 0)
         return 0;
     if (p->names)
         enc_at_name(e, k);
