@@ -129,9 +129,9 @@ calls_answer(struct helper *h, struct drv_frame *f)
 static ErlDrvSSizeT
 reply_held(struct helper *h, struct pending *q, struct drv_reply *r)
 {
-    ErlDrvSSizeT n = drv_reply_answer(
-        r, q->answer_opcode, q->answer->orig_bytes + q->answer_at,
-        q->answer_len);
+    ErlDrvSSizeT n =
+        drv_reply_answer(r, q->answer_opcode,
+                         q->answer->orig_bytes + q->answer_at, q->answer_len);
     if (n == 0)
         return drv_reply(r, DRV_REPLY_GONE);
     calls_end(h, q);

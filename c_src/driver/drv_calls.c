@@ -144,8 +144,8 @@ calls_submit(struct helper *h, uint8_t opcode, uint8_t flags,
              const uint8_t *body, size_t n, struct drv_reply *r)
 {
     ErlDrvSSizeT reply;
-    if (n > WIRE_LIMIT_MAX_FRAME)
-        return drv_reply_refused(r, "the request is too large");
+    if (n == 0 || n > WIRE_LIMIT_MAX_FRAME)
+        return drv_reply_refused(r, "a request is the ETF of one term");
     struct pending *q = admit(h, opcode, flags, r, &reply);
     if (q == NULL)
         return reply;

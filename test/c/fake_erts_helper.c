@@ -234,8 +234,7 @@ fake_helper_submit(struct fake_helper *f, size_t bytes)
     uint8_t reply[64];
     uint64_t id = 0;
     uint8_t *body = calloc(1, bytes + 1); /* one is never zero bytes */
-    long n =
-        fake_control(f->port, WIRE_CALL, body, bytes, reply, sizeof reply);
+    long n = fake_control(f->port, WIRE_CALL, body, bytes, reply, sizeof reply);
     free(body);
     if (n == 9 && reply[0] == DRV_REPLY_PENDING)
         memcpy(&id, reply + 1, sizeof id);
