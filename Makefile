@@ -5,8 +5,8 @@
 #   PYTHON=…       interpreter to embed (default /usr/bin/python3)
 #   SAN=1          address and undefined-behaviour sanitizers, own build folders
 #   V=1            show the commands
-#   T=…            only this suite (test-c, test-ct), file pattern (test-py) or
-#                  module (test-prop)
+#   T=…            only this suite (test-c, test-ct, test-ways), file pattern
+#                  (test-py) or module (test-prop)
 #   FUZZ_SECONDS=… time for each fuzz target (default 60)
 #   CC CFLAGS LDFLAGS ERL REBAR3 CLANG PKG_CONFIG
 #
@@ -61,7 +61,7 @@ GROUPS_fuzz := build fuzz
 GROUPS_docs := build docs
 # Wanted, but nothing fails without.
 OPTIONAL_bench := bench
-TEST_TARGETS := test test-c test-py test-prop test-ct test-pythons fuzz-replay
+TEST_TARGETS := test test-c test-py test-prop test-ct test-ways test-pythons fuzz-replay
 FIRST_PASS := all native shell demo bench bench-codec lint format fuzz docs $(TEST_TARGETS)
 
 # Inside rebar3's hook (it sets ERLANG_ROOT_DIR) nothing is ever installed.

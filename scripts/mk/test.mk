@@ -5,6 +5,10 @@
 CHECK_CFLAGS := $(shell $(PKG_CONFIG) --cflags check 2>/dev/null)
 CHECK_LIBS := $(shell $(PKG_CONFIG) --libs check 2>/dev/null || echo -lcheck)
 
+comma := $(,)
+empty :=
+space := $(empty) $(empty)
+
 TEST_OUT := build/test$(SAN_SUFFIX)
 SAN_ENV := $(if $(SAN),scripts/san_env)
 SAN_PY := $(if $(SAN),scripts/san_env --python)
@@ -63,19 +67,26 @@ PROGS := $(patsubst test/progs/%.c,$(TEST_OUT)/%,$(wildcard test/progs/*.c))
 $(TEST_OUT)/%: $(BUILD)/test/progs/%.o $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS))
 
-.PHONY: test test-c test-py test-prop test-ct test-pythons test-python
+.PHONY: test test-c test-py test-prop test-ct test-ways test-pythons test-python
 test: ## all tests: C, Python, properties, Common Test
 	@scripts/step --reset
-	@rc=0; for t in test-c test-py test-prop test-ct; do \
+	@rc=0; for t in test-c test-py test-prop test-ct test-ways; do \
 	  $(MAKE) --no-print-directory $$t || rc=1; done; \
 	scripts/step --summary; exit $$rc
+
+# Suites in which the test is one end of a driver's or a helper's connection:
+# they run over a lane as well (TERRARIUM_TEST_WAY).
+LANE_SUITES := $(filter helper%,$(call suites,suites_py.h)) drv_calls drv_hostile
 
 # A suite named by T= is looked for in every list.
 test-c: native $(CHECK_BINS) $(PROGS) fuzz-replay ## C unit tests (Check), and the fuzzers' corpora once
 	@rc=0; for b in $(CHECK_BINS); do \
-	  $(if $(T),$$b -l | grep -qx '$(T)' || continue;) \
 	  san="$(SAN_ENV)"; case $$b in */check_py) san="$(SAN_PY)";; esac; \
-	  $(TEST_ENV) $(STEP)c-$${b##*/} $$san $$b $(if $(T),-k $(T)) || rc=1; \
+	  all=$$($$b -l $(if $(T),| grep -x '$(T)')) || continue; \
+	  over=$$(printf '%s\n' $$all | grep -xE '$(subst $(space),|,$(strip $(LANE_SUITES)))' || true); \
+	  $(TEST_ENV) TERRARIUM_TEST_WAY=socket $(STEP)c-$${b##*/} $$san $$b $(if $(T),-k $(T)) || rc=1; \
+	  [ -z "$$over" ] || $(TEST_ENV) TERRARIUM_TEST_WAY=lane $(STEP)c-$${b##*/}-lane \
+	    $$san $$b $$(printf -- ' -k %s' $$over) || rc=1; \
 	done; exit $$rc
 
 test-py: native ## Python unit tests, in priv/terrarium_py
@@ -94,22 +105,32 @@ test-prop: erl-compile $(PROGS) ## properties (PropEr)
 # Suites that also run early started, under the launcher.
 CT_SMOKE ?= py_SUITE py_crash_SUITE py_runtime_SUITE
 
-comma := $(,)
-empty :=
-space := $(empty) $(empty)
 ct_list = $(subst $(space),$(comma),$(strip $(patsubst %,test/ct/%,$(1))))
+
+# How VM and helper speak, besides the usual way; test/ct/py_ct.erl turns the
+# name into application environment.
+TEST_WAYS := socket no_spin
 
 ifneq ($(VARIANT),)
 # No rebar3 here: the suites run against this variant's tree.
 CT_VARIANT ?= $(if $(SAN),$(CT_SMOKE))
+CT = $(SAN_VM) scripts/ct $(APP) $(or $(T),$(CT_VARIANT))
+test-ways: erl-compile $(PROGS)
 test-ct: erl-compile $(PROGS)
-	@$(TEST_ENV) $(STEP)ct $(SAN_VM) scripts/ct $(APP) $(or $(T),$(CT_VARIANT))
+	@$(TEST_ENV) $(STEP)ct $(CT)
 else
+CT = $(CLEAN_ENV) $(REBAR3) ct $(if $(T),--suite $(call ct_list,$(T)))
+test-ways: all $(PROGS)
 test-ct: all $(PROGS) ## Common Test, late started and under the launcher
-	@rc=0; $(TEST_ENV) $(STEP)ct $(CLEAN_ENV) $(REBAR3) ct $(if $(T),--suite $(call ct_list,$(T))) || rc=1; \
+	@rc=0; $(TEST_ENV) $(STEP)ct $(CT) || rc=1; \
 	$(TEST_ENV) $(STEP)ct-early $(PRIV)/terrarium -- $(CLEAN_ENV) $(REBAR3) ct \
 	  --suite $(call ct_list,$(or $(T),$(CT_SMOKE))) || rc=1; exit $$rc
 endif
+
+test-ways: ## Common Test over the socket alone, and with no polling
+	@rc=0; for way in $(TEST_WAYS); do \
+	  $(TEST_ENV) TERRARIUM_TEST_WAY=$$way $(STEP)ct-$$way $(CT) || rc=1; \
+	done; exit $$rc
 
 test-pythons: ## what depends on Python, with every Python 3.10 to 3.14 found
 	@scripts/test_pythons $(MAKE)

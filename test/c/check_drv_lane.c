@@ -10,64 +10,37 @@
 #include "lane_layout.h"
 
 static struct fake_helper f;
-static struct lane peer;
 static const uint8_t etf_one[] = {131, 97, 1};
 
 static void
 say(uint8_t opcode, uint64_t id, const void *body, size_t n)
 {
-    uint8_t head[WIRE_LIMIT_HEADER_SIZE];
-    struct wire_header h = {.length = (uint32_t)n, .opcode = opcode, .id = id};
-    struct iovec v[2] = {{head, sizeof head}, {(void *)body, n}};
-    size_t done = 0;
-    wire_put_header(head, &h);
-    ck_assert_int_eq(lane_writev(&peer, v, 2, &done), 0);
-    ck_assert_uint_eq(done, sizeof head + n);
+    fake_helper_frame(&f, opcode, id, body, n);
     fake_helper_pump(&f);
 }
 
 static void
 setup(void)
 {
-    struct ctl_out o;
-    fake_helper_start_lane(&f, &peer);
-    ctl_begin(&o);
-    ctl_put_uint(&o, "version", WIRE_LIMIT_VERSION);
-    ctl_put_uint(&o, "fingerprint", WIRE_FINGERPRINT);
-    ck_assert_int_eq(ctl_end(&o), 0);
-    say(WIRE_HELLO, 0, o.bytes.data, o.bytes.len);
-    ctl_free(&o);
-    fake_forget_messages();
+    fake_helper_start_over(&f, 1, 1);
+    fake_helper_hello(&f);
 }
 
 static void
 teardown(void)
 {
-    peer.sock = -1; /* it is f's */
-    lane_close(&peer);
     ck_assert_int_eq(fake_helper_stop(&f), 0);
 }
 
-/* What the port wrote: opcode and id of one frame, its body left unread. */
+/* What the port wrote: the id of one frame. */
 static uint64_t
 taken(uint8_t opcode, size_t bytes)
 {
-    uint8_t *p = malloc(bytes + WIRE_LIMIT_HEADER_SIZE);
-    struct wire_header h;
-    size_t at = 0, n;
-    while (at < bytes + WIRE_LIMIT_HEADER_SIZE) {
-        int e =
-            lane_read(&peer, p + at, bytes + WIRE_LIMIT_HEADER_SIZE - at, &n);
-        if (e == 0)
-            at += n;
-        else
-            fake_helper_pump(&f);
-    }
-    ck_assert_int_eq(wire_get_header(p, &h), 0);
-    free(p);
-    ck_assert_uint_eq(h.opcode, opcode);
-    ck_assert_uint_eq(h.length, bytes);
-    return h.id;
+    uint64_t id = 0;
+    size_t n = 0;
+    ck_assert_int_eq(fake_helper_take(&f, &id, NULL, 0, &n), opcode);
+    ck_assert_uint_eq(n, bytes);
+    return id;
 }
 
 /* A helper that is awake makes the port poll; this one never answers in time,
@@ -77,7 +50,7 @@ START_TEST(a_bet_that_is_lost_ends_in_a_message)
 {
     static const size_t sizes[] = {3,     65519, 65520,  65521,
                                    65535, 65536, 131072, 1 << 20};
-    lane_disarm(&peer);
+    lane_disarm(&f.channel.lane);
     uint64_t id = fake_helper_submit(&f, sizes[_i]);
     ck_assert(id != 0);
     ck_assert(taken(WIRE_CALL, sizes[_i]) == id);
@@ -107,7 +80,7 @@ END_TEST
 
 START_TEST(numbers_that_cannot_be_end_the_helper)
 {
-    struct lane_words *w = &peer.shared->helper;
+    struct lane_words *w = &f.channel.lane.shared->helper;
     if (_i == 0) { /* seen while reading */
         atomic_store(&w->head, 12345);
         ck_assert_int_gt((int)fake_helper_submit(&f, 3) != 0, 0);

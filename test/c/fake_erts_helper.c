@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "err.h"
 #include "fake_helper.h"
+#include "io.h"
 
 static pid_t
 start_process(void)
@@ -76,44 +78,38 @@ start_port(struct fake_helper *f, const int *fds, int lane)
     return 0;
 }
 
-static void
-start_with(struct fake_helper *f, int with_process, int lane)
+void
+fake_helper_start_over(struct fake_helper *f, int with_process, int lane)
 {
-    int sv[2], out[2], err[2];
+    int sv[2], out[2], err[2], segment = -1;
+    memset(f, 0, sizeof *f);
     fake_begin();
     f->pid = with_process ? start_process() : 0;
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) || pipe(out) || pipe(err))
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) || pipe(out) || pipe(err) ||
+        (lane && lane_segment_create(&segment) != 0))
         abort();
     int pidfd =
         with_process ? (int)syscall(SYS_pidfd_open, f->pid, 0) : dead_pidfd();
     int fds[4] = {sv[0], out[0], err[0], pidfd};
-    if (start_port(f, fds, lane) != 0)
+    if (start_port(f, fds, segment) != 0)
         abort();
     for (int i = 0; i < 4; i++)
         close(fds[i]);
-    f->sock = sv[1];
+    if (lane ? channel_lane_init(&f->channel, LANE_HELPER, segment, sv[1])
+             : channel_socket_init(&f->channel, sv[1]))
+        abort();
+    io_close(&segment);
     f->out = out[1];
     f->err = err[1];
-    fcntl(f->sock, F_SETFL, O_NONBLOCK);
     fake_set_caller(1);
 }
 
 void
 fake_helper_start(struct fake_helper *f, int with_process)
 {
-    start_with(f, with_process, -1);
-}
-
-void
-fake_helper_start_lane(struct fake_helper *f, struct lane *peer)
-{
-    int segment;
-    if (lane_segment_create(&segment) != 0)
-        abort();
-    start_with(f, 1, segment);
-    if (lane_open(peer, LANE_HELPER, segment, f->sock) != 0)
-        abort();
-    close(segment);
+    const char *way = getenv("TERRARIUM_TEST_WAY");
+    int lane = way != NULL && strcmp(way, "lane") == 0;
+    fake_helper_start_over(f, with_process, lane);
 }
 
 void
@@ -143,7 +139,7 @@ fake_helper_stop(struct fake_helper *f)
 {
     driver_init()->flush(f->port);
     driver_init()->stop(f->port);
-    close(f->sock);
+    fake_helper_hang_up(f);
     close(f->out);
     close(f->err);
     if (f->pid != 0) {
@@ -178,24 +174,62 @@ fake_helper_pump(struct fake_helper *f)
         e->ready_output(f->port, (ErlDrvEvent)(intptr_t)f->inner_socket);
 }
 
+int
+fake_helper_write(struct fake_helper *f, const void *p, size_t n)
+{
+    for (size_t at = 0, k; at < n;) {
+        struct iovec v = {(char *)p + at, n - at};
+        int e = channel_writev(&f->channel, &v, 1, &k);
+        if (e == 0)
+            at += k;
+        else if (e == E_AGAIN && fake_watched(f->inner_socket) != 0)
+            fake_helper_pump(f);
+        else
+            return -1; /* a full lane looks the same when nobody reads it */
+    }
+    return 0;
+}
+
+/* There may be a bell before what is to be read. */
+size_t
+fake_helper_read(struct fake_helper *f, void *p, size_t cap)
+{
+    size_t n = 0;
+    channel_polled(&f->channel);
+    return channel_read(&f->channel, p, cap, &n) == 0 ? n : 0;
+}
+
+void
+fake_helper_hang_up(struct fake_helper *f)
+{
+    channel_close(&f->channel);
+}
+
 void
 fake_helper_frame(struct fake_helper *f, uint8_t opcode, uint64_t id,
                   const void *body, size_t n)
 {
-    uint8_t head[WIRE_LIMIT_HEADER_SIZE];
     struct wire_header h = {.length = (uint32_t)n, .opcode = opcode, .id = id};
-    wire_put_header(head, &h);
-    if (send(f->sock, head, sizeof head, MSG_NOSIGNAL) != (ssize_t)sizeof head)
-        return; /* the port has closed the connection */
+    uint8_t *frame = malloc(sizeof f->head + n);
+    wire_put_header(frame, &h);
+    if (n > 0)
+        memcpy(frame + sizeof f->head, body, n);
+    fake_helper_write(f, frame, sizeof f->head + n);
+    free(frame);
+}
+
+static void
+take_body(struct fake_helper *f, size_t n, uint8_t *out, size_t cap)
+{
     for (size_t at = 0; at < n;) {
-        ssize_t k =
-            send(f->sock, (const char *)body + at, n - at, MSG_NOSIGNAL);
-        if (k > 0)
-            at += (size_t)k;
-        else if (errno == EAGAIN)
+        uint8_t chunk[4096];
+        size_t want = n - at < sizeof chunk ? n - at : sizeof chunk;
+        size_t k = fake_helper_read(f, chunk, want);
+        if (k == 0)
             fake_helper_pump(f);
-        else
-            return; /* the port has closed the connection */
+        else if (at + k <= cap)
+            memcpy(out + at, chunk, k);
+        at += k;
     }
 }
 
@@ -203,26 +237,13 @@ int
 fake_helper_take(struct fake_helper *f, uint64_t *id, uint8_t *out, size_t cap,
                  size_t *n)
 {
-    uint8_t head[WIRE_LIMIT_HEADER_SIZE];
     struct wire_header h;
-    if (recv(f->sock, head, sizeof head, MSG_PEEK) != (ssize_t)sizeof head ||
-        wire_get_header(head, &h) != 0)
+    f->head_len += fake_helper_read(f, f->head + f->head_len,
+                                    sizeof f->head - f->head_len);
+    if (f->head_len < sizeof f->head || wire_get_header(f->head, &h) != 0)
         return -1;
-    if (recv(f->sock, head, sizeof head, 0) < 0)
-        return -1;
-    for (size_t at = 0; at < h.length;) {
-        uint8_t chunk[4096];
-        size_t want = h.length - at;
-        ssize_t k =
-            recv(f->sock, chunk, want < sizeof chunk ? want : sizeof chunk, 0);
-        if (k <= 0) {
-            fake_helper_pump(f);
-            continue;
-        }
-        if (at + (size_t)k <= cap)
-            memcpy(out + at, chunk, (size_t)k);
-        at += (size_t)k;
-    }
+    f->head_len = 0;
+    take_body(f, h.length, out, cap);
     *id = h.id;
     *n = h.length;
     return h.opcode;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fake_helper.h - a helper port over fake_erts, with the test as its helper.
+ *
+ * TERRARIUM_TEST_WAY=lane lets both speak through a lane where the test leaves
+ * it open.  A port that waits for nothing does not look at its lane.
  * Used by: check_drv_*.c, fuzz_reply.c.   Threads: one. */
 #ifndef TERRARIUM_FAKE_HELPER_H
 #define TERRARIUM_FAKE_HELPER_H
@@ -8,25 +11,26 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "channel.h"
 #include "fake_erts.h"
-#include "lane.h"
 #include "wire.h"
 
 struct fake_helper {
     ErlDrvData port;
-    int sock;         /* the helper's end */
-    int out, err;     /* write ends of its pipes */
-    pid_t pid;        /* a process that only waits for signals, or 0 */
-    int inner_socket; /* the port's own descriptors, to pump them */
+    struct channel channel; /* the helper's end */
+    int out, err;           /* write ends of its pipes */
+    pid_t pid;              /* a process that only waits for signals, or 0 */
+    int inner_socket;       /* the port's own descriptors, to pump them */
     int inner_out, inner_err;
+    uint8_t head[WIRE_LIMIT_HEADER_SIZE]; /* of the frame being taken */
+    size_t head_len;
 };
 
 /* with_process 0: the pidfd is that of a process that has ended. */
 void fake_helper_start(struct fake_helper *f, int with_process);
-/* With a lane, whose other end is `peer` (which uses f->sock, but does not own
- * it: do not close it). */
-void fake_helper_start_lane(struct fake_helper *f, struct lane *peer);
-/* The same over the socket and a good HELLO taken. */
+/* With a lane, or with none, whatever the environment says. */
+void fake_helper_start_over(struct fake_helper *f, int with_process, int lane);
+/* With a process, and a good HELLO taken. */
 void fake_helper_ready(struct fake_helper *f);
 /* Say HELLO and let the port take it. */
 void fake_helper_hello(struct fake_helper *f);
@@ -34,6 +38,13 @@ void fake_helper_hello(struct fake_helper *f);
 int fake_helper_stop(struct fake_helper *f);
 /* Let the port read and write all that it can. */
 void fake_helper_pump(struct fake_helper *f);
+/* Write as the helper; the port is pumped when there is no room.  0, or -1:
+ * the port has closed the connection. */
+int fake_helper_write(struct fake_helper *f, const void *p, size_t n);
+/* Read as the helper what is there: how much, 0: nothing. */
+size_t fake_helper_read(struct fake_helper *f, void *p, size_t cap);
+/* The helper closes the connection. */
+void fake_helper_hang_up(struct fake_helper *f);
 /* Write a frame as the helper. */
 void fake_helper_frame(struct fake_helper *f, uint8_t opcode, uint64_t id,
                        const void *body, size_t n);

@@ -19,7 +19,10 @@
 #include "support_check.h"
 #include "support_process.h"
 
-enum { PATIENCE_MS = 20000 };
+enum {
+    PATIENCE_MS = 20000,
+    LINGER_NS = 100000 /* granted to a helper over a lane */
+};
 
 /* ---- Python in the test -------------------------------------------------- */
 
@@ -89,22 +92,29 @@ new_box(void)
     return fd;
 }
 
-static _Noreturn void
-child(int sock, int box, int out, int err)
+static int
+over_lane(void)
 {
-    dup2(out, 1);
-    dup2(err, 2);
+    const char *way = getenv("TERRARIUM_TEST_WAY");
+    return way != NULL && strcmp(way, "lane") == 0;
+}
+
+static _Noreturn void
+child(int sock, int box, int lane, const int *output)
+{
+    dup2(output[0], 1);
+    dup2(output[1], 2);
     /* A process group of its own, as under a zygote: Check kills its test's
      * group, and tests kill the helper's. */
     setsid();
     signal(SIGTERM, SIG_DFL); /* Check's own handlers */
     signal(SIGALRM, SIG_DFL);
     for (int fd = 3; fd < 1024; fd++) {
-        if (fd != sock && fd != box)
+        if (fd != sock && fd != box && fd != lane)
             close(fd);
     }
     PyOS_AfterFork_Child();
-    helper_main(sock, box, -1);
+    helper_main(sock, box, lane);
 }
 
 void
@@ -115,7 +125,10 @@ peer_fork(struct peer *p)
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
     ck_assert_int_eq(pipe(out), 0);
     ck_assert_int_eq(pipe(err), 0);
-    p->sock = s[0];
+    ck_ok(channel_socket_init(&p->channel, s[0]));
+    p->segment = -1;
+    if (over_lane())
+        ck_ok(lane_segment_create(&p->segment));
     p->box = new_box();
     p->out = out[0];
     p->err = err[0];
@@ -126,7 +139,7 @@ peer_fork(struct peer *p)
     PyOS_BeforeFork();
     p->pid = fork();
     if (p->pid == 0)
-        child(s[1], p->box, out[1], err[1]);
+        child(s[1], p->box, p->segment, (int[]){out[1], err[1]});
     PyOS_AfterFork_Parent();
     ck_assert_int_gt(p->pid, 0);
     close(s[1]);
@@ -139,7 +152,9 @@ static void pack(struct ctl_out *o, PyObject *dict);
 static void
 pack_value(struct ctl_out *o, const char *key, PyObject *v)
 {
-    if (PyLong_Check(v))
+    if (PyBool_Check(v))
+        ctl_put_bool(o, key, v == Py_True);
+    else if (PyLong_Check(v))
         ctl_put_uint(o, key, PyLong_AsUnsignedLongLong(v));
     else if (PyUnicode_Check(v))
         ctl_put_str(o, key, PyUnicode_AsUTF8(v));
@@ -175,6 +190,8 @@ send_packed(struct peer *p, const char *map)
 {
     struct ctl_out o;
     PyObject *dict = value(map, NULL);
+    if (p->segment >= 0)
+        PyDict_SetItemString(dict, "lane", Py_True);
     pack(&o, dict);
     Py_DECREF(dict);
     uint8_t head[WIRE_LIMIT_HEADER_SIZE];
@@ -186,11 +203,24 @@ send_packed(struct peer *p, const char *map)
     ctl_free(&o);
 }
 
+/* All that comes after BOOT goes through it. */
+static void
+use_lane(struct peer *p)
+{
+    struct channel over;
+    ck_ok(channel_lane_init(&over, LANE_VM, p->segment, p->channel.fd));
+    p->channel = over;
+    lane_set_linger(&p->channel.lane, LINGER_NS);
+    io_close(&p->segment);
+}
+
 void
 peer_boot(struct peer *p, const char *map)
 {
     peer_fork(p);
     send_packed(p, map);
+    if (p->segment >= 0)
+        use_lane(p);
 }
 
 void
@@ -199,6 +229,9 @@ peer_start(struct peer *p)
     peer_boot(p, "{}");
     struct wire_header h = peer_next(p, NULL);
     ck_assert_uint_eq(h.opcode, WIRE_HELLO);
+    /* The way that was asked for is the one that is taken. */
+    ck_assert_int_eq(channel_has_lane(&p->channel), over_lane());
+    ck_assert(!over_lane() || p->channel.lane.in.at > 0);
 }
 
 int
@@ -209,7 +242,8 @@ peer_wait(struct peer *p)
         kill(p->pid, SIGKILL);
         ck_abort_msg("the helper did not end");
     }
-    io_close(&p->sock);
+    channel_close(&p->channel);
+    io_close(&p->segment);
     io_close(&p->box);
     io_close(&p->out);
     io_close(&p->err);
@@ -221,7 +255,7 @@ peer_wait(struct peer *p)
 void
 peer_stop(struct peer *p)
 {
-    io_close(&p->sock);
+    channel_close(&p->channel);
     int status = peer_wait(p);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
                   "wait status %x", status);
@@ -243,13 +277,30 @@ peer_let_go(struct peer *p)
     buf_reset(&p->held, SIZE_MAX);
 }
 
+static void
+write_all(struct peer *p, const uint8_t *bytes, size_t n)
+{
+    for (size_t at = 0, k; at < n;) {
+        struct iovec v = {(void *)(bytes + at), n - at};
+        int e = channel_writev(&p->channel, &v, 1, &k);
+        if (e == 0) {
+            at += k;
+            continue;
+        }
+        ck_err(e, E_AGAIN);
+        ck_assert_msg(channel_wait(&p->channel, CHANNEL_WRITE, PATIENCE_MS) !=
+                          0,
+                      "no room in time");
+    }
+}
+
 void
 peer_send_raw(struct peer *p, const void *bytes, size_t n)
 {
     if (p->holding)
         ck_ok(buf_put(&p->held, bytes, n));
     else
-        ck_ok(io_write_all(p->sock, bytes, n));
+        write_all(p, bytes, n);
 }
 
 void
@@ -291,11 +342,38 @@ peer_interrupt(struct peer *p, uint64_t id)
     ck_assert_int_eq(sigqueue(p->pid, SIGRTMIN + 2, v), 0);
 }
 
+/* Read what there is, or comes in time: 1, 0 nothing, negative as
+ * channel_read.  That something woke us does not mean that there is data. */
+static int
+fill(struct peer *p, int ms)
+{
+    uint8_t *at;
+    size_t cap, n = 0;
+    long until = process_now_ms() + ms;
+    ck_ok(frame_reader_space(&p->in, 1 << 16, &at, &cap));
+    for (;;) {
+        int e = channel_read(&p->channel, at, cap, &n);
+        if (e == 0)
+            frame_reader_filled(&p->in, n);
+        if (e != E_AGAIN)
+            return e == 0 ? 1 : e;
+        long left = until - process_now_ms();
+        if (left <= 0)
+            return 0;
+        channel_wait(&p->channel, CHANNEL_READ, (int)left);
+    }
+}
+
 int
 peer_is_silent(struct peer *p, int ms)
 {
-    struct pollfd f = {.fd = p->sock, .events = POLLIN};
-    return p->in.at == p->in.in.len && poll(&f, 1, ms) == 0;
+    return p->in.at == p->in.in.len && fill(p, ms) == 0;
+}
+
+int
+peer_hangs_up(struct peer *p)
+{
+    return p->in.at == p->in.in.len && fill(p, PATIENCE_MS) == E_EOF;
 }
 
 /* It should not have: say what it died of. */
@@ -315,14 +393,10 @@ next_frame(struct peer *p, struct frame *f)
 {
     int e;
     while ((e = frame_next(&p->in, f)) == E_AGAIN) {
-        uint8_t *at;
-        size_t cap, n = 0;
-        ck_ok(frame_reader_space(&p->in, 1 << 16, &at, &cap));
-        struct pollfd w = {.fd = p->sock, .events = POLLIN};
-        ck_assert_msg(poll(&w, 1, PATIENCE_MS) == 1, "no answer in time");
-        if (io_read(p->sock, at, cap, &n) != 0)
+        int r = fill(p, PATIENCE_MS);
+        ck_assert_msg(r != 0, "no answer in time");
+        if (r < 0)
             gone(p);
-        frame_reader_filled(&p->in, n);
     }
     ck_ok(e);
 }

@@ -3,6 +3,9 @@
  *
  * Python runs in the test as well: bodies are written as Python expressions
  * and answers are looked at with them.  Every wait is bounded.
+ *
+ * TERRARIUM_TEST_WAY=lane lets both speak through a lane, where a driver would
+ * do so: everything but BOOT.  The helper may poll it.
  * Used by: check_helper*.c.   Threads: none. */
 #ifndef TERRARIUM_PYSUPPORT_HELPER_H
 #define TERRARIUM_PYSUPPORT_HELPER_H
@@ -13,6 +16,7 @@
 #include <sys/types.h>
 
 #include "blackbox.h"
+#include "channel.h"
 #include "frame.h"
 
 #define SUITE(name) Suite *make_##name##_suite(void);
@@ -20,7 +24,8 @@
 #undef SUITE
 
 struct peer {
-    int sock;
+    struct channel channel;
+    int segment; /* of the lane that is not in use yet, or -1 */
     pid_t pid;
     int box;      /* its black box */
     int out, err; /* the reading ends of its stdout and stderr */
@@ -40,7 +45,7 @@ Suite *peer_suite(const char *name, const TTest *const *tests, int seconds);
 void peer_fork(struct peer *p);
 void peer_boot(struct peer *p, const char *map);
 void peer_start(struct peer *p); /* both, with an empty map */
-/* Close the socket and wait: the helper ends by itself, with status 0. */
+/* Close the connection and wait: the helper ends by itself, with status 0. */
 void peer_stop(struct peer *p);
 /* The wait status of a helper that ends by itself. */
 int peer_wait(struct peer *p);
@@ -65,6 +70,8 @@ PyObject *peer_receive(struct peer *p, uint8_t opcode, uint64_t id);
 struct wire_header peer_next(struct peer *p, PyObject **body);
 /* 1 if the helper writes nothing for so long. */
 int peer_is_silent(struct peer *p, int ms);
+/* 1 if the connection ends (in time) with nothing before that. */
+int peer_hangs_up(struct peer *p);
 
 /* The expression, with v bound to this object (NULL: to None), is true. */
 void peer_true(PyObject *v, const char *expression);

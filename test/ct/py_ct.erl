@@ -1,9 +1,13 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc What the suites share: starting the application with an environment,
 %% waiting for a condition, counting what could leak.
+%%
+%% TERRARIUM_TEST_WAY says how VM and helpers speak, wherever a suite leaves it
+%% open: `lane' (what the application does by itself), `no_spin' (a lane, but
+%% nobody polls) or `socket' (no lane).
 -module(py_ct).
 
--export([start/0, start/1, stop/0, eventually/1, eventually/2, census/0, settled/1,
+-export([start/0, start/1, stop/0, way/0, eventually/1, eventually/2, census/0, settled/1,
          alive/1, stuck/0, mailbox/0, zygote_pid/1, helper_pid/1, parallel/2]).
 
 %% Start the application with these settings (over an empty environment).
@@ -17,8 +21,16 @@ start(Env) ->
         {error, {already_loaded, terrarium}} -> ok
     end,
     [application:unset_env(terrarium, K) || {K, _} <- application:get_all_env(terrarium)],
-    [application:set_env(terrarium, K, V) || {K, V} <- Env],
+    [application:set_env(terrarium, K, V) || {K, V} <- way() ++ Env],
     application:start(terrarium).
+
+%% The settings of the way that this run is to take.
+way() ->
+    case os:getenv("TERRARIUM_TEST_WAY", "lane") of
+        "lane" -> [];
+        "no_spin" -> [{spin_us, 0}];
+        "socket" -> [{lane, false}]
+    end.
 
 stop() ->
     case application:stop(terrarium) of

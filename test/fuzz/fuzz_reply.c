@@ -9,7 +9,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "fake_erts.h"
 #include "fake_helper.h"
@@ -23,7 +22,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fake_helper f;
     uint64_t ids[REQUESTS];
     unsigned turn = 0;
-    fake_helper_start(&f, 0);
+    fake_helper_start_over(&f, 0, 0);
     if (size > 0 && data[0] & 1)
         fake_helper_hello(&f);
     for (int i = 0; i < REQUESTS; i++) {
@@ -39,7 +38,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             n = size - at;
         if (opcode != 0)
             fake_helper_frame(&f, opcode, ids[turn++ % REQUESTS], data + at, n);
-        else if (send(f.sock, data + at, n, MSG_NOSIGNAL) < 0)
+        else if (fake_helper_write(&f, data + at, n) != 0)
             break;
         at += n;
         fake_helper_pump(&f);
