@@ -21,6 +21,8 @@ copy_in(struct ring_writer *w, uint64_t at, const void *p, size_t n)
 {
     size_t from = (size_t)(at & (w->size - 1));
     size_t first = w->size - from < n ? w->size - from : n;
+    if (n == 0) /* then there may be no p */
+        return;
     memcpy(w->data + from, p, first);
     if (first < n)
         memcpy(w->data, (const uint8_t *)p + first, n - first);

@@ -84,6 +84,19 @@ START_TEST(records_keep_their_order_around_the_end)
 }
 END_TEST
 
+/* As a frame without a body is written (the sanitizer looks at NULL). */
+START_TEST(a_piece_may_be_empty)
+{
+    struct iovec v[3] = {{"ab", 2}, {NULL, 0}, {"c", 1}};
+    size_t n = 0;
+    ck_ok(lane_writev(&vm, v, 3, &n));
+    ck_assert_uint_eq(n, 3);
+    ck_ok(lane_read(&helper, big, 10, &n));
+    ck_assert_uint_eq(n, 3);
+    ck_assert_mem_eq(big, "abc", 3);
+}
+END_TEST
+
 /* _i 0: the reader takes so much that it looks for a writer; 1: it takes less,
  * and looks before it sleeps. */
 START_TEST(a_full_ring_takes_nothing_and_says_so)
@@ -434,6 +447,7 @@ make_lane_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 120);
     tcase_add_test(t, records_keep_their_order_around_the_end);
+    tcase_add_test(t, a_piece_may_be_empty);
     tcase_add_loop_test(t, a_full_ring_takes_nothing_and_says_so, 0, 2);
     tcase_add_test(t, a_held_bell_is_rung_in_the_end);
     tcase_add_test(t, one_bell_for_one_sleep);
