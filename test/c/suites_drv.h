@@ -3,4 +3,5 @@
 SUITE(drv_calls)
 SUITE(drv_hostile)
 SUITE(drv_lane)
+SUITE(drv_enemy)
 SUITE(drv_zygote)
