@@ -113,7 +113,7 @@ TEST_WAYS := socket no_spin
 
 ifneq ($(VARIANT),)
 # No rebar3 here: the suites run against this variant's tree.
-CT_VARIANT ?= $(if $(SAN),$(CT_SMOKE))
+CT_VARIANT ?= $(if $(SAN),$(CT_SMOKE) py_lane_SUITE)
 CT = $(SAN_VM) scripts/ct $(APP) $(or $(T),$(CT_VARIANT))
 test-ways: erl-compile $(PROGS)
 test-ct: erl-compile $(PROGS)
