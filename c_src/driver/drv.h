@@ -59,6 +59,9 @@ ErlDrvSSizeT drv_reply_data(struct drv_reply *r, uint8_t code, const void *p,
  * DRV_REPLY_ANSWER and its opcode; NOMEM as above. */
 ErlDrvSSizeT drv_reply_answer(struct drv_reply *r, uint8_t opcode,
                               const void *body, size_t n);
+/* DRV_REPLY_CALLBACK. */
+ErlDrvSSizeT drv_reply_callback(struct drv_reply *r, uint64_t id,
+                                const void *body, size_t n);
 /* DRV_REPLY_REFUSED with a text. */
 ErlDrvSSizeT drv_reply_refused(struct drv_reply *r, const char *text);
 

@@ -45,6 +45,9 @@ static void
 hold_answer(struct helper *h, struct pending *q, uint8_t opcode,
             const uint8_t *body, size_t n, ErlDrvBinary *bin)
 {
+    if (q->answer != NULL) /* a callback that was given up for another */
+        driver_free_binary(q->answer);
+    q->answer = NULL;
     if (bin != NULL) {
         driver_binary_inc_refc(bin);
         q->answer_at = (size_t)(body - (uint8_t *)bin->orig_bytes);
@@ -62,6 +65,21 @@ hold_answer(struct helper *h, struct pending *q, uint8_t opcode,
     q->answer_opcode = opcode;
 }
 
+void
+calls_deliver(struct helper *h, struct pending *q, uint8_t opcode,
+              const uint8_t *body, size_t n, ErlDrvBinary *bin)
+{
+    if (bet_settle(h, q, opcode, body, n, bin)) {
+        calls_watch(h, q); /* it is the one that runs here */
+    } else if (q->ref != NULL) {
+        send_answer(h, q, opcode, body, n, bin);
+        driver_free(q->ref);
+        q->ref = NULL;
+    } else {
+        hold_answer(h, q, opcode, body, n, bin);
+    }
+}
+
 /* The one place where a request that was sent ends with an answer. */
 static void
 settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
@@ -71,6 +89,7 @@ settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
     if (pending_listed(q))
         pending_unlink(&h->pending, q);
     helper_forget_held(h, q);
+    callbacks_forget(h, q);
     q->state = PENDING_ANSWERED;
     if (bet_settle(h, q, opcode, body, n, bin)) {
         calls_end(h, q);
@@ -89,7 +108,7 @@ settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
 void
 calls_start_grace(struct helper *h)
 {
-    const struct pending *q = h->pending.first;
+    const struct pending *q = callbacks_running(h);
     if (q == NULL || !q->cancelled) {
         h->grace_id = 0;
     } else if (h->grace_id != q->id) {
@@ -126,15 +145,22 @@ calls_answer(struct helper *h, struct drv_frame *f)
     return known ? 0 : E_REFUSED;
 }
 
-static ErlDrvSSizeT
-reply_held(struct helper *h, struct pending *q, struct drv_reply *r)
+ErlDrvSSizeT
+calls_reply_held(struct helper *h, struct pending *q, struct drv_reply *r)
 {
+    const char *body = q->answer->orig_bytes + q->answer_at;
+    int ended = q->state == PENDING_ANSWERED;
     ErlDrvSSizeT n =
-        drv_reply_answer(r, q->answer_opcode,
-                         q->answer->orig_bytes + q->answer_at, q->answer_len);
+        ended ? drv_reply_answer(r, q->answer_opcode, body, q->answer_len)
+              : drv_reply_callback(r, q->id, body, q->answer_len);
     if (n == 0)
         return drv_reply(r, DRV_REPLY_GONE);
-    calls_end(h, q);
+    if (ended) {
+        calls_end(h, q);
+    } else {
+        driver_free_binary(q->answer);
+        q->answer = NULL;
+    }
     return n;
 }
 
@@ -147,8 +173,9 @@ calls_attach(struct helper *h, const uint8_t *body, size_t n,
     struct pending *q = pending_find(&h->pending, calls_id(body));
     if (q == NULL || q->caller != driver_caller(h->base.port))
         return drv_reply(r, DRV_REPLY_GONE);
-    if (q->state == PENDING_ANSWERED && q->answer_len < ATTACH_COPIES)
-        return reply_held(h, q, r);
+    if (q->answer != NULL &&
+        (q->state == PENDING_SENT || q->answer_len < ATTACH_COPIES))
+        return calls_reply_held(h, q, r);
     uint8_t *ref = driver_alloc(n - 8);
     if (ref == NULL)
         return drv_reply_refused(r, "out of memory");

@@ -2,9 +2,10 @@
 /* drv_bet.c - polling for an answer, so that it can be the result of the
  * port_control that asked for it.
  *
- * Only for a request that is alone on its port: behind others it would wait
- * for them.  While we poll, the lane is not armed, so the helper does not ring.
- * No scheduler is held longer than the budget. */
+ * Only for a request that is alone on its port, but for those that wait for
+ * callbacks: behind others it would wait for them.  While we poll, the lane is
+ * not armed, so the helper does not ring. No scheduler is held longer than the
+ * budget. */
 #include "drv_helper.h"
 
 #include <string.h>
@@ -38,14 +39,23 @@ bet_take_slot(struct helper *h)
     return got;
 }
 
+/* Do all others wait for callbacks? */
+static int
+is_alone(const struct helper *h, const struct pending *q)
+{
+    const struct pending_table *t = &h->pending;
+    uint32_t others = t->wire_count - (q->state == PENDING_SENT);
+    return others == h->calling &&
+           (t->unsent == NULL || (t->unsent == q && q->next == NULL));
+}
+
 int
 bet_begin(struct helper *h, struct pending *q, size_t n)
 {
     if (h->bet.max_ns == 0 || !channel_has_lane(&h->channel))
         return 0;
-    if (h->pending.first != q || h->pending.last != q || n >= LANE_INLINE ||
-        driver_sizeq(h->base.port) > 0 || lane_peer_sleeps(&h->channel.lane) ||
-        !spin_is_due(&h->bet.spin))
+    if (!is_alone(h, q) || n >= LANE_INLINE || driver_sizeq(h->base.port) > 0 ||
+        lane_peer_sleeps(&h->channel.lane) || !spin_is_due(&h->bet.spin))
         return 0;
     if (h->armed != 0)
         channel_disarm(&h->channel);
@@ -122,6 +132,8 @@ bet_settle(struct helper *h, const struct pending *q, uint8_t opcode,
     h->bet.reply = -1;
     if (bin != NULL)
         return 0;
-    h->bet.reply = drv_reply_answer(h->bet.to, opcode, body, n);
+    h->bet.reply = opcode == WIRE_CALLBACK
+                       ? drv_reply_callback(h->bet.to, q->id, body, n)
+                       : drv_reply_answer(h->bet.to, opcode, body, n);
     return 1;
 }

@@ -24,6 +24,7 @@ calls_end(struct helper *h, struct pending *q)
 {
     forget_monitor(h, q);
     helper_forget_held(h, q);
+    callbacks_forget(h, q);
     pending_free(&h->pending, q);
 }
 
@@ -69,11 +70,14 @@ admit(struct helper *h, uint8_t opcode, uint8_t flags, struct drv_reply *r,
         *reply = drv_reply_refused(r, "not a request");
         return NULL;
     }
-    if (h->busy || !waiters_admit(&h->waiters, &h->base, caller)) {
+    int nested = callbacks_is_nested(h, caller);
+    if (!nested && (h->busy || !waiters_admit(&h->waiters, &h->base, caller))) {
         h->stats.busy++;
         *reply = drv_reply(r, DRV_REPLY_BUSY);
         return NULL;
     }
+    if (nested)
+        flags |= WIRE_FLAG_NESTED;
     struct pending *q = pending_new(&h->pending, opcode, flags);
     if (q == NULL) {
         *reply = drv_reply_refused(r, "too many unanswered requests");
@@ -83,11 +87,11 @@ admit(struct helper *h, uint8_t opcode, uint8_t flags, struct drv_reply *r,
     return q;
 }
 
-/* From now on the request outlives the call that made it, and ends with its
- * caller.  0; -1: that is dead already. */
-static int
-watch_caller(struct helper *h, struct pending *q)
+int
+calls_watch(struct helper *h, struct pending *q)
 {
+    if (q->monitored)
+        return 0;
     q->monitored =
         driver_monitor_process(h->base.port, q->caller, &q->monitor) == 0;
     return q->monitored ? 0 : -1;
@@ -103,12 +107,16 @@ drop_queued(struct helper *h, struct pending *q)
     calls_settled(h, bytes);
 }
 
-/* The body is complete: it stands in the list from now on. */
+/* The body is complete: it stands in the list from now on.  A nested request
+ * does not wait for those before it, of which one waits for it. */
 static void
 accept(struct helper *h, struct pending *q, size_t n)
 {
     q->bytes = n + WIRE_LIMIT_HEADER_SIZE;
-    pending_enlist(&h->pending, q);
+    if (q->flags & WIRE_FLAG_NESTED)
+        pending_enlist_sent(&h->pending, q);
+    else
+        pending_enlist(&h->pending, q);
     h->stats.requests++;
     outstanding_add(h, q->bytes);
 }
@@ -131,12 +139,37 @@ calls_pump(struct helper *h)
 static int
 send_at_once(struct helper *h, struct pending *q, const uint8_t *body, size_t n)
 {
-    if (h->pending.unsent != q || !pending_window_open(&h->pending) ||
-        q->bytes > WIRE_LIMIT_WINDOW_BYTES)
-        return 0;
-    pending_mark_sent(&h->pending);
+    if (q->state == PENDING_QUEUED) {
+        if (h->pending.unsent != q || !pending_window_open(&h->pending) ||
+            q->bytes > WIRE_LIMIT_WINDOW_BYTES)
+            return 0;
+        pending_mark_sent(&h->pending);
+    }
     helper_write_frame(h, q->opcode, q->flags, q->id, body, n);
     return 1;
+}
+
+/* What is to be said of it has not come yet: it will, or its caller asks. */
+static ErlDrvSSizeT
+reply_pending(struct helper *h, struct pending *q, struct drv_reply *r)
+{
+    uint64_t id = q->id;
+    if (calls_watch(h, q) != 0)
+        give_up(h, q);
+    return drv_reply_data(r, DRV_REPLY_PENDING, &id, sizeof id);
+}
+
+/* After bet_begin: its frame is written; poll, if that was to be. */
+static ErlDrvSSizeT
+wait_for(struct helper *h, struct pending *q, int bet, struct drv_reply *r)
+{
+    ErlDrvSSizeT reply;
+    int slot = bet_take_slot(h);
+    if (bet && slot && bet_poll(h, q, r, &reply))
+        return reply;
+    if (bet && !slot)
+        bet_off(h);
+    return reply_pending(h, q, r);
 }
 
 ErlDrvSSizeT
@@ -151,25 +184,25 @@ calls_submit(struct helper *h, uint8_t opcode, uint8_t flags,
         return reply;
     accept(h, q, n);
     int bet = bet_begin(h, q, n);
-    int sent = send_at_once(h, q, body, n);
-    int slot = bet_take_slot(h);
-    if (bet && (!slot || !sent)) {
+    if (send_at_once(h, q, body, n))
+        return wait_for(h, q, bet, r);
+    if (bet)
         bet_off(h);
-        bet = 0;
-    }
-    if (sent) {
-        if (bet && bet_poll(h, q, r, &reply))
-            return reply;
-    } else if ((q->body = pending_body_copy(body, n)) == NULL) {
+    if ((q->body = pending_body_copy(body, n)) == NULL) {
         drop_queued(h, q);
         return drv_reply_refused(r, "out of memory");
-    } else {
-        calls_pump(h);
     }
-    uint64_t id = q->id;
-    if (watch_caller(h, q) != 0)
-        give_up(h, q);
-    return drv_reply_data(r, DRV_REPLY_PENDING, &id, sizeof id);
+    calls_pump(h);
+    return reply_pending(h, q, r);
+}
+
+ErlDrvSSizeT
+calls_go_on(struct helper *h, struct pending *q, const struct wire_header *head,
+            const uint8_t *body, size_t n, struct drv_reply *r)
+{
+    int bet = bet_begin(h, q, n);
+    helper_write_frame(h, head->opcode, 0, head->id, body, n);
+    return wait_for(h, q, bet, r);
 }
 
 ErlDrvSSizeT
@@ -182,10 +215,7 @@ calls_reserve(struct helper *h, const uint8_t *body, size_t n,
     struct pending *q = admit(h, body[0], body[1], r, &reply);
     if (q == NULL)
         return reply;
-    uint64_t id = q->id;
-    if (watch_caller(h, q) != 0)
-        give_up(h, q);
-    return drv_reply_data(r, DRV_REPLY_PENDING, &id, sizeof id);
+    return reply_pending(h, q, r);
 }
 
 /* Nobody hears what is wrong with a body, but ATTACH answers GONE then. */
@@ -242,8 +272,8 @@ cancel_sent(struct helper *h, struct pending *q)
     if (driver_sizeq(h->base.port) > 0)
         h->resignal = 1;
     helper_signal(h, q->id);
-    if (q == h->pending.first)
-        calls_start_grace(h);
+    callbacks_stop_waiting(h, q); /* if it was: the helper goes on by itself */
+    calls_start_grace(h);
 }
 
 void
@@ -288,7 +318,8 @@ calls_cancel(struct helper *h, const uint8_t *body, size_t n,
     struct pending *q = pending_find(&h->pending, calls_id(body));
     if (q == NULL || q->caller != caller)
         return drv_reply(r, DRV_REPLY_GONE);
-    if (q == h->pending.first && q->ref != NULL) {
+    callbacks_stop_waiting(h, q);
+    if (q == callbacks_running(h) && q->ref != NULL) {
         cancel_sent(h, q);
         return drv_reply(r, DRV_REPLY_INTERRUPTED);
     }

@@ -184,13 +184,27 @@ take_booting(struct helper *h, struct drv_frame *f)
 }
 
 static void
+take_callback(struct helper *h, struct drv_frame *f)
+{
+    if (callbacks_take(h, f) != 0)
+        helper_violation(h, "a callback of a request that does not run");
+    if (f->bin != NULL)
+        driver_free_binary(f->bin);
+}
+
+static void
 take_frame(struct helper *h, struct drv_frame *f)
 {
     if (h->state == HELPER_BOOTING)
         take_booting(h, f);
     else if (f->h.opcode == WIRE_HELLO)
         helper_violation(h, "a second hello");
-    else if (calls_answer(h, f) != 0)
+    else if (f->h.opcode == WIRE_CALLBACK)
+        take_callback(h, f);
+    else if (f->h.opcode == WIRE_STARTED) {
+        if (callbacks_started(h, f->h.id) != 0)
+            helper_violation(h, "the start of a request that cannot start");
+    } else if (calls_answer(h, f) != 0)
         helper_violation(h, "an answer to a request that is not waiting");
 }
 

@@ -5,6 +5,7 @@
  *   drv_ops.c      what port_control does, but for requests
  *   drv_calls.c    requests: submit, cancel
  *   drv_answers.c  their answers: attach, deliver, fail
+ *   drv_callbacks.c  callbacks, and which request runs
  *   drv_write.c    bytes to the helper, with the driver queue behind
  *   drv_bet.c      polling the lane for an answer
  *
@@ -39,6 +40,7 @@
     X(spun)        /* answered while the caller polled */                      \
     X(spin_lost)   /* polled for in vain */                                    \
     X(bells)       /* rung at the helper */                                    \
+    X(callbacks)   /* of requests */                                           \
     X(bulk_bytes)  /* of bytes_out: over the socket, although there is a lane  \
                     */
 
@@ -72,6 +74,8 @@ struct helper {
     int again;          /* a turn was cut short: the timer begins the next */
     int busy;
     int resignal; /* a CANCEL frame waits in the queue: signal again after */
+    struct pending *top;  /* the request begun last, while one is calling */
+    uint32_t calling;     /* requests that wait for a callback */
     struct pending *held; /* large request whose last byte is held back */
     uint8_t held_byte;
     uint32_t grace_ms;
@@ -143,6 +147,27 @@ void helper_flush(struct helper *h);
 /* This request is not under way any more. */
 void helper_forget_held(struct helper *h, const struct pending *q);
 
+/* ---- drv_callbacks.c ---------------------------------------------------- */
+
+/* The request that runs, or waits for a callback and will go on first; NULL:
+ * there is none. */
+struct pending *callbacks_top(const struct helper *h);
+/* The same, if it runs. */
+struct pending *callbacks_running(const struct helper *h);
+/* Its callback is answered, or not awaited any more. */
+void callbacks_stop_waiting(struct helper *h, struct pending *q);
+/* It has ended. */
+void callbacks_forget(struct helper *h, struct pending *q);
+/* Does this process run a callback of this helper? */
+int callbacks_is_nested(const struct helper *h, ErlDrvTermData caller);
+/* CALLBACK and STARTED frames.  0, or E_REFUSED: that cannot be. */
+int callbacks_take(struct helper *h, struct drv_frame *f);
+int callbacks_started(struct helper *h, uint64_t id);
+ErlDrvSSizeT callbacks_resume(struct helper *h, const uint8_t *body, size_t n,
+                              struct drv_reply *r);
+ErlDrvSSizeT callbacks_reply(struct helper *h, const uint8_t *body, size_t n,
+                             struct drv_reply *r);
+
 /* ---- drv_calls.c -------------------------------------------------------- */
 
 /* The id that a command begins with. */
@@ -161,6 +186,21 @@ void calls_settled(struct helper *h, size_t n);
 ErlDrvSSizeT calls_submit(struct helper *h, uint8_t opcode, uint8_t flags,
                           const uint8_t *body, size_t n, struct drv_reply *r);
 
+/* Write this frame, with which the request goes on, and wait for what it says
+ * as for an answer. */
+ErlDrvSSizeT calls_go_on(struct helper *h, struct pending *q,
+                         const struct wire_header *head, const uint8_t *body,
+                         size_t n, struct drv_reply *r);
+/* To its caller: as the result of its port_control, as a message, or kept until
+ * it asks.  A message that is not the end leaves it without an address. */
+void calls_deliver(struct helper *h, struct pending *q, uint8_t opcode,
+                   const uint8_t *body, size_t n, ErlDrvBinary *bin);
+/* What was kept. */
+ErlDrvSSizeT calls_reply_held(struct helper *h, struct pending *q,
+                              struct drv_reply *r);
+/* From now on the request outlives the call that made it, and ends with its
+ * caller.  0; -1: that is dead already. */
+int calls_watch(struct helper *h, struct pending *q);
 ErlDrvSSizeT calls_reserve(struct helper *h, const uint8_t *body, size_t n,
                            struct drv_reply *r);
 ErlDrvSSizeT calls_attach(struct helper *h, const uint8_t *body, size_t n,

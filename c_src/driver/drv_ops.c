@@ -21,9 +21,10 @@ op_interrupt(struct helper *h, const uint8_t *body, size_t n,
 {
     (void)body;
     (void)n;
-    if (h->pending.first == NULL)
+    const struct pending *q = callbacks_top(h);
+    if (q == NULL)
         return drv_reply(r, DRV_REPLY_GONE);
-    helper_signal(h, h->pending.first->id);
+    helper_signal(h, q->id);
     return drv_reply(r, DRV_REPLY_OK);
 }
 
@@ -133,6 +134,8 @@ static const helper_op ops[] = {
     [DRV_OP_STDERR] = op_stderr,
     [DRV_OP_NOTICE] = op_notice,
     [DRV_OP_SETTINGS] = op_settings,
+    [DRV_OP_RESUME] = callbacks_resume,
+    [DRV_OP_REPLY] = callbacks_reply,
 };
 
 ErlDrvSSizeT

@@ -149,6 +149,25 @@ pending_enlist(struct pending_table *t, struct pending *q)
         t->unsent = q;
 }
 
+void
+pending_enlist_sent(struct pending_table *t, struct pending *q)
+{
+    struct pending *after = t->unsent;
+    q->state = PENDING_SENT;
+    q->next = after;
+    q->prev = after != NULL ? after->prev : t->last;
+    if (q->prev != NULL)
+        q->prev->next = q;
+    else
+        t->first = q;
+    if (after != NULL)
+        after->prev = q;
+    else
+        t->last = q;
+    t->wire_count++;
+    t->wire_bytes += q->bytes;
+}
+
 int
 pending_window_open(const struct pending_table *t)
 {

@@ -43,8 +43,11 @@ struct pending {
     uint8_t state;
     uint8_t opcode;
     uint8_t flags;
-    uint8_t cancelled; /* its caller gave up; the helper has been told */
-    uint8_t orphan;    /* nobody wants the answer */
+    uint8_t cancelled;     /* its caller gave up; the helper has been told */
+    uint8_t orphan;        /* nobody wants the answer */
+    uint8_t calling;       /* waits for a callback (drv_callbacks.c) */
+    uint8_t stacked;       /* stands on the stack of those begun */
+    struct pending *below; /* on that stack */
     uint32_t next_free;
     size_t bytes;              /* of the request with its header */
     struct pending_body *body; /* QUEUED only */
@@ -80,6 +83,8 @@ void pending_free(struct pending_table *t, struct pending *q);
 struct pending *pending_find(const struct pending_table *t, uint64_t id);
 /* RESERVED to QUEUED: append to the list. */
 void pending_enlist(struct pending_table *t, struct pending *q);
+/* RESERVED to SENT, whatever the window: behind those that were sent. */
+void pending_enlist_sent(struct pending_table *t, struct pending *q);
 /* May the first QUEUED one be written now? */
 int pending_window_open(const struct pending_table *t);
 /* The first QUEUED one is SENT from now on. */

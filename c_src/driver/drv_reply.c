@@ -57,6 +57,18 @@ drv_reply_answer(struct drv_reply *r, uint8_t opcode, const void *body,
 }
 
 ErlDrvSSizeT
+drv_reply_callback(struct drv_reply *r, uint64_t id, const void *body, size_t n)
+{
+    char *to = drv_reply_room(r, 9 + n);
+    if (to == NULL)
+        return 0;
+    to[0] = DRV_REPLY_CALLBACK;
+    memcpy(to + 1, &id, sizeof id);
+    memcpy(to + 9, body, n);
+    return (ErlDrvSSizeT)(9 + n);
+}
+
+ErlDrvSSizeT
 drv_reply_refused(struct drv_reply *r, const char *text)
 {
     return drv_reply_data(r, DRV_REPLY_REFUSED, text, strlen(text));

@@ -87,10 +87,13 @@ clear_text(void)
 }
 
 void
-crash_begin(uint64_t id, uint32_t opcode)
+crash_begin(uint64_t id, uint32_t opcode, struct crash_what *what)
 {
     if (crash.box == NULL)
         return;
+    what->below.request = crash.box->request;
+    if (what->below.request != 0)
+        what->below = *crash.box;
     if (crash.dirty)
         clear_text();
     crash.box->what_len = 0;
@@ -99,10 +102,13 @@ crash_begin(uint64_t id, uint32_t opcode)
 }
 
 void
-crash_end(void)
+crash_end(const struct crash_what *what)
 {
-    if (crash.box != NULL)
-        crash.box->request = 0;
+    if (crash.box == NULL)
+        return;
+    if (what->below.request != 0)
+        *crash.box = what->below;
+    crash.box->request = what->below.request;
 }
 
 /* Append bytes, cut at the end of a UTF-8 character. */

@@ -14,17 +14,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "blackbox.h"
+
 /* Takes the descriptor (-1: none), maps it, enables faulthandler on it:
  * 0, or -1 with an exception set. */
 int crash_init(int fd);
 
+/* What was known of the request below, which waits while another one runs. */
+struct crash_what {
+    struct blackbox below;
+};
+
 /* A request begins: nothing is known about it yet. */
-void crash_begin(uint64_t id, uint32_t opcode);
+void crash_begin(uint64_t id, uint32_t opcode, struct crash_what *what);
 /* What it does: "module:function/arity", or the start of the code. */
 void crash_what_call(PyObject *module, PyObject *function, Py_ssize_t arity);
 void crash_what_method(uint64_t ref, PyObject *name, Py_ssize_t arity);
 void crash_what_text(PyObject *text);
-void crash_end(void);
+void crash_end(const struct crash_what *what);
 
 /* Write this thread's Python stack over the text.  Async-signal-safe as far as
  * the interpreter is between two instructions, or in C code. */

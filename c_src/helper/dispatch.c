@@ -40,53 +40,22 @@ run(struct context *c, struct request *r)
     return result;
 }
 
-/* A body beyond the limit would be a frame that the VM must take for an
- * attack.  Returns the maximum that was, to be put back. */
-static size_t
-limit_body(struct session *s, struct out_mark mark)
-{
-    size_t max = out_max(&s->out);
-    out_set_max(&s->out, mark.bytes + mark.ref_bytes + WIRE_LIMIT_HEADER_SIZE +
-                             s->context->max_frame);
-    return max;
-}
-
-/* 0; -1 with an exception set and the output as it was; E_NOMEM. */
-static int
-put_result(struct session *s, uint64_t id, PyObject *result)
-{
-    struct wire_header h = {.opcode = WIRE_RESULT, .id = id};
-    struct out_mark mark;
-    int r = session_open_frame(s, &h, &mark);
-    if (r != 0)
-        return r;
-    size_t max = limit_body(s, mark);
-    r = etf_encode_out(result, &s->out, &s->context->limits);
-    out_set_max(&s->out, max);
-    if (r == 0)
-        session_close_frame(s, mark);
-    else
-        session_drop_frame(s, mark);
-    return r;
-}
-
 int
 dispatch_error(struct session *s, uint64_t id, PyObject *exc)
 {
     struct wire_header h = {.opcode = WIRE_ERROR, .id = id};
     const char *stack = "";
-    struct out_mark mark;
+    struct draft *d;
     size_t n = 0;
-    int r = session_open_frame(s, &h, &mark);
+    int r = session_begin(s, &h, &d);
     if (r != 0)
         return r;
     if (id != 0 && interrupt_was_hit())
         stack = crash_text(&n);
-    size_t max = limit_body(s, mark);
-    r = pyerr_put(&s->out.bytes, exc, stack, n);
-    out_set_max(&s->out, max);
+    r = pyerr_put(&d->out.bytes, exc, stack, n);
     if (r == 0)
-        session_close_frame(s, mark);
+        return session_commit(s, d);
+    session_discard(s, d);
     return r;
 }
 
@@ -96,7 +65,7 @@ dispatch_request(struct session *s, struct request *r)
     PyObject *result = run(s->context, r);
     if (forked())
         forked_exit(result ? NULL : py_err_take());
-    int e = result ? put_result(s, r->h.id, result) : -1;
+    int e = result ? session_put_term(s, WIRE_RESULT, r->h.id, result) : -1;
     PyObject *exc = NULL;
     if (e != 0) {
         exc = py_err_take();

@@ -3,6 +3,7 @@
 #include "py.h"
 #include "erlmod.h"
 
+#include "callback.h"
 #include "erltypes.h"
 #include "etf_decode.h"
 #include "etf_encode.h"
@@ -60,6 +61,60 @@ mod_decode(PyObject *self, PyObject *args, PyObject *kwargs)
     return o;
 }
 
+/* (name, args, kwargs) */
+static PyObject *
+mod_call(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    (void)self;
+    if (n != 3) {
+        PyErr_Format(PyExc_TypeError, "call takes 3 arguments, not %zd", n);
+        return NULL;
+    }
+    return callback_call(args[0], args[1], args[2]);
+}
+
+/* (name, args, kwargs, when_there) */
+static PyObject *
+mod_begin_call(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    (void)self;
+    if (n != 4) {
+        PyErr_Format(PyExc_TypeError, "_begin_call takes 4 arguments, not %zd",
+                     n);
+        return NULL;
+    }
+    if (callback_begin(args[0], args[1], args[2], args[3]) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+mod_pump(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    if (callback_pump() < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+mod_fileno(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    return PyLong_FromLong(callback_fd());
+}
+
+PyDoc_STRVAR(begin_call_doc,
+             "_begin_call(name, args, kwargs, when_there, /)\n--\n\n"
+             "Call without waiting: when_there(error, value) comes later, in "
+             "any thread.");
+PyDoc_STRVAR(pump_doc, "_pump()\n--\n\nRead what the VM has written.");
+PyDoc_STRVAR(fileno_doc, "_fileno()\n--\n\nWhen it is readable: _pump(). -1 "
+                         "without a VM.");
+PyDoc_STRVAR(call_doc, "call(name, args, kwargs, /)\n--\n\n"
+                       "What the Erlang function of this name returns.");
 PyDoc_STRVAR(encode_doc,
              "encode(obj, *, max_depth=1000)\n--\n\n"
              "The external term format of an object; EncodeError names what "
@@ -68,6 +123,11 @@ PyDoc_STRVAR(decode_doc, "decode(data, *, max_depth=1000)\n--\n\n"
                          "The object for one term in the external format.");
 
 static PyMethodDef methods[] = {
+    {"call", (PyCFunction)(void (*)(void))mod_call, METH_FASTCALL, call_doc},
+    {"_begin_call", (PyCFunction)(void (*)(void))mod_begin_call, METH_FASTCALL,
+     begin_call_doc},
+    {"_pump", mod_pump, METH_NOARGS, pump_doc},
+    {"_fileno", mod_fileno, METH_NOARGS, fileno_doc},
     {"encode", (PyCFunction)(void (*)(void))mod_encode,
      METH_VARARGS | METH_KEYWORDS, encode_doc},
     {"decode", (PyCFunction)(void (*)(void))mod_decode,

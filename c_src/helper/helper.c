@@ -20,20 +20,6 @@
 #include "stdio_setup.h"
 #include "warm.h"
 
-static _Noreturn void
-end(int code)
-{
-    switch (code) {
-    case E_EOF:
-        _exit(HANDOFF_EXIT_OK);
-    case E_FORMAT:
-    case E_LIMIT:
-        _exit(HANDOFF_EXIT_PROTOCOL);
-    default:
-        _exit(HANDOFF_EXIT_SYSTEM);
-    }
-}
-
 /* Nobody listens yet: standard error is what there is. */
 static _Noreturn void
 set_up_failed(const char *what)
@@ -61,18 +47,22 @@ set_up(int sock, int blackbox_fd, struct session *s, struct context *c)
         set_up_failed("the context");
     if (session_init(s, sock, c) != 0)
         set_up_failed("the session");
+    callback_init(s);
 }
 
 static int
 say_hello(struct session *s)
 {
     struct wire_header h = {.opcode = WIRE_HELLO};
-    struct out_mark mark;
-    int r = session_open_frame(s, &h, &mark);
+    struct draft *d;
+    int r = session_begin(s, &h, &d);
+    if (r != 0)
+        return r;
+    r = boot_hello(&d->out.bytes);
     if (r == 0)
-        r = boot_hello(&s->out.bytes);
-    if (r == 0)
-        session_close_frame(s, mark);
+        r = session_commit(s, d);
+    else
+        session_discard(s, d);
     return r ? r : session_flush(s);
 }
 
@@ -87,7 +77,7 @@ boot_failed(struct session *s)
     if (r == 0)
         r = session_flush(s);
     if (r != 0)
-        end(r);
+        session_end(r);
     _exit(HANDOFF_EXIT_INIT);
 }
 
@@ -113,9 +103,10 @@ boot(struct session *s, int lane_fd)
     if (e == 0)
         e = choose_channel(s, r, lane_fd);
     if (e == 0) {
-        crash_begin(0, WIRE_BOOT);
+        struct crash_what none;
+        crash_begin(0, WIRE_BOOT, &none);
         e = boot_apply(s->context, r->body, r->h.length);
-        crash_end();
+        crash_end(&none);
     }
     request_free(r);
     if (e > 0)
@@ -153,7 +144,7 @@ helper_main(int sock, int blackbox_fd, int lane_fd)
     if (r == 0)
         r = session_run(&session);
     if (r != 0)
-        end(r);
+        session_end(r);
     context_fini(&context);
     stop(&session);
 }

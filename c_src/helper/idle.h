@@ -10,12 +10,17 @@
 #define TERRARIUM_IDLE_H
 
 #include "channel.h"
+#include "nudge.h"
 #include "spin.h"
 
 struct idle {
     struct spin spin;
     uint32_t turns; /* waits since the GIL was last released */
     int bet;        /* the next wait begins with polling */
+    int want;       /* what the main thread sleeps for; 0: it does not */
+    int others; /* threads and event loops that wait for something to read */
+    struct nudge
+        nudge; /* wakes the main thread; closed until there are others */
 };
 
 /* Before an answer is written: shall we poll for what follows it?  If so, and
@@ -27,7 +32,24 @@ int idle_linger(struct idle *w, struct channel *c);
 
 /* Sleep until one of `want` (enum channel_want) is there, for ever if
  * timeout_ms is negative; then let Python's signal handlers run.  1 ready, 0
- * not, E_SYS. */
-int idle_wait(struct channel *c, int want, int timeout_ms);
+ * not, E_SYS.  What a handler raised is left set. */
+int idle_wait(struct idle *w, struct channel *c, int want, int timeout_ms);
+/* ---- other threads ---------------------------------------------------------
+ * Whoever holds the GIL may read what has come, for all.  A bell rings once, so
+ * whoever has read arms the channel again for those who still sleep, and nudges
+ * those for whom there was something: no thread sleeps while what it waits for
+ * is there. */
+
+/* Arm for the main thread and the others; 1: there is something. */
+int idle_arm(struct idle *w, struct channel *c, int want, short *events);
+/* The main thread does not sleep any more. */
+void idle_disarm(struct idle *w, struct channel *c);
+/* Arm for all who sleep.  1: there is something. */
+int idle_arm_for_others(struct idle *w, struct channel *c);
+/* Sleep until something is there to be read, or the nudge comes: 1, E_SYS. */
+int idle_wait_as_other(struct idle *w, struct channel *c, struct nudge *nudge);
+
+/* There is nobody to raise it for: print it. */
+void idle_unraisable(void);
 
 #endif

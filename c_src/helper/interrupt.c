@@ -35,6 +35,7 @@ static struct {
     _Atomic uint64_t running; /* id of the request being run, 0: none */
     _Atomic uint64_t pending; /* id that KeyboardInterrupt is due for */
     atomic_int hit;           /* the request being run was interrupted */
+    int raised;               /* and KeyboardInterrupt raised in it */
     int repeats;              /* since the last hit; handler only */
     pid_t main_thread;
     timer_t timer;
@@ -102,6 +103,24 @@ on_signal(int sig, siginfo_t *si, void *ucontext)
     errno = saved;
 }
 
+static void
+raise_here(void)
+{
+    state.raised = 1;
+    crash_dump();
+    PyErr_SetNone(PyExc_KeyboardInterrupt);
+}
+
+int
+interrupt_raise(void)
+{
+    if (state.raised)
+        return 0;
+    atomic_store_explicit(&state.hit, 1, memory_order_relaxed);
+    raise_here();
+    return 1;
+}
+
 /* The Python-level handler: (signal number, frame). */
 static PyObject *
 on_python_signal(PyObject *self, PyObject *args)
@@ -112,8 +131,7 @@ on_python_signal(PyObject *self, PyObject *args)
     uint64_t id = atomic_exchange(&state.pending, 0);
     if (id == 0 || id != atomic_load(&state.running))
         Py_RETURN_NONE;
-    crash_dump();
-    PyErr_SetNone(PyExc_KeyboardInterrupt);
+    raise_here();
     return NULL;
 }
 
@@ -177,6 +195,12 @@ interrupt_init(void)
     return 0;
 }
 
+int
+interrupt_was_hit(void)
+{
+    return atomic_load_explicit(&state.hit, memory_order_relaxed);
+}
+
 /* The handler runs on this thread, so what it must see needs no more than to be
  * written before it comes: the compiler is told, the processor knows. */
 static void
@@ -187,33 +211,36 @@ set_running(uint64_t id)
 }
 
 void
-interrupt_begin(uint64_t id)
+interrupt_begin(uint64_t id, struct interrupt_state *below)
 {
+    below->running = atomic_load_explicit(&state.running, memory_order_relaxed);
+    below->hit = interrupt_was_hit();
+    below->raised = state.raised;
+    set_running(0);
+    state.raised = 0;
+    atomic_store_explicit(&state.pending, 0, memory_order_relaxed);
     atomic_store_explicit(&state.hit, 0, memory_order_relaxed);
     set_running(id);
 }
 
 int
-interrupt_was_hit(void)
+interrupt_check(void)
 {
-    return atomic_load(&state.hit);
+    return PyErr_CheckSignals();
 }
 
 void
-interrupt_idle(void)
-{
-    if (PyErr_CheckSignals() < 0)
-        PyErr_WriteUnraisable(NULL);
-}
-
-void
-interrupt_end(void)
+interrupt_end(const struct interrupt_state *below)
 {
     set_running(0);
     atomic_store_explicit(&state.pending, 0, memory_order_relaxed);
     if (atomic_load_explicit(&state.hit, memory_order_relaxed))
         repeat(0);
-    interrupt_idle();
+    if (interrupt_check() < 0)
+        PyErr_WriteUnraisable(NULL);
+    state.raised = below->raised;
+    atomic_store_explicit(&state.hit, below->hit, memory_order_relaxed);
+    set_running(below->running);
 }
 
 void

@@ -15,18 +15,28 @@
 /* Install the signal handlers: 0, or -1 with an exception set. */
 int interrupt_init(void);
 
+/* Of the request below, which waits while another one runs. */
+struct interrupt_state {
+    uint64_t running;
+    int hit, raised;
+};
+
 /* From here on until interrupt_end an interrupt for this id takes effect. */
-void interrupt_begin(uint64_t id);
+void interrupt_begin(uint64_t id, struct interrupt_state *below);
 
 /* Was the request that began last hit?  (Valid until the next begin.) */
 int interrupt_was_hit(void);
 
 /* The request is over; an interrupt that was too late leaves no trace.  No
  * exception may be set.  Other Python signal handlers that are due run. */
-void interrupt_end(void);
+void interrupt_end(const struct interrupt_state *below);
 
-/* Run the Python signal handlers that are due between two requests. */
-void interrupt_idle(void);
+/* Raise KeyboardInterrupt for the request being run, as a signal would have,
+ * unless one has: 1 with the exception set. */
+int interrupt_raise(void);
+
+/* Run the Python signal handlers that are due: -1 with what one raised. */
+int interrupt_check(void);
 
 /* From now on interrupts are ignored.  Async-signal-safe. */
 void interrupt_off(void);

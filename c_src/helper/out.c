@@ -38,16 +38,16 @@ out_fini(struct out *o)
 }
 
 static int
-reserve_ref(struct out *o)
+reserve_refs(struct out *o, size_t more)
 {
-    if (o->ref_count < o->ref_cap)
-        return 0;
-    size_t cap = o->ref_cap ? o->ref_cap * 2 : REFS_MIN;
-    struct out_ref *refs = mem_realloc(o->refs, cap * sizeof *refs);
-    if (refs == NULL)
-        return E_NOMEM;
-    o->refs = refs;
-    o->ref_cap = cap;
+    while (o->ref_cap < o->ref_count + more) {
+        size_t cap = o->ref_cap ? o->ref_cap * 2 : REFS_MIN;
+        struct out_ref *refs = mem_realloc(o->refs, cap * sizeof *refs);
+        if (refs == NULL)
+            return E_NOMEM;
+        o->refs = refs;
+        o->ref_cap = cap;
+    }
     return 0;
 }
 
@@ -56,7 +56,7 @@ out_put_ref(struct out *o, PyObject *owner, const void *p, size_t n)
 {
     if (n > o->bytes.max || o->bytes.len > o->bytes.max - n)
         return E_LIMIT;
-    int r = reserve_ref(o);
+    int r = reserve_refs(o, 1);
     if (r != 0)
         return r;
     Py_INCREF(owner);
@@ -128,6 +128,50 @@ reset(struct out *o, size_t keep)
         o->ref_cap = 0;
     }
     buf_reset(&o->bytes, keep);
+}
+
+void
+out_clear(struct out *o, size_t keep)
+{
+    if (o->bytes.len > 0 || o->ref_count > 0)
+        reset(o, keep);
+}
+
+/* Usually nothing waits, and then nothing is copied: they change places. */
+static void
+exchange(struct out *a, struct out *b)
+{
+    size_t max_a = out_max(a), max_b = out_max(b);
+    struct out old = *a;
+    *a = *b;
+    *b = old;
+    out_set_max(a, max_a);
+    out_set_max(b, max_b);
+}
+
+int
+out_append(struct out *to, struct out *from)
+{
+    if (out_left(to) == 0) {
+        exchange(to, from);
+        return 0;
+    }
+    size_t at = to->bytes.len;
+    int r = reserve_refs(to, from->ref_count);
+    if (r == 0)
+        r = buf_put(&to->bytes, from->bytes.data, from->bytes.len);
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < from->ref_count; i++) {
+        struct out_ref ref = from->refs[i];
+        ref.at += at;
+        to->refs[to->ref_count++] = ref;
+        to->ref_bytes += ref.n;
+        to->bytes.max -= ref.n;
+        from->refs[i].owner = NULL;
+    }
+    out_clear(from, SIZE_MAX);
+    return 0;
 }
 
 /* At most n bytes of the ref that is next. */

@@ -83,6 +83,12 @@ out_left(const struct out *o)
  * until the next call that changes o. */
 int out_view(const struct out *o, struct iovec *v, int max);
 
+/* Move all of `from` behind `to`; from is empty then.  E_NOMEM: neither has
+ * changed. */
+int out_append(struct out *to, struct out *from);
+/* Drop all that is there; memory beyond `keep` bytes is given back. */
+void out_clear(struct out *o, size_t keep);
+
 /* n bytes of the view were written.  Objects are released as they are
  * consumed; when nothing is left, memory beyond `keep` bytes is given back. */
 void out_consume(struct out *o, size_t n, size_t keep);

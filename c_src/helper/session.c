@@ -9,22 +9,21 @@
 #include "session.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "crash.h"
 #include "dispatch.h"
 #include "err.h"
 #include "exec.h"
 #include "forked.h"
+#include "handoff.h"
 #include "interrupt.h"
 #include "pyerr.h"
 #include "session_read.h"
 #include "warm.h"
 
 enum {
-    OUT_KEEP = 1 << 20,    /* memory kept when the output is empty */
-    OUT_GATHER = 64 << 10, /* answers gathered at most */
-    PIECES = 16,           /* written at once */
-    LOOK_AROUND_MS = 20    /* how often to read while the VM does not */
+    OUT_GATHER = 64 << 10 /* answers gathered at most */
 };
 
 int
@@ -32,7 +31,10 @@ session_init(struct session *s, int sock, struct context *context)
 {
     memset(s, 0, sizeof *s);
     s->context = context;
+    s->main_thread = PyThread_get_thread_ident();
+    s->idle.nudge.fd = -1;
     queue_init(&s->queue);
+    queue_init(&s->nested);
     frame_reader_init(&s->in, WIRE_DOWN, context->max_frame);
     out_init(&s->out, SIZE_MAX / 2);
     return channel_socket_init(&s->channel, sock);
@@ -55,7 +57,8 @@ session_fini(struct session *s)
     frame_reader_fini(&s->in);
     large_drop(&s->large);
     queue_fini(&s->queue);
-    out_fini(&s->out);
+    queue_fini(&s->nested);
+    session_write_fini(s);
 }
 
 void
@@ -64,96 +67,43 @@ session_apply_limits(struct session *s)
     s->in.max_body = s->context->max_frame;
 }
 
+int
+session_is_main(const struct session *s)
+{
+    return PyThread_get_thread_ident() == s->main_thread;
+}
+
 /* ---- waiting ------------------------------------------------------------- */
 
-/* For a request.  Once nothing has come for a while, memory that large values
+/* Once nothing has come for a while, memory that large values
  * left is given back; when a signal ends the wait, a little too early. */
 static int
 sleep_long(struct session *s)
 {
     int ms = warm_patience();
     if (ms > 0) {
-        int e = idle_wait(&s->channel, CHANNEL_READ, ms);
+        int e = idle_wait(&s->idle, &s->channel, CHANNEL_READ, ms);
         if (e != 0)
             return e;
         Py_BEGIN_ALLOW_THREADS warm_trim();
         Py_END_ALLOW_THREADS
     }
-    return idle_wait(&s->channel, CHANNEL_READ, -1);
+    return idle_wait(&s->idle, &s->channel, CHANNEL_READ, -1);
 }
 
 int
 session_next(struct session *s, struct request **r)
 {
-    while ((*r = queue_take(&s->queue)) == NULL) {
+    while ((*r = queue_take(&s->nested)) == NULL &&
+           (*r = queue_take(&s->queue)) == NULL) {
         int e = idle_linger(&s->idle, &s->channel);
         if (e == 0)
             e = sleep_long(s);
+        idle_unraisable();
         if (e > 0)
             e = session_read_ahead(s);
         if (e != 0)
             return e;
-    }
-    return 0;
-}
-
-/* ---- writing ------------------------------------------------------------- */
-
-int
-session_open_frame(struct session *s, const struct wire_header *h,
-                   struct out_mark *mark)
-{
-    struct buf *b = &s->out.bytes;
-    int r = buf_reserve(b, WIRE_LIMIT_HEADER_SIZE + PYERR_ROOM);
-    if (r != 0)
-        return r;
-    *mark = out_mark(&s->out);
-    wire_put_header(b->data + b->len, h);
-    b->len += WIRE_LIMIT_HEADER_SIZE;
-    return 0;
-}
-
-void
-session_close_frame(struct session *s, struct out_mark mark)
-{
-    struct wire_header h;
-    uint8_t *p = s->out.bytes.data + mark.bytes;
-    if (wire_get_header(p, &h) != 0)
-        return; /* we wrote it: cannot be */
-    h.length = (uint32_t)(out_since(&s->out, mark) - WIRE_LIMIT_HEADER_SIZE);
-    wire_put_header(p, &h);
-}
-
-void
-session_drop_frame(struct session *s, struct out_mark mark)
-{
-    out_rewind(&s->out, mark);
-}
-
-/* There is no room.  While the VM does not read, read what it writes, or both
- * could wait for ever. */
-static int
-wait_writable(struct session *s)
-{
-    int r = idle_wait(&s->channel, CHANNEL_WRITE, LOOK_AROUND_MS);
-    return r < 0 ? r : session_read_ahead(s);
-}
-
-int
-session_flush(struct session *s)
-{
-    if (forked()) /* by a destructor, say */
-        forked_exit(NULL);
-    while (out_left(&s->out) > 0) {
-        struct iovec v[PIECES];
-        size_t n = 0;
-        int count = out_view(&s->out, v, PIECES);
-        int r = channel_writev(&s->channel, v, count, &n);
-        if (r == E_AGAIN)
-            r = wait_writable(s);
-        if (r != 0)
-            return r;
-        out_consume(&s->out, n, OUT_KEEP);
     }
     return 0;
 }
@@ -163,13 +113,15 @@ session_flush(struct session *s)
 static int
 answer_cancelled(struct session *s, const struct request *r)
 {
-    struct wire_header h = {.opcode = WIRE_CANCELLED, .id = r->h.id};
-    struct out_mark mark;
-    int e = session_open_frame(s, &h, &mark);
-    if (e != 0)
-        return e;
-    session_close_frame(s, mark);
-    return out_left(&s->out) >= OUT_GATHER ? session_flush(s) : 0;
+    int e = session_put_empty(s, WIRE_CANCELLED, r->h.id);
+    return e == 0 && out_left(&s->out) >= OUT_GATHER ? session_flush(s) : e;
+}
+
+/* The VM is told which one runs when that is not plain: while others wait. */
+static int
+put_started(struct session *s, const struct request *r)
+{
+    return s->current ? session_put_empty(s, WIRE_STARTED, r->h.id) : 0;
 }
 
 /* The order matters: once the id is published an interrupt finds it; a CANCEL
@@ -177,20 +129,26 @@ answer_cancelled(struct session *s, const struct request *r)
 static int
 run_request(struct session *s, struct request *r)
 {
+    struct request *below = s->current;
+    struct interrupt_state interrupted;
+    struct crash_what what;
     if (r->cancelled)
         return answer_cancelled(s, r);
-    int e = session_flush(s);
+    int e = put_started(s, r);
+    if (e == 0)
+        e = session_flush(s);
+    idle_unraisable();
     if (e != 0)
         return e;
     s->current = r;
-    interrupt_begin(r->h.id);
-    crash_begin(r->h.id, r->h.opcode);
+    interrupt_begin(r->h.id, &interrupted);
+    crash_begin(r->h.id, r->h.opcode, &what);
     e = session_read_ahead(s);
     if (e == 0)
         e = r->cancelled ? answer_cancelled(s, r) : dispatch_request(s, r);
-    crash_end();
-    interrupt_end();
-    s->current = NULL;
+    crash_end(&what);
+    interrupt_end(&interrupted);
+    s->current = below;
     return e;
 }
 
@@ -217,8 +175,53 @@ flush_before_wait(struct session *s)
 }
 
 int
+session_run_on_top(struct session *s, struct request *r)
+{
+    int e = wire_is_request(r->h.opcode) ? run_request(s, r) : notice(s, r);
+    request_free(r);
+    return e;
+}
+
+/* STOP is left for the main loop, and what is behind it as well. */
+struct request *
+session_take(struct session *s, int foreign)
+{
+    struct request *r = queue_take(&s->nested);
+    if (r == NULL && foreign && s->queue.first != NULL &&
+        s->queue.first->h.opcode != WIRE_STOP)
+        r = queue_take(&s->queue);
+    return r;
+}
+
+int
+session_wait_more(struct session *s)
+{
+    int e = flush_before_wait(s);
+    if (e == 0)
+        e = idle_linger(&s->idle, &s->channel);
+    if (e == 0)
+        e = sleep_long(s);
+    return e > 0 ? session_read_ahead(s) : e;
+}
+
+_Noreturn void
+session_end(int code)
+{
+    switch (code) {
+    case E_EOF:
+        _exit(HANDOFF_EXIT_OK);
+    case E_FORMAT:
+    case E_LIMIT:
+        _exit(HANDOFF_EXIT_PROTOCOL);
+    default:
+        _exit(HANDOFF_EXIT_SYSTEM);
+    }
+}
+
+int
 session_run(struct session *s)
 {
+    s->ready = 1;
     for (;;) {
         struct request *r = NULL;
         int e = s->queue.first ? 0 : flush_before_wait(s);

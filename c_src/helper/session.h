@@ -12,6 +12,7 @@
 #ifndef TERRARIUM_SESSION_H
 #define TERRARIUM_SESSION_H
 
+#include "callback.h"
 #include "channel.h"
 #include "context.h"
 #include "frame.h"
@@ -19,6 +20,7 @@
 #include "large.h"
 #include "out.h"
 #include "queue.h"
+#include "session_write.h"
 
 struct session {
     struct channel channel;
@@ -27,8 +29,13 @@ struct session {
     struct large large; /* part of the frame begun, received apart */
     size_t looked;      /* bytes of it, when such a part was last looked for */
     struct queue queue;
+    struct queue nested;     /* what processes that run callbacks ask for */
     struct request *current; /* published as the one being run */
-    struct out out;          /* answers not yet written */
+    struct calls calls;      /* of Erlang functions */
+    int ready;               /* HELLO has been said */
+    unsigned long main_thread;
+    struct out out;       /* whole frames not yet written */
+    struct draft *drafts; /* kept for the next frames */
     struct context *context;
 };
 
@@ -45,16 +52,20 @@ int session_next(struct session *s, struct request **r);
 /* Serve requests.  0: STOP was asked for and all answers are written. */
 int session_run(struct session *s);
 
-/* Start a frame with this header at the end of the output; write its body
- * with buf_put to s->out.bytes (what is large and lies in an object, with
- * out_put_ref), then close it.  The mark undoes it. */
-int session_open_frame(struct session *s, const struct wire_header *h,
-                       struct out_mark *mark);
-void session_close_frame(struct session *s, struct out_mark mark);
-void session_drop_frame(struct session *s, struct out_mark mark);
+/* ---- for one who waits in the middle of a request (callback.c) ----------- */
 
-/* Write all that is in the output. */
-int session_flush(struct session *s);
+/* A request that may be run now: a nested one, or else, if `foreign`, the next
+ * one; NULL. */
+struct request *session_take(struct session *s, int foreign);
+/* Run it; takes r.  0, or a code that is final. */
+int session_run_on_top(struct session *s, struct request *r);
+/* Write what is to be written and wait for more to read.  0, perhaps with an
+ * exception that a signal raised; or a code that is final. */
+int session_wait_more(struct session *s);
+/* Is this the main thread? */
+int session_is_main(const struct session *s);
+/* The end of this process, by a code that is final. */
+_Noreturn void session_end(int code);
 
 /* Accept bodies of at most context->max_frame from now on. */
 void session_apply_limits(struct session *s);

@@ -128,15 +128,31 @@ read_some(struct session *s, int *drained)
     return 0;
 }
 
-/* Only a request that has not begun to run can be cancelled by a frame. */
+/* A request that runs can not be cancelled by a frame, but one that has not
+ * begun to, or that waits for a callback. */
 static void
 cancel(struct session *s, uint64_t id)
 {
     struct request *r = s->current;
+    if (callback_cancel(&s->calls, id))
+        return;
     if (r == NULL || r->h.id != id)
         r = queue_find(&s->queue, id);
+    if (r == NULL)
+        r = queue_find(&s->nested, id);
     if (r != NULL)
         r->cancelled = 1;
+}
+
+static void
+put_frame(struct session *s, struct request *r)
+{
+    if (r->h.opcode == WIRE_CALLED || r->h.opcode == WIRE_RAISED)
+        callback_answered(s, r);
+    else if (r->h.flags & WIRE_FLAG_NESTED)
+        queue_put(&s->nested, r);
+    else
+        queue_put(&s->queue, r);
 }
 
 static int
@@ -156,13 +172,13 @@ sort_frames(struct session *s)
             return E_NOMEM;
         r->part = large_take(&s->large);
         s->looked = 0;
-        queue_put(&s->queue, r);
+        put_frame(s, r);
     }
     return e == E_AGAIN ? 0 : e;
 }
 
-int
-session_read_ahead(struct session *s)
+static int
+read_all(struct session *s)
 {
     int drained = 0;
     while (!drained) {
@@ -175,4 +191,18 @@ session_read_ahead(struct session *s)
             return r;
     }
     return 0;
+}
+
+/* Once in a request that other threads wait for, the main thread does not read
+ * any more: then they do, and must be woken. */
+int
+session_read_ahead(struct session *s)
+{
+    int e = read_all(s);
+    while (e == 0 && s->idle.others > 0 &&
+           idle_arm_for_others(&s->idle, &s->channel))
+        e = read_all(s);
+    if (s->calls.ready != NULL)
+        callback_tell(s);
+    return e;
 }

@@ -17,6 +17,8 @@
 -export([call/3, call/4, call/5, eval/1, eval/2, eval/3, exec/1, exec/2, exec/3]).
 %% Objects that stay in Python.
 -export([call_method/3, getattr/2, to_term/1, is_ref/1]).
+%% Functions that Python may call.
+-export([register_function/2, register_function/3, unregister_function/1]).
 %% Contexts.
 -export([context/0, context/1, start_contexts/0, start_contexts/1, stop_contexts/0,
          contexts_started/0, interrupt/1]).
@@ -159,6 +161,31 @@ to_term(Ref) ->
 -spec is_ref(term()) -> boolean().
 is_ref(Term) ->
     py_ref:is_ref(Term).
+
+%%% Functions that Python may call
+
+%% @doc Let Python call this function as `erlang.Name(...)'.  It gets the list of
+%% arguments, and if it takes two also the map of keyword arguments, whose keys
+%% are binaries.  It runs in the process whose request Python is working on:
+%% ```
+%% ok = py:register_function(add, fun([A, B]) -> A + B end).
+%% {ok, 3} = py:eval("__import__('erlang').add(1, 2)").
+%% '''
+%% A name that is in use is given to the new function.
+-spec register_function(name(), fun(([term()]) -> term()) | fun(([term()], map()) -> term())) ->
+    ok | {error, term()}.
+register_function(Name, Fun) ->
+    py_callback:register(Name, Fun).
+
+%% @doc The same for an exported function, which is looked up at each call.
+-spec register_function(name(), module(), atom()) -> ok | {error, term()}.
+register_function(Name, Module, Function) ->
+    py_callback:register(Name, Module, Function).
+
+%% @doc Python can not call it any more; fine if it could not.
+-spec unregister_function(name()) -> ok.
+unregister_function(Name) ->
+    py_callback:unregister(Name).
 
 %%% Contexts
 

@@ -23,6 +23,9 @@ run(Context, Opcode, Flags, Term, Timeout, Errors) ->
                 down ->
                     _ = erase(?LAST_ROW),
                     later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
+                {callback, _, _, _} = Callback ->
+                    Outcome = called(Callback, Context, Port, Limits),
+                    result(Outcome, Context, Generation, Flags, form(Errors, Form));
                 Outcome ->
                     result(Outcome, Context, Generation, Flags, form(Errors, Form))
             end;
@@ -58,6 +61,17 @@ later(Context, Opcode, Flags, Term, Deadline, Errors) ->
         {error, timeout} -> py_answer:timeout(none);
         {error, _} = Error -> Error
     end.
+
+%% Python has called a function of ours, and goes on with what it returns.
+called({callback, Id, Body, Deadline}, Context, Port, {Max, _} = Limits) ->
+    Answer = py_callback:run(Body, Max, Context, Deadline),
+    Outcome = case py_request:left(Deadline) of
+                  0 -> py_request:abandon(Port, Id, Deadline, Limits);
+                  _ -> py_request:resume(Port, Id, Answer, Deadline, Limits)
+              end,
+    called(Outcome, Context, Port, Limits);
+called(Outcome, _, _, _) ->
+    Outcome.
 
 form(default, Form) -> Form;
 form(Form, _) -> Form.
@@ -110,7 +124,8 @@ run_ref(Context, Ref, Opcode, Term) ->
     Generation = py_ref:generation(Ref),
     case py_registry:find(Context) of
         {ready, Port, Generation, Limits, Form} ->
-            Outcome = py_request:request(Port, Opcode, 0, Term, infinity, Limits),
+            First = py_request:request(Port, Opcode, 0, Term, infinity, Limits),
+            Outcome = called(First, Context, Port, Limits),
             case Outcome of
                 down -> {error, {stale_ref, Ref}};
                 _ -> result(Outcome, Context, Generation, 0, Form)

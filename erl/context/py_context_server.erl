@@ -151,7 +151,7 @@ info(State, #data{port = Port, hello = Hello} = Data) ->
 stats(Counters) when is_list(Counters) ->
     Names = [requests, answers, errors, cancelled, interrupts, kills, unwanted, busy,
              pending, outstanding, bytes_in, bytes_out, spun, spin_lost,
-             bells, bulk_bytes],
+             bells, callbacks, bulk_bytes],
     N = min(length(Names), length(Counters)),
     maps:from_list(lists:zip(lists:sublist(Names, N), lists:sublist(Counters, N)));
 stats(_) ->
@@ -238,6 +238,9 @@ port({output, Stream, Bytes}, _, #data{output = Output, os_pid = OsPid} = Data) 
     {keep_state, Data#data{output = output(Stream, Bytes, Output, OsPid, Data)}};
 port(output_paused, _, #data{port = Port}) ->
     _ = py_port:more_output(Port),
+    keep_state_and_data;
+port({callback, Etf}, _, #data{port = Port}) ->
+    _ = spawn(py_callback, serve, [Port, self(), Etf]),
     keep_state_and_data;
 port(_, _, _) ->
     keep_state_and_data.

@@ -9,7 +9,7 @@
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, kill_zygote/1]).
 %% Ports of helpers.
 -export([open_helper/3, settings/2, kill/1, interrupt/1, fail/2, stderr/1, more_output/1,
-         notice/3, stats/1]).
+         notice/3, reply/4, stats/1]).
 %% Both.
 -export([close/1, control/3, command/2]).
 
@@ -138,6 +138,11 @@ more_output(Port) ->
 -spec notice(port(), byte(), iodata()) -> ok | {error, binary()}.
 notice(Port, Opcode, Body) ->
     done(control(Port, ?OP_NOTICE, [Opcode, Body])).
+
+%% @doc Answer a callback that belongs to no request.
+-spec reply(port(), binary(), byte(), binary()) -> ok | {error, binary()}.
+reply(Port, Number, Opcode, Etf) ->
+    done(control(Port, ?OP_REPLY, [Number, Opcode, Etf])).
 
 %% @doc The driver's counters of this port.
 -spec stats(port()) -> {ok, term()} | {error, binary()}.

@@ -1,6 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc Owns what must outlive the others: the driver's place in the VM, the
-%% table of contexts, the table of runtimes.
+%% table of contexts, the table of runtimes, the table of functions that Python
+%% may call.
 %%
 %% A context writes its own row of `py_contexts' and nobody else's; callers
 %% read it to find the port without asking a process.
@@ -10,12 +11,14 @@
 -export([start_link/0]).
 -export([publish/2, withdraw/1, find/1]).
 -export([put_runtime/2, runtime/1, runtimes/0, put_inherited/2, take_inherited/1]).
+-export([put_function/2, remove_function/1, function/1, functions/0]).
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
 
 -export_type([row/0]).
 
 -define(CONTEXTS, py_contexts).
 -define(RUNTIMES, py_runtimes).
+-define(FUNCTIONS, py_functions).
 
 -type row() ::
     {ready, port(), Generation :: pos_integer(), py_request:limits(), pair | map}
@@ -90,6 +93,38 @@ take_inherited(Name) ->
         [] -> none
     end.
 
+%% @doc Python may call this function under this name.
+-spec put_function(binary(), function() | {module(), atom()}) -> ok | {error, not_started}.
+put_function(Name, Function) ->
+    try ets:insert(?FUNCTIONS, {Name, Function}) of
+        true -> ok
+    catch
+        error:badarg -> {error, not_started}
+    end.
+
+%% @doc And not any more.
+-spec remove_function(binary()) -> ok.
+remove_function(Name) ->
+    try ets:delete(?FUNCTIONS, Name) of
+        true -> ok
+    catch
+        error:badarg -> ok
+    end.
+
+%% @doc What this name stands for.
+-spec function(term()) -> function() | {module(), atom()} | none.
+function(Name) ->
+    try
+        ets:lookup_element(?FUNCTIONS, Name, 2)
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc All names.
+-spec functions() -> [binary()].
+functions() ->
+    [Name || {Name, _} <- ets:tab2list(?FUNCTIONS)].
+
 %% @private
 -spec init([]) -> {ok, state} | {stop, term()}.
 init([]) ->
@@ -99,6 +134,7 @@ init([]) ->
             Options = [named_table, public, set, {read_concurrency, true}],
             ?CONTEXTS = ets:new(?CONTEXTS, Options),
             ?RUNTIMES = ets:new(?RUNTIMES, Options),
+            ?FUNCTIONS = ets:new(?FUNCTIONS, Options),
             {ok, state};
         {error, Reason} ->
             {stop, Reason}

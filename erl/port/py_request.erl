@@ -8,7 +8,7 @@
 %% request is left in the caller's mailbox.
 -module(py_request).
 
--export([request/6, submit/4, collect/4, deadline/1, left/1]).
+-export([request/6, resume/5, abandon/4, submit/4, collect/4, deadline/1, left/1]).
 
 -export_type([deadline/0, limits/0, outcome/0]).
 
@@ -30,6 +30,8 @@
 -type outcome() ::
     {answer, byte(), binary()}
     %% the helper's answer; opcode 0: what `fail/2' was given
+  | {callback, Id :: binary(), Body :: binary(), deadline()}
+    %% Python waits for a function: run it and `resume/5', or `abandon/4'
   | {timeout, none | {byte(), binary()}}
     %% the time was up; what the request said as it was ended
   | {lost, term()}
@@ -70,6 +72,8 @@ small(Port, Op, Body, Timeout, Limits) ->
             {answer, Opcode, Answer};
         <<?REPLY_PENDING, Id:8/binary>> ->
             await(Port, Id, Timeout, Limits);
+        <<?REPLY_CALLBACK, Id:8/binary, Asked/binary>> ->
+            {callback, Id, Asked, deadline(Timeout)};
         <<?REPLY_BUSY>> ->
             Retry = fun(Deadline) -> small(Port, Op, Body, Deadline, Limits) end,
             when_ready(Port, deadline(Timeout), Retry);
@@ -104,6 +108,22 @@ command(Port, Id, Head, IoVec, Timeout, Limits) ->
 
 not_taken(<<?REPLY_REFUSED, Text/binary>>) -> {refused, Text};
 not_taken(_) -> down.
+
+%% @doc Answer a request's callback, and wait for what becomes of the request.
+-spec resume(port(), binary(), {binary(), byte(), binary()}, deadline(), limits()) -> outcome().
+resume(Port, Id, {Number, Opcode, Etf}, Deadline, Limits) ->
+    case py_port:control(Port, ?OP_RESUME, [Id, Number, Opcode, Etf]) of
+        <<?REPLY_RESULT, _/binary>> = Answer -> {answer, ?FRAME_RESULT, Answer};
+        <<?REPLY_CALLBACK, Id:8/binary, Asked/binary>> -> {callback, Id, Asked, Deadline};
+        <<?REPLY_PENDING, Id:8/binary>> -> await(Port, Id, Deadline, Limits);
+        <<?REPLY_ANSWER, _/binary>> = Reply -> answer(Reply);
+        _ -> {lost, gone}
+    end.
+
+%% @doc The time is up while a callback ran: end the request.
+-spec abandon(port(), binary(), deadline(), limits()) -> outcome().
+abandon(Port, Id, Deadline, Limits) ->
+    await(Port, Id, Deadline, Limits).
 
 %% @doc Submit a small request and do not wait: a ticket for `collect/4', or
 %% what became of it at once.  Of a caller that never collects, the answer
@@ -150,21 +170,28 @@ collect(_, Outcome, _, _) ->
 %% The reference is made, handed over and waited for in this one function: that
 %% is what lets the compiler skip the messages that were there before it.
 await(Port, Id, Timeout, Limits) ->
+    Deadline = deadline(Timeout),
     Ref = erlang:monitor(port, Port),
     case py_port:control(Port, ?OP_ATTACH, [Id, term_to_binary(Ref)]) of
         <<?REPLY_OK>> ->
             receive
+                {py_answer, Ref, ?FRAME_CALLBACK, Asked} ->
+                    _ = erlang:demonitor(Ref, [flush]),
+                    {callback, Id, Asked, Deadline};
                 {py_answer, Ref, Opcode, Body} ->
                     _ = erlang:demonitor(Ref, [flush]),
                     {answer, Opcode, Body};
                 {'DOWN', Ref, port, _, Reason} ->
                     {lost, Reason}
-            after left(Timeout) ->
+            after left(Deadline) ->
                 give_up(Port, Id, Ref, Limits)
             end;
         <<Kind, _/binary>> = Reply when Kind =:= ?REPLY_RESULT; Kind =:= ?REPLY_ANSWER ->
             _ = erlang:demonitor(Ref, [flush]),
             answer(Reply);
+        <<?REPLY_CALLBACK, Id:8/binary, Asked/binary>> ->
+            _ = erlang:demonitor(Ref, [flush]),
+            {callback, Id, Asked, Deadline};
         _ ->
             lost(Ref)
     end.
@@ -187,11 +214,19 @@ give_up(Port, Id, Ref, {_, Grace}) ->
     case py_port:control(Port, ?OP_CANCEL_CALL, Id) of
         <<?REPLY_DROPPED>> ->
             _ = erlang:demonitor(Ref, [flush]),
+            forget_callback(Ref),
             {timeout, none};
         <<?REPLY_GONE>> ->
             answered(Ref);
         _ ->
             ended(Port, Ref, Grace + ?MARGIN)
+    end.
+
+%% One may have been on its way.
+forget_callback(Ref) ->
+    receive
+        {py_answer, Ref, ?FRAME_CALLBACK, _} -> ok
+    after 0 -> ok
     end.
 
 %% The answer left the driver before we gave up: it is here.

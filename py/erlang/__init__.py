@@ -4,6 +4,9 @@
 This package works inside a Terrarium helper, and in `terrarium_py python`.
 """
 
+from typing import Any
+
+from erlang._async import async_call
 from erlang._atom import atom
 from erlang._bridge import (
     Atom,
@@ -20,20 +23,34 @@ from erlang._bridge import (
     decode,
     encode,
 )
+from erlang._call import Function as _Function
+from erlang._call import call
+from erlang._errors import ErlangError, ProcessError
 
 __all__ = [
     "Atom",
     "BitString",
     "DecodeError",
     "EncodeError",
+    "ErlangError",
     "FrozenList",
     "FrozenMap",
     "Fun",
     "ImproperList",
     "Pid",
     "Port",
+    "ProcessError",
     "Ref",
+    "async_call",
     "atom",
+    "call",
     "decode",
     "encode",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Registered Erlang functions are attributes of this module."""
+    if name.startswith("_"):
+        raise AttributeError(f"module 'erlang' has no attribute {name!r}")
+    return _Function(name)

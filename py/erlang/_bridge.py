@@ -20,8 +20,12 @@ if TYPE_CHECKING:
         Pid,
         Port,
         Ref,
+        _begin_call,
+        call,
         decode,
         encode,
+        _fileno,
+        _pump,
     )
 else:
     try:
@@ -37,8 +41,12 @@ else:
             Pid,
             Port,
             Ref,
+            _begin_call,
+            call,
             decode,
             encode,
+            _fileno,
+            _pump,
         )
     except ModuleNotFoundError as error:
         if error.name != "_erlang":
@@ -61,6 +69,10 @@ __all__ = [
     "Pid",
     "Port",
     "Ref",
+    "_begin_call",
+    "call",
     "decode",
     "encode",
+    "_fileno",
+    "_pump",
 ]

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* drv_callbacks.c - callbacks: from the helper's question to the process that
+ * answers it; and which request runs while others wait for such answers.
+ *
+ * A request begins to run when those before it have ended, so that the first in
+ * the list is the one that runs.  While one waits for a callback others run,
+ * and the helper says which (STARTED).  Those begun are a stack, as in the
+ * helper: only its top can run. */
+#include "drv_helper.h"
+
+#include <string.h>
+
+#include "err.h"
+
+/* ---- the stack ----------------------------------------------------------- */
+
+static void
+push(struct helper *h, struct pending *q)
+{
+    q->stacked = 1;
+    q->below = h->top;
+    h->top = q;
+}
+
+struct pending *
+callbacks_top(const struct helper *h)
+{
+    return h->top != NULL ? h->top : h->pending.first;
+}
+
+struct pending *
+callbacks_running(const struct helper *h)
+{
+    struct pending *q = callbacks_top(h);
+    return q != NULL && !q->calling ? q : NULL;
+}
+
+void
+callbacks_stop_waiting(struct helper *h, struct pending *q)
+{
+    if (q->calling)
+        h->calling--;
+    q->calling = 0;
+}
+
+void
+callbacks_forget(struct helper *h, struct pending *q)
+{
+    callbacks_stop_waiting(h, q);
+    if (!q->stacked)
+        return;
+    struct pending **at = &h->top;
+    while (*at != q)
+        at = &(*at)->below;
+    *at = q->below;
+    q->stacked = 0;
+}
+
+int
+callbacks_is_nested(const struct helper *h, ErlDrvTermData caller)
+{
+    if (h->calling == 0)
+        return 0;
+    for (const struct pending *q = h->top; q != NULL; q = q->below)
+        if (q->calling && q->caller == caller)
+            return 1;
+    return 0;
+}
+
+int
+callbacks_started(struct helper *h, uint64_t id)
+{
+    struct pending *q = pending_find(&h->pending, id);
+    if (q == NULL || q->state != PENDING_SENT || q->stacked || h->top == NULL)
+        return E_REFUSED;
+    push(h, q);
+    calls_start_grace(h);
+    return 0;
+}
+
+/* ---- to the caller ------------------------------------------------------- */
+
+static int
+is_from_running(const struct helper *h, const struct pending *q)
+{
+    return q != NULL && q->state == PENDING_SENT && q == callbacks_top(h);
+}
+
+/* A request that was cancelled goes on by itself: its callback is not run. */
+int
+callbacks_take(struct helper *h, struct drv_frame *f)
+{
+    struct pending *q;
+    if (f->h.id == 0) {
+        drv_tell_binary(&h->base, "callback", f->body, f->h.length);
+        return 0;
+    }
+    q = pending_find(&h->pending, f->h.id);
+    if (!is_from_running(h, q))
+        return E_REFUSED;
+    if (!q->stacked)
+        push(h, q);
+    h->stats.callbacks++;
+    if (q->cancelled)
+        return 0;
+    h->calling += !q->calling;
+    q->calling = 1;
+    calls_deliver(h, q, f->h.opcode, f->body, f->h.length, f->bin);
+    return 0;
+}
+
+/* ---- and back ------------------------------------------------------------ */
+
+enum { RESUME_HEAD = 17, REPLY_HEAD = 9 };
+
+static int
+is_callback_answer(uint8_t opcode)
+{
+    return opcode == WIRE_CALLED || opcode == WIRE_RAISED;
+}
+
+ErlDrvSSizeT
+callbacks_resume(struct helper *h, const uint8_t *body, size_t n,
+                 struct drv_reply *r)
+{
+    if (n < RESUME_HEAD || !is_callback_answer(body[16]))
+        return drv_reply_refused(r, "resume takes <<Id, Number, Opcode, Etf>>");
+    struct pending *q = pending_find(&h->pending, calls_id(body));
+    if (q == NULL || q->caller != driver_caller(h->base.port))
+        return drv_reply(r, DRV_REPLY_GONE);
+    callbacks_stop_waiting(h, q);
+    if (q->answer != NULL)
+        return calls_reply_held(h, q, r);
+    if (q->state != PENDING_SENT)
+        return drv_reply(r, DRV_REPLY_GONE);
+    calls_start_grace(h);
+    struct wire_header head = {.opcode = body[16], .id = calls_id(body + 8)};
+    return calls_go_on(h, q, &head, body + RESUME_HEAD, n - RESUME_HEAD, r);
+}
+
+ErlDrvSSizeT
+callbacks_reply(struct helper *h, const uint8_t *body, size_t n,
+                struct drv_reply *r)
+{
+    if (n < REPLY_HEAD || !is_callback_answer(body[8]))
+        return drv_reply_refused(r, "reply takes <<Number, Opcode, Etf>>");
+    if (h->state != HELPER_READY)
+        return drv_reply(r, DRV_REPLY_DOWN);
+    helper_write_frame(h, body[8], 0, calls_id(body), body + REPLY_HEAD,
+                       n - REPLY_HEAD);
+    return drv_reply(r, DRV_REPLY_OK);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* callback.h - Python calls an Erlang function and waits for what it returns.
+ *
+ * While the main thread waits it serves: first what the process that runs the
+ * function asks for (nested requests), then what others do, unless a call
+ * further down the stack has its answer and only waits for its turn.  So calls
+ * nest to any depth, and none waits for ever because others keep coming.
+ *
+ * Other threads' calls belong to no request.  Such a thread reads for itself,
+ * and for all, what comes from the VM, so it needs no main thread that listens.
+ *
+ * Used by: erlmod (Python's side), session (gives answers, asks what waits).
+ * Knows: session.   Does not know: what the functions are.
+ * Ownership: a call lives on the stack of who waits (callback_begin: on the
+ * heap, until its answer is there); its answer is its own.
+ * Threads: all with the GIL held; released while one waits. */
+#ifndef TERRARIUM_CALLBACK_H
+#define TERRARIUM_CALLBACK_H
+
+#include "py.h"
+
+#include <stdint.h>
+
+#include "nudge.h"
+
+struct request;
+struct session;
+
+struct call {
+    struct call *below; /* the main thread's: the one that waits below */
+    struct call *next;  /* all that wait */
+    uint64_t number;    /* Python's name for it, in frames */
+    struct request *of; /* which waits for it; NULL: no request */
+    struct request *answer;
+    struct nudge nudge;   /* of another thread; closed: the main thread's */
+    PyObject *when_there; /* nobody waits: called with what came of it */
+};
+
+struct calls {
+    struct call *first; /* all that wait */
+    struct call *top;   /* the main thread's */
+    struct call *ready; /* answered, and nobody waits: to be told */
+    uint64_t last;      /* number */
+};
+
+/* The connection that calls go through; before that there is none. */
+void callback_init(struct session *s);
+
+/* Call the function of this name: its value as a new reference; NULL with
+ * whatever it raised. */
+PyObject *callback_call(PyObject *name, PyObject *args, PyObject *kwargs);
+
+/* The same without waiting: when_there(error, value) is called with what came
+ * of it, one of them None, by whichever thread reads it.  0, or -1 with an
+ * exception. */
+int callback_begin(PyObject *name, PyObject *args, PyObject *kwargs,
+                   PyObject *when_there);
+/* Read what there is, for those who called callback_begin: an event loop calls
+ * this when callback_fd is readable.  0, or -1 with an exception. */
+int callback_pump(void);
+int callback_fd(void);
+
+/* A CALLED or RAISED frame; takes r.  Nobody may wait for it any more. */
+void callback_answered(struct session *s, struct request *r);
+/* Tell those who called callback_begin.  May run any Python code. */
+void callback_tell(struct session *s);
+/* The request was cancelled while it waits: 1 if it does. */
+int callback_cancel(struct calls *c, uint64_t id);
+
+#endif

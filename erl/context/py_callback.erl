@@ -1,0 +1,185 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Erlang functions that Python may call, by name.
+%%
+%% A function runs in the process whose Python code calls it, and that process
+%% waits for Python while it does not; so there is no other process on the way,
+%% and what a function does with the mailbox, the group leader or the process
+%% dictionary is done to those of the caller.  What Python calls outside of any
+%% request (in a thread of its own) runs in a process of its own.
+-module(py_callback).
+
+-export([register/2, register/3, unregister/1, is_registered/1, registered/0]).
+-export([run/4, serve/3]).
+-export([context/0, deadline/0, in_request/0]).
+
+-export_type([function_name/0, answer/0]).
+
+-include("../port/py_wire.hrl").
+
+-define(CALL, '$py_callback').
+-define(SMALL_TUPLE, 131, 104).
+-define(SMALL_BIG, 110, 8, 0).
+
+-type function_name() :: terrarium_config:name().
+
+-type answer() :: {Number :: binary(), Opcode :: byte(), Etf :: binary()}.
+%% What to tell Python: of which of its callbacks, that it returned or failed,
+%% and what.
+
+%%% The functions
+
+%% @doc Let Python call this function under this name.  It gets the list of
+%% arguments, and if it takes two also the map of keyword arguments, whose keys
+%% are binaries.  A name that is in use is given to the new function.
+-spec register(function_name(), fun(([term()]) -> term()) | fun(([term()], map()) -> term())) ->
+    ok | {error, {invalid, atom(), term()}}.
+register(Name, Fun) when is_function(Fun, 1); is_function(Fun, 2) ->
+    put_function(Name, Fun);
+register(_, Fun) ->
+    {error, {invalid, function, Fun}}.
+
+%% @doc The same for an exported function; it is looked up when it is called, so
+%% new code is used as soon as it is loaded.
+-spec register(function_name(), module(), atom()) -> ok | {error, {invalid, atom(), term()}}.
+register(Name, Module, Function) when is_atom(Module), is_atom(Function) ->
+    put_function(Name, {Module, Function});
+register(_, Module, Function) ->
+    {error, {invalid, function, {Module, Function}}}.
+
+put_function(Name, Function) ->
+    case terrarium_config:name(Name) of
+        {ok, Key} -> py_registry:put_function(Key, Function);
+        error -> {error, {invalid, name, Name}}
+    end.
+
+%% @doc Python can not call it any more; fine if it could not.
+-spec unregister(function_name()) -> ok.
+unregister(Name) ->
+    case terrarium_config:name(Name) of
+        {ok, Key} -> py_registry:remove_function(Key);
+        error -> ok
+    end.
+
+%% @doc Can Python call a function of this name?
+-spec is_registered(function_name()) -> boolean().
+is_registered(Name) ->
+    case terrarium_config:name(Name) of
+        {ok, Key} -> py_registry:function(Key) =/= none;
+        error -> false
+    end.
+
+%% @doc The names.
+-spec registered() -> [binary()].
+registered() ->
+    py_registry:functions().
+
+%%% A call
+
+%% @doc Run what a CALLBACK frame of a request to this context asks for.  Never
+%% fails: what goes wrong is told to Python, as long as it is less than `Max'
+%% bytes.
+-spec run(binary(), pos_integer(), pid(), py_request:deadline()) -> answer().
+run(Body, Max, Context, Deadline) ->
+    Before = put(?CALL, {Context, Deadline, true}),
+    Answer = run(Body, Max),
+    _ = put(?CALL, Before),
+    Answer.
+
+run(<<?SMALL_TUPLE, 4, ?SMALL_BIG, Number:8/binary, _/binary>> = Body, Max) ->
+    {Opcode, Etf} = bounded(answer(Body), Max),
+    {Number, Opcode, Etf}.
+
+%% @doc In a function that Python called: the context whose Python it was.
+-spec context() -> pid() | undefined.
+context() ->
+    case get(?CALL) of
+        {Context, _, _} -> Context;
+        _ -> undefined
+    end.
+
+%% @doc In a function that Python called: when the time of the request is up.
+-spec deadline() -> py_request:deadline().
+deadline() ->
+    case get(?CALL) of
+        {_, Deadline, _} -> Deadline;
+        _ -> infinity
+    end.
+
+%% @doc In a function that Python called: does it run in the process that made
+%% the request?  (Else Python called outside of any.)
+-spec in_request() -> boolean().
+in_request() ->
+    case get(?CALL) of
+        {_, _, InRequest} -> InRequest;
+        _ -> false
+    end.
+
+answer(Body) ->
+    try binary_to_term(Body, [safe]) of
+        {_, Name, Args, Kwargs} -> called(Name, Args, Kwargs)
+    catch
+        error:badarg -> raised(error, undecodable(Body), [])
+    end.
+
+undecodable(Body) ->
+    case py_etf_atoms:unknown(Body) of
+        {ok, Name} -> {unknown_atom, Name};
+        none -> badarg
+    end.
+
+called(Name, Args, Kwargs) ->
+    try
+        {?FRAME_CALLED, term_to_binary(apply_function(Name, Args, Kwargs))}
+    catch
+        throw:{?MODULE, Reason} -> raised(undefined, Reason, []);
+        Class:Reason:Stack -> raised(Class, Reason, Stack)
+    end.
+
+apply_function(Name, Args, Kwargs) ->
+    case {py_registry:function(Name), map_size(Kwargs)} of
+        {none, _} -> throw({?MODULE, Name});
+        {Fun, _} when is_function(Fun, 2) -> Fun(Args, Kwargs);
+        {Fun, 0} when is_function(Fun) -> Fun(Args);
+        {{M, F}, 0} -> exported(M, F, Args);
+        {{M, F}, _} -> M:F(Args, Kwargs);
+        {_, _} -> error({no_keyword_arguments, Name})
+    end.
+
+exported(M, F, Args) ->
+    case erlang:function_exported(M, F, 1) orelse code:ensure_loaded(M) of
+        true -> M:F(Args);
+        _ -> either(M, F, Args)
+    end.
+
+either(M, F, Args) ->
+    case erlang:function_exported(M, F, 2) andalso not erlang:function_exported(M, F, 1) of
+        true -> M:F(Args, #{});
+        false -> M:F(Args)
+    end.
+
+%% `{Class, Reason, Stack}'; the class `undefined' means: no such function.
+raised(Class, Reason, Stack) ->
+    {?FRAME_RAISED, term_to_binary({Class, Reason, [frame(F) || F <- Stack]})}.
+
+frame({M, F, Args, Info}) when is_list(Args) ->
+    frame({M, F, length(Args), Info});
+frame({M, F, Arity, Info}) ->
+    File = unicode:characters_to_binary(proplists:get_value(file, Info, "")),
+    {atom_to_binary(M), atom_to_binary(F), Arity, File, proplists:get_value(line, Info, 0)};
+frame({Fun, Args, Info}) when is_function(Fun) ->
+    {module, M} = erlang:fun_info(Fun, module),
+    {name, F} = erlang:fun_info(Fun, name),
+    frame({M, F, Args, Info}).
+
+bounded({_, Etf}, Max) when byte_size(Etf) > Max ->
+    raised(error, {too_large, byte_size(Etf), Max}, []);
+bounded(Answer, _) ->
+    Answer.
+
+%% @doc Run a callback of this context that belongs to no request, and tell the
+%% port.
+-spec serve(port(), pid(), binary()) -> ok | {error, binary()}.
+serve(Port, Context, Body) ->
+    _ = put(?CALL, {Context, infinity, false}),
+    {Number, Opcode, Etf} = run(Body, ?WIRE_MAX_FRAME),
+    py_port:reply(Port, Number, Opcode, Etf).
