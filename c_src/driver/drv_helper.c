@@ -241,10 +241,13 @@ int
 helper_read(struct helper *h)
 {
     uint64_t frames = h->reader.frames;
+    h->unread = 1;
     for (int i = 0; i < MAX_READS; i++) {
         int e = drv_reader_fill(&h->reader, &h->channel);
-        if (e == E_AGAIN)
+        if (e == E_AGAIN) {
+            h->unread = 0;
             break;
+        }
         if (e == E_NOMEM || e == E_FORMAT)
             helper_violation(h, err_str(e));
         else if (e != 0)
@@ -272,12 +275,13 @@ watch_write(struct helper *h, int on)
 }
 
 /* What the VM has to be told of.  A lane need not be armed when nothing is
- * pending: a helper speaks unasked only once, with its hello. */
+ * pending and all has been read: a helper that speaks unasked rings whether we
+ * are or not, but for its hello. */
 static int
 wanted(struct helper *h)
 {
     int want = 0;
-    if (h->pending.first != NULL || h->state == HELPER_BOOTING ||
+    if (h->pending.first != NULL || h->state == HELPER_BOOTING || h->unread ||
         !channel_has_lane(&h->channel))
         want |= CHANNEL_READ;
     if (driver_sizeq(h->base.port) > 0)

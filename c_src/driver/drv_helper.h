@@ -72,6 +72,7 @@ struct helper {
     int begun;          /* settings have come: the descriptors are ours */
     int armed;          /* what channel_arm was last told; 0: not armed */
     int again;          /* a turn was cut short: the timer begins the next */
+    int unread;         /* the last helper_read was cut short */
     int busy;
     int resignal; /* a CANCEL frame waits in the queue: signal again after */
     struct pending *top;  /* the request begun last, while one is calling */

@@ -50,6 +50,8 @@ put_question(struct session *s, const struct call *c, PyObject *name,
     uint64_t id = c->of != NULL ? c->of->h.id : 0;
     int r = session_put_term(s, WIRE_CALLBACK, id, q);
     Py_DECREF(q);
+    if (r == 0 && c->of == NULL)
+        s->unasked = 1;
     return r;
 }
 
@@ -170,16 +172,14 @@ wait_in_main(struct session *s, struct call *c)
     return r;
 }
 
-/* Once there are others the main thread must be woken by those who read. */
+/* For a thread: whoever reads its answer must be able to wake it. */
 static int
-open_nudges(struct session *s, struct nudge *n)
+open_nudge(struct nudge *n)
 {
-    int r = s->idle.nudge.fd < 0 ? nudge_open(&s->idle.nudge) : 0;
-    if (r == 0 && n != NULL)
-        r = nudge_open(n);
-    if (r != 0)
-        PyErr_SetFromErrno(PyExc_OSError);
-    return r != 0 ? -1 : 0;
+    if (nudge_open(n) == 0)
+        return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
 }
 
 static int
@@ -273,7 +273,7 @@ call_from_thread(struct session *s, PyObject *name, PyObject *args,
 {
     PyObject *v = NULL;
     struct call c = {.number = ++s->calls.last, .nudge.fd = -1};
-    if (open_nudges(s, &c.nudge) < 0)
+    if (open_nudge(&c.nudge) < 0)
         return NULL;
     if (put_question(s, &c, name, args, kwargs) == 0) {
         enter(s, &c);
@@ -339,7 +339,7 @@ callback_begin(PyObject *name, PyObject *args, PyObject *kwargs,
                PyObject *when_there)
 {
     struct session *s = session;
-    if (!is_connected(s) || open_nudges(s, NULL) < 0)
+    if (!is_connected(s))
         return -1;
     struct call *c = mem_alloc(sizeof *c);
     if (c == NULL) {

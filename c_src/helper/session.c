@@ -59,6 +59,7 @@ session_fini(struct session *s)
     queue_fini(&s->queue);
     queue_fini(&s->nested);
     session_write_fini(s);
+    nudge_close(&s->idle.nudge);
 }
 
 void
@@ -221,10 +222,16 @@ session_end(int code)
 int
 session_run(struct session *s)
 {
+    /* Before any thread may call: the main thread could sleep without it. */
+    if (nudge_open(&s->idle.nudge) != 0)
+        return E_SYS;
     s->ready = 1;
     for (;;) {
         struct request *r = NULL;
-        int e = s->queue.first ? 0 : flush_before_wait(s);
+        int e = 0;
+        /* Otherwise there is no wait, which is where a held bell is rung. */
+        if (s->queue.first == NULL && s->nested.first == NULL)
+            e = flush_before_wait(s);
         if (e == 0)
             e = session_next(s, &r);
         if (e == 0)

@@ -35,6 +35,7 @@ struct session {
     int ready;               /* HELLO has been said */
     unsigned long main_thread;
     struct out out;       /* whole frames not yet written */
+    int unasked;          /* among them is one that the VM does not wait for */
     struct draft *drafts; /* kept for the next frames */
     struct context *context;
 };

@@ -134,6 +134,14 @@ wait_writable(struct session *s)
     return r < 0 ? r : session_read_ahead(s);
 }
 
+/* While no request is pending the VM is not armed for us. */
+static void
+ring_unasked(struct session *s)
+{
+    if (s->unasked)
+        channel_ring(&s->channel);
+}
+
 int
 session_flush(struct session *s)
 {
@@ -144,11 +152,15 @@ session_flush(struct session *s)
         size_t n = 0;
         int count = out_view(&s->out, v, PIECES);
         int r = channel_writev(&s->channel, v, count, &n);
-        if (r == E_AGAIN)
+        if (r == E_AGAIN) {
+            ring_unasked(s);
             r = wait_writable(s);
+        }
         if (r != 0)
             return r;
         out_consume(&s->out, n, OUT_KEEP);
     }
+    ring_unasked(s);
+    s->unasked = 0;
     return 0;
 }

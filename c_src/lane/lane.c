@@ -79,6 +79,19 @@ words(const struct lane *l, int mine)
 /* ---- bells ----------------------------------------------------------------
  */
 
+/* Amid our bulk bytes there is no place for a bell, and no need: those that are
+ * still to come wake the peer as well.  A full socket has something in it that
+ * does.  docs/lane.md: why we do send them. */
+static void
+send_bell(struct lane *l)
+{
+    uint8_t bell = LANE_BELL;
+    if (l->bulk_out > 0)
+        return;
+    l->count.bells++;
+    (void)!send(l->sock, &bell, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Something has changed that a side asleep for `want` must see.  The fence
  * orders our change before the look at `asleep`; the sleeper's fence in
  * lane_arm orders its `asleep` before its look at our change: one of the two
@@ -87,19 +100,12 @@ static void
 wake(struct lane *l, uint32_t want)
 {
     _Atomic uint32_t *asleep = &words(l, 0)->asleep;
-    uint8_t bell = LANE_BELL;
     atomic_thread_fence(memory_order_seq_cst);
     if (!(atomic_load_explicit(asleep, memory_order_relaxed) & want))
         return;
     if (atomic_exchange_explicit(asleep, 0, memory_order_relaxed) == 0)
         return;
-    /* Amid our bulk bytes there is no place for a bell, and no need: those
-     * that are still to come wake the peer as well.  A full socket has
-     * something in it that does. */
-    if (l->bulk_out > 0)
-        return;
-    l->count.bells++;
-    (void)!send(l->sock, &bell, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    send_bell(l);
 }
 
 static void
@@ -124,6 +130,13 @@ lane_release(struct lane *l)
     l->held = l->owed = 0;
     if (owed)
         wake(l, LANE_DATA);
+}
+
+void
+lane_ring(struct lane *l)
+{
+    lane_release(l);
+    send_bell(l);
 }
 
 /* n bytes of the ring are free again.  A writer is refused, and sleeps, only

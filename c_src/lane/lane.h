@@ -10,6 +10,7 @@
  *
  * A side that is about to sleep says so in its `asleep` word and looks once
  * more; a side that has changed something looks at the other's word and rings.
+ * docs/lane.md proves that no wake-up is lost; `make model` searches for one.
  *
  * Used by: wire/channel_lane.c, zygote (creates the segment), tests.
  * Knows: base.   Does not know: frames, Erlang, Python.
@@ -94,6 +95,9 @@ void lane_disarm(struct lane *l);
  * latest, before we sleep. */
 void lane_hold(struct lane *l);
 void lane_release(struct lane *l);
+/* Ring whether the peer sleeps for data or not: for what it does not expect,
+ * and so has not armed for. */
+void lane_ring(struct lane *l);
 /* poll() said that the socket is readable, hung up or in error.  One item is
  * taken for each time; poll says so again if there are more. */
 void lane_polled(struct lane *l);

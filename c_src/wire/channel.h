@@ -89,6 +89,13 @@ channel_release(struct channel *c)
     if (channel_has_lane(c))
         lane_release(&c->lane);
 }
+/* The peer does not expect what was written. */
+static inline void
+channel_ring(struct channel *c)
+{
+    if (channel_has_lane(c))
+        lane_ring(&c->lane);
+}
 static inline void
 channel_polled(struct channel *c)
 {

@@ -143,6 +143,31 @@ START_TEST(a_held_bell_is_rung_in_the_end)
 }
 END_TEST
 
+/* A side that expects nothing is not armed: only ringing reaches it. */
+START_TEST(ringing_reaches_one_that_has_not_armed)
+{
+    size_t n;
+    lane_disarm(&vm);
+    ck_ok(write_one(&helper, "a", 1, &n));
+    ck_assert_int_eq(readable(&vm), 0);
+    lane_ring(&helper);
+    ck_assert_int_eq(readable(&vm), 1);
+    lane_polled(&vm);
+    ck_ok(lane_read(&vm, big, 10, &n));
+    ck_err(lane_read(&vm, big, 10, &n), E_AGAIN);
+    lane_hold(&helper);
+    ck_ok(write_one(&helper, "b", 1, &n));
+    lane_ring(&helper); /* ends the holding back */
+    ck_ok(write_one(&helper, "c", 1, &n));
+    ck_assert_int_eq(helper.held, 0);
+    ck_assert_uint_eq(helper.count.bells, 2);
+    while (helper.bulk_out == 0)
+        ck_ok(write_one(&helper, big, BIG, &n));
+    lane_ring(&helper); /* no place for a bell */
+    ck_assert_uint_eq(helper.count.bells, 2);
+}
+END_TEST
+
 START_TEST(one_bell_for_one_sleep)
 {
     char c;
@@ -450,6 +475,7 @@ make_lane_suite(void)
     tcase_add_test(t, a_piece_may_be_empty);
     tcase_add_loop_test(t, a_full_ring_takes_nothing_and_says_so, 0, 2);
     tcase_add_test(t, a_held_bell_is_rung_in_the_end);
+    tcase_add_test(t, ringing_reaches_one_that_has_not_armed);
     tcase_add_test(t, one_bell_for_one_sleep);
     tcase_add_test(t, what_is_large_comes_in_its_place);
     tcase_add_test(t, bytes_written_before_the_end_come_first);

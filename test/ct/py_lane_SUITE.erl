@@ -25,7 +25,7 @@ suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
     [bad_settings, bad_options, counters, never_polls, no_lane, sizes, fifo, many_callers,
-     callers_killed, {group, enemies}].
+     callers_killed, unasked, {group, enemies}].
 
 groups() ->
     [{enemies, [],
@@ -144,6 +144,28 @@ there_and_back(C, N) ->
     ?assertEqual({ok, Bytes}, py:call(C, operator, getitem, [[Bytes], 0])),
     Code = "bytes([255]) + bytes([n % 251]) * (n - 2) + bytes([254])",
     ?assertEqual({ok, Bytes}, py:eval(C, Code, #{n => N})).
+
+%% What a thread asks while no request is pending is heard; the driver does not expect it.
+unasked(_) ->
+    Self = self(),
+    ok = py:register_function(tell_unasked, fun([I]) -> Self ! {unasked, I}, I end),
+    [with(Way, fun thread_calls/1) || Way <- ways()],
+    ok = py:unregister_function(tell_unasked).
+
+thread_calls(C) ->
+    ok = py:exec(C, "import threading, erlang\n"
+                    "go, got = threading.Semaphore(0), []\n"
+                    "def ask():\n"
+                    "    for i in range(20):\n"
+                    "        go.acquire()\n"
+                    "        got.append(erlang.call('tell_unasked', i))\n"
+                    "threading.Thread(target=ask, daemon=True).start()"),
+    %% Released a while after the request has been answered.
+    [begin
+         {ok, _} = py:eval(C, "threading.Timer(0.02, go.release).start()"),
+         receive {unasked, I} -> ok after 10000 -> ct:fail({not_heard, I}) end
+     end || I <- lists:seq(0, 19)],
+    py_ct:eventually(fun() -> py:eval(C, "got == list(range(20))") =:= {ok, true} end).
 
 %% Requests of all sizes that wait are run in the order in which they were made.
 fifo(_) ->
