@@ -6,7 +6,7 @@
 #   SAN=1          address and undefined-behaviour sanitizers, own build folders
 #   V=1            show the commands
 #   T=…            only this suite (test-c, test-ct, test-ways), file pattern
-#                  (test-py) or module (test-prop)
+#                  (test-py), module (test-prop), search or mutation (model)
 #   FUZZ_SECONDS=… time for each fuzz target (default 60)
 #   CC CFLAGS LDFLAGS ERL REBAR3 CLANG PKG_CONFIG
 #
@@ -59,10 +59,11 @@ GROUPS_lint := build lint
 GROUPS_format := build lint
 GROUPS_fuzz := build fuzz
 GROUPS_docs := build docs
+GROUPS_model := build model
 # Wanted, but nothing fails without.
 OPTIONAL_bench := bench
 TEST_TARGETS := test test-c test-py test-prop test-ct test-ways test-pythons fuzz-replay
-FIRST_PASS := all native shell demo bench bench-codec lint format fuzz docs $(TEST_TARGETS)
+FIRST_PASS := all native shell demo bench bench-codec lint format fuzz docs model $(TEST_TARGETS)
 
 # Inside rebar3's hook (it sets ERLANG_ROOT_DIR) nothing is ever installed.
 .NOTPARALLEL:
@@ -93,6 +94,7 @@ include scripts/mk/test.mk
 include scripts/mk/fuzz.mk
 include scripts/mk/lint.mk
 include scripts/mk/docs.mk
+include scripts/mk/model.mk
 
 .PHONY: all shell demo bench
 all: native ## build the C programs and the Erlang application
