@@ -8,7 +8,7 @@
 -module(py_ct).
 
 -export([start/0, start/1, stop/0, way/0, eventually/1, eventually/2, census/0, settled/1,
-         alive/1, stuck/0, mailbox/0, zygote_pid/1, helper_pid/1, parallel/2]).
+         segments/1, alive/1, stuck/0, mailbox/0, zygote_pid/1, helper_pid/1, parallel/2]).
 
 %% Start the application with these settings (over an empty environment).
 start() ->
@@ -50,11 +50,21 @@ eventually(Fun, Left) ->
         _ -> timer:sleep(20), eventually(Fun, Left - 20)
     end.
 
-%% What must not grow: ports, descriptors, processes of the VM.
+%% What must not grow: ports, descriptors, processes of the VM, shared memory.
 census() ->
     #{ports => length([P || P <- erlang:ports(), py_port(P)]),
       fds => length(element(2, file:list_dir("/proc/self/fd"))),
+      segments => segments("self"),
       zombies => zombies()}.
+
+%% Segments of lanes that a process (a string) has mapped or has open.
+segments(Pid) ->
+    Maps = case file:read_file(["/proc/", Pid, "/maps"]) of
+               {ok, Text} -> length(binary:matches(Text, <<"/memfd:terrarium-lane">>));
+               {error, _} -> 0
+           end,
+    Maps + length([Fd || Fd <- filelib:wildcard("/proc/" ++ Pid ++ "/fd/*"),
+                         {ok, "/memfd:terrarium-lane" ++ _} <- [file:read_link(Fd)]]).
 
 py_port(P) ->
     case erlang:port_info(P, name) of
@@ -79,11 +89,12 @@ is_zombie(Pid, Parent) ->
             false
     end.
 
-%% The census comes back to what it was (descriptors: at most as many).
-settled(#{ports := Ports, fds := Fds, zombies := Zombies}) ->
+%% The census comes back to what it was (at most as many).
+settled(Before) ->
     eventually(fun() ->
-                       #{ports := P, fds := F, zombies := Z} = Now = census(),
-                       (P =< Ports andalso F =< Fds andalso Z =< Zombies) orelse Now
+                       Now = census(),
+                       lists:all(fun(K) -> maps:get(K, Now) =< maps:get(K, Before) end,
+                                 maps:keys(Now)) orelse Now
                end).
 
 %% A zombie is dead: some systems' init takes its time.

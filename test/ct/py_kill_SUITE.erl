@@ -12,20 +12,34 @@
 -define(CONTEXTS, 3).
 %% What a zygote keeps forked ahead, by default.
 -define(SPARES, 2).
+%% The environment variable by which all processes of a run are known.
+-define(MARK, "TERRARIUM_KILL_SUITE").
 
 suite() -> [{timetrap, {minutes, 90}}].
 
 all() -> [random_kills].
 
+%% A zygote that the launcher started does not have the mark: the one that
+%% follows it does.
 init_per_suite(Config) ->
     ok = logger:set_primary_config(level, error),
     load_all(),
+    Mark = os:getpid() ++ integer_to_list(rand:uniform(1 bsl 60)),
+    true = os:putenv(?MARK, Mark),
     Restart = #{free => 1000000, min_backoff => 1, max_backoff => 20, stable_ms => 1000},
-    ok = py_ct:start([{contexts, ?CONTEXTS}, {grace_ms, 100}, {restart, Restart}]),
-    Config.
+    %% A third of `start_timeout' is how long a zygote may be silent.
+    ok = py_ct:start([{contexts, ?CONTEXTS}, {grace_ms, 100}, {restart, Restart},
+                      {start_timeout, 6000}]),
+    {ok, 1} = py:eval("1"),
+    First = zygote_pid(),
+    Old = [First | children(First)],
+    ok = kill("KILL", First),
+    py_ct:eventually(fun() -> [P || P <- Old, py_ct:alive(P)] =:= [] end),
+    [{mark, list_to_binary(?MARK ++ "=" ++ Mark)} | Config].
 
 end_per_suite(_) ->
     py_ct:stop(),
+    os:unsetenv(?MARK),
     logger:set_primary_config(level, notice).
 
 %% Modules that are loaded on first use bring atoms of their own.
@@ -38,54 +52,130 @@ load_all() ->
 rounds() ->
     list_to_integer(os:getenv("TERRARIUM_KILL_ROUNDS", "300")).
 
-random_kills(_) ->
+random_kills(Config) ->
     %% Once through everything, so that all atoms and buffers are there.
-    _ = storm(20),
-    Before = py_ct:census(),
+    report(storm(100)),
+    Before = at_rest(Config),
     Atoms = erlang:system_info(atom_count),
-    Processes = length(processes()),
     Counts = storm(rounds()),
-    ct:pal("~b kills; answers: ~p", [rounds(), Counts]),
-    io:format(user, "~b kills; answers: ~p~n", [rounds(), Counts]),
+    report(Counts),
     ?assertEqual(0, maps:get(wrong, Counts)),
     ?assert(maps:get(right, Counts) > rounds()),
-    py_ct:settled(Before),
-    ?assertEqual(Atoms, erlang:system_info(atom_count)),
-    py_ct:eventually(fun() -> length(processes()) =< Processes end),
-    ?assertEqual([], strays()),
-    no_monitors_left().
+    _ = at_rest(Config),
+    report(Before),
+    py_ct:eventually(fun() -> grown(Before, resources()) end),
+    ?assertEqual([], atoms_since(Atoms)).
 
-%% Helpers that belong to no context and are not spares.
-strays() ->
-    Zygote = integer_to_list(py_ct:zygote_pid(default)),
-    Known = [integer_to_list(os_pid(C)) || C <- py_context_router:contexts()],
-    {ok, Text} = file:read_file(["/proc/", Zygote, "/task/", Zygote, "/children"]),
-    Children = string:lexemes(binary_to_list(Text), " \n"),
-    Others = Children -- Known,
-    lists:nthtail(min(?SPARES, length(Others)), Others).
+grown(Before, Now) ->
+    More = maps:filter(fun(K, V) -> V > maps:get(K, Before) end, Now),
+    map_size(More) =:= 0 orelse {More, Before}.
 
-no_monitors_left() ->
-    [?assertEqual([], [P || {process, P} <- Monitors, not is_process_alive(P)])
-     || C <- py_context_router:contexts(),
-        {monitors, Monitors} <- [process_info(C, monitors)]].
+report(What) ->
+    ct:pal("~p", [What]),
+    io:format(user, "~p~n", [What]).
+
+atoms_since(N) ->
+    [binary_to_term(<<131, $K, I:24>>) || I <- lists:seq(N, erlang:system_info(atom_count) - 1)].
+
+%%% What there is
+
+%% What there is when all contexts have their helpers, the ports of the dead ones have
+%% been closed, and the zygote has as many spares as it wants.
+at_rest(Config) ->
+    py_ct:eventually(fun() -> in_order(Config) end),
+    resources().
+
+%% A port for each context and one for the zygote; of processes those that
+%% belong to them, and spares.
+in_order(Config) ->
+    Results = [py:eval(C, "1") || C <- contexts()],
+    Helpers = [os_pid(C) || C <- contexts()],
+    Zygote = zygote_pid(),
+    Marked = marked(proplists:get_value(mark, Config)),
+    Others = lists:usort(Marked ++ children(Zygote)) -- [Zygote | Helpers],
+    #{ports := Ports} = py_ct:census(),
+    case {lists:usort(Results), Ports, length(Others), Others -- children(Zygote)} of
+        {[{ok, 1}], ?CONTEXTS + 1, ?SPARES, []} -> true;
+        Else -> {Else, [{P, file:read_file(proc(P, "status"))} || P <- Others]}
+    end.
+
+contexts() ->
+    py_context_router:contexts().
+
+%% Every process that was started with this variable, but for the children of
+%% the VM that only run a command.
+marked(Mark) ->
+    [Pid || Name <- element(2, file:list_dir("/proc")),
+            {Pid, ""} <- [string:to_integer(Name)],
+            {ok, Env} <- [file:read_file(proc(Pid, "environ"))],
+            lists:member(Mark, binary:split(Env, <<0>>, [global])),
+            {ok, Exe} <- [file:read_link(proc(Pid, "exe"))],
+            string:find(Exe, "terrarium_py") =/= nomatch].
+
+resources() ->
+    Zygote = zygote_pid(),
+    Helpers = [os_pid(C) || C <- contexts()],
+    (py_ct:census())#{
+        processes => length(processes()),
+        tables => length(ets:all()),
+        monitors => monitors(),
+        port_monitors => lists:sum([port_monitors(P) || P <- erlang:ports()]),
+        zygote_fds => length(fds(Zygote)),
+        zygote_segments => segments(Zygote),
+        helper_fds => lists:max([length(fds(H)) || H <- Helpers]),
+        helper_segments => lists:max([segments(H) || H <- Helpers])}.
+
+%% Of and on all processes; the driver's are of ports.
+monitors() ->
+    lists:sum([length(List) || P <- processes(),
+                               {_, List} <- info(P, [monitors, monitored_by])]).
+
+info(Pid, Items) ->
+    case process_info(Pid, Items) of
+        undefined -> [];
+        Info -> Info
+    end.
+
+port_monitors(Port) ->
+    lists:sum([length(List) || Item <- [monitors, monitored_by],
+                               {_, List} <- [erlang:port_info(Port, Item)]]).
+
+fds(Pid) ->
+    case file:list_dir(proc(Pid, "fd")) of
+        {ok, Names} -> Names;
+        {error, _} -> []
+    end.
+
+segments(Pid) ->
+    py_ct:segments(integer_to_list(Pid)).
+
+children(Pid) ->
+    case file:read_file(proc(Pid, "task/" ++ integer_to_list(Pid) ++ "/children")) of
+        {ok, Text} -> [list_to_integer(P) || P <- string:lexemes(binary_to_list(Text), " \n")];
+        {error, _} -> []
+    end.
+
+proc(Pid, Name) ->
+    "/proc/" ++ integer_to_list(Pid) ++ "/" ++ Name.
 
 %%% The storm
 
 storm(Rounds) ->
     Self = self(),
     Callers = [spawn_link(fun() -> caller(Self, N) end) || N <- lists:seq(1, ?CALLERS)],
-    lists:foreach(fun kill_something/1, lists:seq(1, Rounds)),
+    Kills = [kill_something(Round) || Round <- lists:seq(1, Rounds)],
     [C ! stop || C <- Callers],
     lists:foldl(fun(C, Sum) ->
-                    receive
-                        {C, Counts} ->
-                            maps:fold(fun(K, V, Acc) ->
-                                          maps:update_with(K, fun(X) -> X + V end, V, Acc)
-                                      end, Sum, Counts)
-                    after 60000 ->
-                        ct:fail({caller_hangs, process_info(C, current_stacktrace)})
+                    receive {C, Counts} -> merge(Counts, Sum)
+                    after 60000 -> ct:fail({caller_hangs, process_info(C, current_stacktrace)})
                     end
-                end, #{right => 0, wrong => 0}, Callers).
+                end, tally(Kills), Callers).
+
+merge(A, B) ->
+    maps:fold(fun(K, V, Acc) -> maps:update_with(K, fun(X) -> X + V end, V, Acc) end, B, A).
+
+tally(Kills) ->
+    lists:foldl(fun(K, Acc) -> merge(#{K => 1}, Acc) end, #{right => 0, wrong => 0}, Kills).
 
 caller(Boss, N) ->
     rand:seed(exsss, {N, 2, 3}),
@@ -96,12 +186,16 @@ calls(Counts) ->
         stop ->
             %% No answer may come late, or twice.
             receive Stray -> exit({stray_message, Stray})
-            after 200 -> Counts
+            after 200 -> nothing_left(), Counts
             end
     after 0 ->
         Kind = one_call(rand:uniform(1 bsl 60)),
         calls(maps:update_with(Kind, fun(V) -> V + 1 end, 1, Counts))
     end.
+
+%% Neither a monitor of this process nor one of the driver on it.
+nothing_left() ->
+    [{monitors, []}, {monitored_by, []}] = process_info(self(), [monitors, monitored_by]).
 
 one_call(Nonce) ->
     Ctx = py:context(rand:uniform(?CONTEXTS)),
@@ -143,17 +237,48 @@ pause() ->
     timer:sleep(10),
     unavailable.
 
+%%% Kills
+
+%% One, of a process that is there; which and how, for the tally.
 kill_something(Round) ->
-    Ctx = py:context(rand:uniform(?CONTEXTS)),
-    case Round rem 100 of
-        50 -> kill("KILL", zygote_pid());
-        _ -> kill(lists:nth(rand:uniform(4), ["KILL", "SEGV", "ABRT", "STOP"]), os_pid(Ctx))
-    end,
-    timer:sleep(rand:uniform(20)).
+    {Kind, Signals} = target(Round rem 100),
+    Signal = lists:nth(rand:uniform(length(Signals)), Signals),
+    Pid = victim(Kind, 60000),
+    ok = kill(Signal, Pid),
+    timer:sleep(rand:uniform(20)),
+    {Kind, Signal}.
+
+%% A spare that is stopped costs its context the whole time that a start may
+%% take, a zygote the third of it.
+target(50) -> {zygote, ["KILL", "SEGV", "STOP"]};
+target(25) -> {spare, ["STOP"]};
+target(N) when N rem 10 =:= 5 -> {spare, ["KILL", "SEGV", "ABRT"]};
+target(_) -> {helper, ["KILL", "SEGV", "ABRT", "STOP"]}.
+
+victim(Kind, Left) when Left =< 0 ->
+    ct:fail({nothing_to_kill, Kind});
+victim(Kind, Left) ->
+    case candidates(Kind) of
+        [] -> timer:sleep(1), victim(Kind, Left - 1);
+        Pids -> lists:nth(rand:uniform(length(Pids)), Pids)
+    end.
+
+candidates(zygote) ->
+    [P || P <- [zygote_pid()], P =/= none];
+candidates(helper) ->
+    [P || P <- [os_pid(C) || C <- contexts()], P =/= none, py_ct:alive(P)];
+candidates(spare) ->
+    case candidates(zygote) of
+        [Zygote] ->
+            Children = children(Zygote),
+            [P || P <- Children -- [os_pid(C) || C <- contexts()], py_ct:alive(P)];
+        [] ->
+            []
+    end.
 
 zygote_pid() ->
     case py_runtime:info(default) of
-        {ok, #{os_pid := Pid}} -> Pid;
+        {ok, #{status := up, os_pid := Pid}} -> Pid;
         _ -> none
     end.
 
@@ -163,7 +288,6 @@ os_pid(Ctx) ->
         _ -> none
     end.
 
-kill(_, none) -> ok;
 kill(Signal, Pid) ->
     _ = os:cmd("kill -" ++ Signal ++ " " ++ integer_to_list(Pid)),
     ok.
