@@ -56,8 +56,11 @@ set_up_stream(int fd, const char *name, const char *original,
 int
 stdio_setup(void)
 {
-    /* C code's printf: in order with Python's lines, as on a terminal. */
-    setvbuf(stdout, NULL, _IOLBF, 0);
+    /* C code's printf: in order with Python's lines, as on a terminal.  A
+     * buffer that was in use before the fork (a preloaded module printed)
+     * would go on as it was, so there is a new one. */
+    static char buffer[BUFSIZ];
+    setvbuf(stdout, buffer, _IOLBF, sizeof buffer);
     if (set_up_stream(1, "stdout", "__stdout__", "surrogateescape") < 0)
         return -1;
     return set_up_stream(2, "stderr", "__stderr__", "backslashreplace");

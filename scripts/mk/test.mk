@@ -13,7 +13,8 @@ TEST_OUT := build/test$(SAN_SUFFIX)
 SAN_ENV := $(if $(SAN),scripts/san_env)
 SAN_PY := $(if $(SAN),scripts/san_env --python)
 SAN_VM := $(if $(SAN),scripts/san_env --vm)
-TEST_ENV := TERRARIUM_PRIV=$(abspath $(PRIV)) TERRARIUM_TEST_PROGS=$(abspath $(TEST_OUT))
+# What would make CPython set up C's stdout itself is out of the way.
+TEST_ENV := PYTHONUNBUFFERED= TERRARIUM_PRIV=$(abspath $(PRIV)) TERRARIUM_TEST_PROGS=$(abspath $(TEST_OUT))
 STEP := scripts/step $(if $(VARIANT),$(VARIANT)-)
 
 # --- Check --------------------------------------------------------------------
