@@ -103,6 +103,14 @@ class PackageTest(unittest.TestCase):
                 if "_erlang" in names:
                     self.assertEqual(path.name, "_bridge.py")
 
+    def test_imports_no_package(self) -> None:
+        # An import that a timeout interrupts can leave a package that can not
+        # be imported again; and asyncio is slow.
+        code = "import sys, erlang; sys.exit('asyncio' in sys.modules)"
+        program = [os.readlink("/proc/self/exe"), "python", "-c", code]
+        run = subprocess.run(program, timeout=60, check=False)
+        self.assertEqual(run.returncode, 0)
+
     def test_outside_a_helper(self) -> None:
         run = subprocess.run(
             [sys.executable, "-c", "import erlang"],
