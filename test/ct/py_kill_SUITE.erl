@@ -30,6 +30,8 @@ init_per_suite(Config) ->
     %% A third of `start_timeout' is how long a zygote may be silent.
     ok = py_ct:start([{contexts, ?CONTEXTS}, {grace_ms, 100}, {restart, Restart},
                       {start_timeout, 6000}]),
+    ok = py:register_function(kill_suite_echo, fun([N]) -> N end),
+    ok = py:register_function(kill_suite_again, fun again/1),
     {ok, 1} = py:eval("1"),
     First = zygote_pid(),
     Old = [First | children(First)],
@@ -38,6 +40,8 @@ init_per_suite(Config) ->
     [{mark, list_to_binary(?MARK ++ "=" ++ Mark)} | Config].
 
 end_per_suite(_) ->
+    ok = py:unregister_function(kill_suite_echo),
+    ok = py:unregister_function(kill_suite_again),
     py_ct:stop(),
     os:unsetenv(?MARK),
     logger:set_primary_config(level, notice).
@@ -88,7 +92,8 @@ at_rest(Config) ->
 %% A port for each context and one for the zygote; of processes those that
 %% belong to them, and spares.
 in_order(Config) ->
-    Results = [py:eval(C, "1") || C <- contexts()],
+    %% What the first use of a kind opens in a helper is open then.
+    Results = [work(5, C, 1, 20000) || C <- contexts()],
     Helpers = [os_pid(C) || C <- contexts()],
     Zygote = zygote_pid(),
     Marked = marked(proplists:get_value(mark, Config)),
@@ -207,7 +212,7 @@ one_call(Nonce) ->
         {error, {context_died, _}} -> died;
         {error, unavailable} -> pause();
         {error, {unavailable, _}} -> pause();
-        {error, {"KeyboardInterrupt", _}} = Other -> wrong(Other);
+        {error, {"ErlangError", _}} -> inner;
         Other -> wrong(Other)
     end.
 
@@ -227,11 +232,28 @@ work(2, Ctx, Nonce, Timeout) ->
         {ok, N} -> {ok, N};
         Other -> Other
     end;
+%% Through Erlang and back: in this process, in this and in Python once more, in
+%% a process of its own.
+work(3, Ctx, Nonce, Timeout) ->
+    py_context:eval(Ctx, "__import__('erlang').kill_suite_echo(n)", #{n => Nonce}, Timeout);
+work(4, Ctx, Nonce, Timeout) ->
+    py_context:eval(Ctx, "__import__('erlang').kill_suite_again(n)", #{n => Nonce}, Timeout);
+work(5, Ctx, Nonce, Timeout) ->
+    Code = "(lambda f, n, r, thread:"
+           " (t := thread(target=lambda: r.append(f(n))), t.start(), t.join()) and r[0])"
+           "(__import__('erlang').kill_suite_echo, n, [], __import__('threading').Thread)",
+    py_context:eval(Ctx, Code, #{n => Nonce}, Timeout);
 work(_, Ctx, Nonce, Timeout) ->
     case py:call(Ctx, operator, add, [Nonce, 1], #{timeout => Timeout}) of
         {ok, N} -> {ok, N - 1};
         Other -> Other
     end.
+
+%% A failure here is an ErlangError there.
+again([N]) ->
+    Timeout = lists:nth(rand:uniform(2), [50, 20000]),
+    {ok, N} = py:call(py_callback:context(), operator, pos, [N], #{timeout => Timeout}),
+    N.
 
 pause() ->
     timer:sleep(10),
