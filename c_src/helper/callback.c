@@ -172,14 +172,28 @@ wait_in_main(struct session *s, struct call *c)
     return r;
 }
 
-/* For a thread: whoever reads its answer must be able to wake it. */
+/* Once there are others the main thread must be woken by those who read.  If it
+ * sleeps now, it does so without the nudge: its next sleep is with it. */
 static int
-open_nudge(struct nudge *n)
+open_main_nudge(struct session *s)
 {
-    if (nudge_open(n) == 0)
+    if (s->idle.nudge.fd >= 0)
         return 0;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return -1;
+    int r = nudge_open(&s->idle.nudge);
+    if (r == 0 && s->idle.want != 0)
+        interrupt_sleep();
+    return r;
+}
+
+static int
+open_nudges(struct session *s, struct nudge *n)
+{
+    int r = open_main_nudge(s);
+    if (r == 0 && n != NULL)
+        r = nudge_open(n);
+    if (r != 0)
+        PyErr_SetFromErrno(PyExc_OSError);
+    return r != 0 ? -1 : 0;
 }
 
 static int
@@ -273,7 +287,7 @@ call_from_thread(struct session *s, PyObject *name, PyObject *args,
 {
     PyObject *v = NULL;
     struct call c = {.number = ++s->calls.last, .nudge.fd = -1};
-    if (open_nudge(&c.nudge) < 0)
+    if (open_nudges(s, &c.nudge) < 0)
         return NULL;
     if (put_question(s, &c, name, args, kwargs) == 0) {
         enter(s, &c);
@@ -339,7 +353,7 @@ callback_begin(PyObject *name, PyObject *args, PyObject *kwargs,
                PyObject *when_there)
 {
     struct session *s = session;
-    if (!is_connected(s))
+    if (!is_connected(s) || open_nudges(s, NULL) < 0)
         return -1;
     struct call *c = mem_alloc(sizeof *c);
     if (c == NULL) {

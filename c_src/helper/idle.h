@@ -19,7 +19,8 @@ struct idle {
     int bet;        /* the next wait begins with polling */
     int want;       /* what the main thread sleeps for; 0: it does not */
     int others; /* threads and event loops that wait for something to read */
-    struct nudge nudge; /* wakes the main thread; closed before session_run */
+    struct nudge
+        nudge; /* wakes the main thread; closed until there are others */
 };
 
 /* Before an answer is written: shall we poll for what follows it?  If so, and

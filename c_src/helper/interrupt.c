@@ -103,6 +103,13 @@ on_signal(int sig, siginfo_t *si, void *ucontext)
     errno = saved;
 }
 
+/* No code that the handler knows, so a system call is all that it ends. */
+void
+interrupt_sleep(void)
+{
+    syscall(SYS_tgkill, getpid(), state.main_thread, interrupt_signal());
+}
+
 static void
 raise_here(void)
 {

@@ -35,6 +35,9 @@ void interrupt_end(const struct interrupt_state *below);
  * unless one has: 1 with the exception set. */
 int interrupt_raise(void);
 
+/* From another thread: end the main thread's sleep, if it sleeps. */
+void interrupt_sleep(void);
+
 /* Run the Python signal handlers that are due: -1 with what one raised. */
 int interrupt_check(void);
 

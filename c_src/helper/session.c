@@ -222,9 +222,6 @@ session_end(int code)
 int
 session_run(struct session *s)
 {
-    /* Before any thread may call: the main thread could sleep without it. */
-    if (nudge_open(&s->idle.nudge) != 0)
-        return E_SYS;
     s->ready = 1;
     for (;;) {
         struct request *r = NULL;

@@ -25,7 +25,7 @@ suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
     [bad_settings, bad_options, counters, never_polls, no_lane, sizes, fifo, many_callers,
-     callers_killed, unasked, {group, enemies}].
+     callers_killed, unasked, readers_share, {group, enemies}].
 
 groups() ->
     [{enemies, [],
@@ -166,6 +166,24 @@ thread_calls(C) ->
          receive {unasked, I} -> ok after 10000 -> ct:fail({not_heard, I}) end
      end || I <- lists:seq(0, 19)],
     py_ct:eventually(fun() -> py:eval(C, "got == list(range(20))") =:= {ok, true} end).
+
+%% A thread that waits for an answer reads the main thread's requests as well, also
+%% where that one slept already when the first such thread came.
+readers_share(_) ->
+    Self = self(),
+    ok = py:register_function(hold, fun([]) -> Self ! {held, self()}, receive go -> 1 end end),
+    [with(Way, fun read_for_each_other/1) || Way <- ways(), _ <- lists:seq(1, 3)],
+    ok = py:unregister_function(hold).
+
+read_for_each_other(C) ->
+    ok = py:exec(C, "import threading, erlang\n"
+                    "got = []\n"
+                    "threading.Timer(0.3, lambda: got.append(erlang.call('hold'))).start()"),
+    Held = receive {held, P} -> P after 10000 -> ct:fail(not_heard) end,
+    [?assertEqual({ok, I}, py:eval(C, "i", #{i => I}))
+     || I <- lists:seq(1, 2000)],
+    Held ! go,
+    py_ct:eventually(fun() -> py:eval(C, "got == [1]") =:= {ok, true} end).
 
 %% Requests of all sizes that wait are run in the order in which they were made.
 fifo(_) ->
