@@ -65,7 +65,7 @@ proctype driver()
               doing = FLUSH;
               if
               :: after = READ
-              :: unread = 1; after = (betting -> BET : LEAVE)
+              :: CUTS -> unread = 1; after = (betting -> BET : LEAVE)
               fi
            :: r == AGAIN && betting -> doing = BET
            :: r == AGAIN && !betting && turning -> doing = FLUSH; after = LEAVE
@@ -111,7 +111,7 @@ proctype driver()
        if
        :: (want & ~armed) == 0 && !watching -> doing = IDLE
        :: M == ANY_ARM_WILL_DO && armed != 0 -> doing = IDLE
-       :: turning -> again = 1; doing = IDLE /* MAX_TURNS are done */
+       :: CUTS && turning -> again = 1; doing = IDLE /* MAX_TURNS are done */
        :: (want & ~armed) != 0 || watching ->
           lane_arm(VM, want);
           atomic {

@@ -6,7 +6,8 @@
  * Parameters: RING, SOCK, INLINE, LOW (memory.pml); UNSAID (lane.pml); REQUESTS,
  * the sizes D0 D1 D2 of the requests and U0 U1 U2 of their answers, in units;
  * QUIET 1: there may be fewer requests; BETS 1: they may poll for each other;
- * UNASKED 1: the helper speaks once unasked; NAPS (helper.pml); DYING; M, the mutation.
+ * CUTS 1: a turn of the driver may end early; UNASKED 1: the helper speaks once
+ * unasked; NAPS (helper.pml); DYING; M, the mutation.
  *
  * Claims: no state without a way on but the proper end (invalid end states);
  * each unit comes in its place (take_unit); whoever reads the end has got all
