@@ -13,7 +13,7 @@
 
 suite() -> [{timetrap, {minutes, 30}}].
 
-all() -> [calls, errors, timeouts, large_values, references].
+all() -> [calls, errors, timeouts, large_values, references, callbacks, callbacks_of_threads].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}, {grace_ms, 1000}]),
@@ -47,6 +47,25 @@ references(_) ->
                             {ok, [N]} = py:to_term(Ref),
                             ok = py_context:release(Ref)
                         end).
+
+callbacks(_) ->
+    ok = py:register_function(leak_suite, fun([N]) -> N end),
+    flat(count() div 8,
+         fun(N) -> {ok, N} = py:eval("__import__('erlang').leak_suite(n)", #{n => N}) end),
+    ok = py:unregister_function(leak_suite).
+
+%% Each in a process of its own.
+callbacks_of_threads(_) ->
+    ok = py:register_function(leak_suite, fun([N]) -> N end),
+    ok = py:exec("import erlang, threading\n"
+                 "def call(n):\n"
+                 "    r = []\n"
+                 "    t = threading.Thread(target=lambda: r.append(erlang.leak_suite(n)))\n"
+                 "    t.start()\n"
+                 "    t.join()\n"
+                 "    return r[0]\n"),
+    flat(count() div 40, fun(N) -> {ok, N} = py:call('__main__', call, [N]) end),
+    ok = py:unregister_function(leak_suite).
 
 %% A tenth first, to fill what is filled once; then all of it.
 flat(N, Fun) ->
