@@ -4,6 +4,7 @@
  *   open_port({spawn_driver, "py_drv zygote"}, [binary])
  *   open_port({spawn_driver, "py_drv helper SOCKET STDOUT STDERR PIDFD FLAGS"},
  *             [binary])
+ *   open_port({spawn_driver, "py_drv load"}, [binary])
  *
  * docs/internals.md describes what each kind of port takes and sends. */
 #include "drv.h"
@@ -35,6 +36,8 @@ drv_start(ErlDrvPort port, char *command)
         p = drv_zygote_start(port, args);
     else if ((args = match(command, "py_drv helper ")) != NULL)
         p = drv_helper_start(port, args);
+    else if (match(command, "py_drv load") != NULL)
+        p = drv_load_start(port);
     if (p == NULL)
         return ERL_DRV_ERROR_ERRNO;
     set_port_control_flags(port, PORT_CONTROL_FLAG_BINARY);

@@ -3,7 +3,8 @@
  * replies of port_control, and messages to Erlang.
  *
  * A port is either a zygote's control connection (drv_zygote.c) or a helper's
- * data connection (drv_helper.c); drv.c only dispatches.  ERTS serialises all
+ * data connection (drv_helper.c), or reads counts (drv_load.c); drv.c only
+ * dispatches.  ERTS serialises all
  * callbacks of one port (ERL_DRV_FLAG_USE_PORT_LOCKING) and the driver has no
  * global state, so nothing here takes a lock.
  * Knows: erl_driver.h, base, wire.   Does not know: Python.
@@ -44,6 +45,7 @@ struct drv_port {
 /* Each returns a new port, or NULL with errno set. */
 struct drv_port *drv_zygote_start(ErlDrvPort port, const char *args);
 struct drv_port *drv_helper_start(ErlDrvPort port, const char *args);
+struct drv_port *drv_load_start(ErlDrvPort port);
 
 /* ---- replies of port_control (drv_reply.c) ------------------------------ */
 

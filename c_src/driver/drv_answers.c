@@ -80,6 +80,15 @@ calls_deliver(struct helper *h, struct pending *q, uint8_t opcode,
     }
 }
 
+static void
+measure(struct helper *h, const struct pending *q)
+{
+    int polled = h->bet.on == q;
+    if (q->from == 0 || (polled && !latency_is_due(&h->latency)))
+        return;
+    latency_add(&h->latency, spin_now() - q->from, polled ? LATENCY_ONE_IN : 1);
+}
+
 /* The one place where a request that was sent ends with an answer. */
 static void
 settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
@@ -136,6 +145,8 @@ calls_answer(struct helper *h, struct drv_frame *f)
     int known = q != NULL && q->state == PENDING_SENT;
     if (known) {
         count_answer(h, f->h.opcode);
+        if (f->h.opcode != WIRE_CANCELLED)
+            measure(h, q);
         settle(h, q, f->h.opcode, f->body, f->h.length, f->bin);
         if (h->grace_id != 0 || h->pending.first != NULL)
             calls_start_grace(h);

@@ -29,7 +29,6 @@ bet_take_slot(struct helper *h)
     uint64_t linger = linger_ns(h);
     if (h->bet.max_ns == 0 || !channel_has_lane(&h->channel))
         return 0;
-    h->bet.from = spin_now();
     int got =
         drv_lease_take(&h->bet.lease, h->bet.from, h->bet.max_ns + linger);
     uint32_t ns = got ? (uint32_t)linger : 0;

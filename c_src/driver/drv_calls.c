@@ -26,6 +26,17 @@ calls_end(struct helper *h, struct pending *q)
     helper_forget_held(h, q);
     callbacks_forget(h, q);
     pending_free(&h->pending, q);
+    if (h->draining)
+        calls_tell_drained(h);
+}
+
+void
+calls_tell_drained(struct helper *h)
+{
+    if (h->draining != DRAIN_BEGUN || h->pending.count != 0)
+        return;
+    h->draining = DRAIN_TOLD;
+    drv_tell_atom(&h->base, "drained");
 }
 
 /* ---- back-pressure ------------------------------------------------------ */
@@ -34,6 +45,7 @@ static void
 outstanding_add(struct helper *h, size_t n)
 {
     h->stats.outstanding += n;
+    load_add(&h->load, 1);
     if (!h->busy && h->stats.outstanding > WIRE_LIMIT_HIGH_WATER) {
         h->busy = 1;
         set_busy_port(h->base.port, 1);
@@ -44,6 +56,8 @@ void
 calls_settled(struct helper *h, size_t n)
 {
     h->stats.outstanding -= n;
+    if (n > 0) /* else it was never accepted */
+        load_add(&h->load, -1);
     if (h->busy && h->stats.outstanding <= WIRE_LIMIT_HIGH_WATER / 2) {
         h->busy = 0;
         set_busy_port(h->base.port, 0);
@@ -71,6 +85,10 @@ admit(struct helper *h, uint8_t opcode, uint8_t flags, struct drv_reply *r,
         return NULL;
     }
     int nested = callbacks_is_nested(h, caller);
+    if (h->draining && !nested) {
+        *reply = drv_reply(r, DRV_REPLY_DOWN);
+        return NULL;
+    }
     if (!nested && (h->busy || !waiters_admit(&h->waiters, &h->base, caller))) {
         h->stats.busy++;
         *reply = drv_reply(r, DRV_REPLY_BUSY);
@@ -117,7 +135,8 @@ accept(struct helper *h, struct pending *q, size_t n)
         pending_enlist_sent(&h->pending, q);
     else
         pending_enlist(&h->pending, q);
-    h->stats.requests++;
+    if (++h->stats.requests == h->tell_at)
+        drv_tell_atom(&h->base, "calls");
     outstanding_add(h, q->bytes);
 }
 
@@ -183,6 +202,7 @@ calls_submit(struct helper *h, uint8_t opcode, uint8_t flags,
     if (q == NULL)
         return reply;
     accept(h, q, n);
+    q->from = h->bet.from = spin_now();
     int bet = bet_begin(h, q, n);
     if (send_at_once(h, q, body, n))
         return wait_for(h, q, bet, r);
@@ -200,6 +220,7 @@ ErlDrvSSizeT
 calls_go_on(struct helper *h, struct pending *q, const struct wire_header *head,
             const uint8_t *body, size_t n, struct drv_reply *r)
 {
+    h->bet.from = spin_now();
     int bet = bet_begin(h, q, n);
     helper_write_frame(h, head->opcode, 0, head->id, body, n);
     return wait_for(h, q, bet, r);
@@ -237,6 +258,7 @@ calls_body(struct helper *h, ErlIOVec *ev)
         calls_end(h, q);
         return;
     }
+    q->from = spin_now();
     accept(h, q, n);
     calls_pump(h);
 }

@@ -134,6 +134,7 @@ helper_stop(struct drv_port *p)
         drv_pidfd_reap(h->pidfd, 0, &signaled, &status);
     }
     close(h->pidfd);
+    load_end(&h->load);
     drv_reader_fini(&h->reader);
     pending_fini(&h->pending);
     waiters_fini(&h->waiters);

@@ -17,6 +17,8 @@
 
 #include "channel.h"
 #include "drv.h"
+#include "drv_latency.h"
+#include "drv_load.h"
 #include "drv_output.h"
 #include "drv_pending.h"
 #include "drv_reader.h"
@@ -56,6 +58,10 @@ enum helper_state {
     HELPER_CLOSED /* the connection has ended; callers may still wait */
 };
 
+/* A port that is to be given up takes no more requests, but for those that one
+ * of its own waits for. */
+enum { DRAIN_NO, DRAIN_BEGUN, DRAIN_TOLD };
+
 struct helper {
     struct drv_port base;
     struct channel channel;
@@ -64,6 +70,10 @@ struct helper {
     struct pending_table pending;
     struct waiters waiters;
     struct helper_stats stats;
+    struct latency latency;
+    struct load load;
+    uint64_t tell_at; /* so many requests, and the owner is told; 0: never */
+    int draining;     /* DRAIN_* */
     int pidfd;
     enum helper_state state;
     int watching_write; /* ready_output is on: the queue is not empty */
@@ -88,8 +98,8 @@ struct helper {
     struct helper_bet {
         struct spin spin;
         struct drv_lease lease;
-        uint32_t max_ns;      /* 0: never poll */
-        uint64_t from;        /* when the last one began */
+        uint32_t max_ns; /* 0: never poll */
+        uint64_t from;   /* when the last request was submitted, or resumed */
         uint32_t granted_ns;  /* what the helper was told last */
         struct pending *on;   /* polled for now */
         struct drv_reply *to; /* where its answer goes */
@@ -179,6 +189,8 @@ calls_id(const uint8_t *body)
     memcpy(&id, body, sizeof id);
     return id;
 }
+/* The owner is told once a draining port has no request left. */
+void calls_tell_drained(struct helper *h);
 /* Forget a request, which is in no list. */
 void calls_end(struct helper *h, struct pending *q);
 /* A request of n bytes is no longer outstanding. */

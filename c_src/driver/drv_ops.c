@@ -51,7 +51,8 @@ op_stderr(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
 static ErlDrvSSizeT
 op_notice(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
 {
-    if (n < 1 || (body[0] != WIRE_STOP && body[0] != WIRE_RELEASE))
+    if (n < 1 || (body[0] != WIRE_STOP && body[0] != WIRE_RELEASE &&
+                  body[0] != WIRE_FORGET))
         return drv_reply_refused(r, "notice takes <<Opcode, Body>>");
     if (h->state != HELPER_READY)
         return drv_reply(r, DRV_REPLY_DOWN);
@@ -79,6 +80,32 @@ op_settings(struct helper *h, const uint8_t *body, size_t n,
     return drv_reply(r, DRV_REPLY_OK);
 }
 
+static ErlDrvSSizeT
+op_watch(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
+{
+    uint32_t place;
+    if (n != sizeof h->tell_at + sizeof place)
+        return drv_reply_refused(r, "watch takes <<Calls:64, Place:32>>");
+    memcpy(&place, body + sizeof h->tell_at, sizeof place);
+    if (load_begin(&h->load, place) != 0)
+        return drv_reply_refused(r, "no such place");
+    memcpy(&h->tell_at, body, sizeof h->tell_at);
+    return drv_reply(r, DRV_REPLY_OK);
+}
+
+/* Those who wait because the port is busy go elsewhere. */
+static ErlDrvSSizeT
+op_drain(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
+{
+    (void)body;
+    (void)n;
+    if (h->draining == DRAIN_NO)
+        h->draining = DRAIN_BEGUN;
+    waiters_release_all(&h->waiters, &h->base);
+    calls_tell_drained(h);
+    return drv_reply(r, DRV_REPLY_OK);
+}
+
 /* A list of integers, each a SMALL_BIG_EXT of 8 digits or a small one. */
 static size_t
 etf_counter(uint8_t *p, uint64_t v)
@@ -103,7 +130,8 @@ op_stats(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
 #define X(name) +1
     enum { COUNT = 0 HELPER_STATS(X) };
 #undef X
-    uint8_t etf[8 + COUNT * 11] = {131, 108, 0, 0, 0, COUNT};
+    uint8_t etf[8 + (COUNT + LATENCY_BUCKETS) * 11] = {
+        131, 108, 0, 0, 0, COUNT + LATENCY_BUCKETS};
     size_t at = 6;
     (void)body;
     (void)n;
@@ -114,6 +142,8 @@ op_stats(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
 #define X(name) at += etf_counter(etf + at, h->stats.name);
     HELPER_STATS(X)
 #undef X
+    for (int i = 0; i < LATENCY_BUCKETS; i++)
+        at += etf_counter(etf + at, h->latency.bucket[i]);
     etf[at++] = 106; /* NIL_EXT */
     return drv_reply_data(r, DRV_REPLY_OK, etf, at);
 }
@@ -136,6 +166,8 @@ static const helper_op ops[] = {
     [DRV_OP_SETTINGS] = op_settings,
     [DRV_OP_RESUME] = callbacks_resume,
     [DRV_OP_REPLY] = callbacks_reply,
+    [DRV_OP_DRAIN] = op_drain,
+    [DRV_OP_WATCH] = op_watch,
 };
 
 ErlDrvSSizeT

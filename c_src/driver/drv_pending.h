@@ -37,6 +37,7 @@ struct pending_body {
 struct pending {
     struct pending *prev, *next; /* in the list; QUEUED and SENT only */
     uint64_t id;                 /* 0: this place is free */
+    uint64_t from;               /* when it was submitted, ns; 0: not timed */
     ErlDrvTermData caller;
     ErlDrvMonitor monitor;
     uint8_t monitored;
