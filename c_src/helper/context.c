@@ -16,6 +16,9 @@ context_init(struct context *c)
         return -1;
     c->namespace = PyModule_GetDict(main);
     Py_INCREF(c->namespace);
+    c->others = PyDict_New();
+    if (c->others == NULL)
+        return -1;
     if (objref_init(&c->refs) < 0)
         return -1;
     if (code_cache_init(&c->eval, "eval") < 0)
@@ -29,5 +32,6 @@ context_fini(struct context *c)
     code_cache_fini(&c->exec);
     code_cache_fini(&c->eval);
     objref_fini(&c->refs);
+    Py_CLEAR(c->others);
     Py_CLEAR(c->namespace);
 }

@@ -15,6 +15,7 @@
 
 struct context {
     PyObject *namespace; /* __main__.__dict__ */
+    PyObject *others;    /* of processes: number => module */
     struct objref refs;
     struct code_cache eval, exec;
     struct etf_limits limits;

@@ -83,11 +83,13 @@ dispatch_request(struct session *s, struct request *r)
 }
 
 void
-dispatch_release(struct context *c, const struct request *r)
+dispatch_notice(struct context *c, const struct request *r)
 {
     PyObject *body = etf_decode(r->body, r->h.length, &c->limits);
-    if (body != NULL)
+    if (body != NULL && r->h.opcode == WIRE_RELEASE)
         exec_release(c, body);
+    else if (body != NULL)
+        exec_forget(c, body);
     PyErr_Clear();
     Py_XDECREF(body);
 }

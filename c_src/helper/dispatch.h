@@ -13,8 +13,8 @@
 /* Run it, and append exactly one answer to the output. */
 int dispatch_request(struct session *s, struct request *r);
 
-/* The RELEASE notice. */
-void dispatch_release(struct context *c, const struct request *r);
+/* The RELEASE and the FORGET notice. */
+void dispatch_notice(struct context *c, const struct request *r);
 
 /* Append an ERROR frame that tells of exc (borrowed; NULL: of no memory). */
 int dispatch_error(struct session *s, uint64_t id, PyObject *exc);

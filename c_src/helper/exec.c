@@ -3,6 +3,7 @@
 
 #include "crash.h"
 #include "names.h"
+#include "namespace.h"
 
 /* The VM builds these bodies, so a wrong shape is a mistake of ours; it is
  * still only an error for the one who asked. */
@@ -14,6 +15,24 @@ shape(PyObject *body, Py_ssize_t n)
     PyErr_Format(PyExc_ValueError,
                  "the request's body is not a tuple of %zd elements", n);
     return -1;
+}
+
+/* A body of n elements may have one more, the number of a namespace. */
+static int
+has_namespace(PyObject *body, Py_ssize_t n)
+{
+    return PyTuple_Check(body) && PyTuple_GET_SIZE(body) == n + 1;
+}
+
+/* The globals for this body; borrowed. */
+static PyObject *
+globals_for(struct context *c, PyObject *body, Py_ssize_t n)
+{
+    if (has_namespace(body, n)) {
+        PyObject *m = namespace_module(c->others, PyTuple_GET_ITEM(body, n));
+        return m ? PyModule_GetDict(m) : NULL;
+    }
+    return shape(body, n) == 0 ? c->namespace : NULL;
 }
 
 /* The items of a list and the values of a dict, borrowed, one after the other;
@@ -76,17 +95,28 @@ is_list(PyObject *args)
     return 0;
 }
 
+/* A namespace of its own is told for names in __main__ only. */
+static PyObject *
+find_function(struct context *c, PyObject *body)
+{
+    PyObject *function = PyTuple_GET_ITEM(body, 1);
+    if (!has_namespace(body, 4))
+        return names_function(PyTuple_GET_ITEM(body, 0), function);
+    PyObject *m = namespace_module(c->others, PyTuple_GET_ITEM(body, 4));
+    return m ? names_function_of(m, function) : NULL;
+}
+
 PyObject *
 exec_call(struct context *c, PyObject *body)
 {
-    (void)c;
-    if (shape(body, 4) < 0 || !is_list(PyTuple_GET_ITEM(body, 2)))
+    if ((!has_namespace(body, 4) && shape(body, 4) < 0) ||
+        !is_list(PyTuple_GET_ITEM(body, 2)))
         return NULL;
     PyObject *module = PyTuple_GET_ITEM(body, 0);
     PyObject *function = PyTuple_GET_ITEM(body, 1);
     PyObject *args = PyTuple_GET_ITEM(body, 2);
     crash_what_call(module, function, PyList_GET_SIZE(args));
-    PyObject *f = names_function(module, function);
+    PyObject *f = find_function(c, body);
     PyObject *r = f ? call_with(f, args, PyTuple_GET_ITEM(body, 3)) : NULL;
     Py_XDECREF(f);
     return r;
@@ -156,12 +186,13 @@ fail:
 }
 
 static PyObject *
-eval_with(struct context *c, PyObject *text, PyObject *locals)
+eval_with(struct context *c, PyObject *text, PyObject *locals,
+          PyObject *globals)
 {
     PyObject *names, *values, *r = NULL;
     if (split_locals(locals, &names, &values) < 0)
         return NULL;
-    PyObject *f = code_get_function(&c->eval, text, names, c->namespace);
+    PyObject *f = code_get_function(&c->eval, text, names, globals);
     if (f != NULL)
         r = PyObject_Vectorcall(f, PySequence_Fast_ITEMS(values),
                                 (size_t)PyList_GET_SIZE(values), NULL);
@@ -172,11 +203,10 @@ eval_with(struct context *c, PyObject *text, PyObject *locals)
 }
 
 static PyObject *
-run_code(struct context *c, struct code_cache *cache, PyObject *text)
+run_code(struct code_cache *cache, PyObject *text, PyObject *globals)
 {
     PyObject *code = code_get(cache, text);
-    PyObject *r =
-        code ? PyEval_EvalCode(code, c->namespace, c->namespace) : NULL;
+    PyObject *r = code ? PyEval_EvalCode(code, globals, globals) : NULL;
     Py_XDECREF(code);
     return r;
 }
@@ -184,18 +214,18 @@ run_code(struct context *c, struct code_cache *cache, PyObject *text)
 PyObject *
 exec_eval(struct context *c, PyObject *body)
 {
-    if (shape(body, 2) < 0)
+    PyObject *r = NULL, *globals = globals_for(c, body, 2);
+    if (globals == NULL)
         return NULL;
-    PyObject *r = NULL;
     PyObject *text = expression_text(PyTuple_GET_ITEM(body, 0));
     PyObject *locals = text ? names_keywords(PyTuple_GET_ITEM(body, 1)) : NULL;
     if (locals == NULL)
         goto out;
     crash_what_text(text);
     if (PyDict_GET_SIZE(locals) == 0)
-        r = run_code(c, &c->eval, text);
+        r = run_code(&c->eval, text, globals);
     else
-        r = eval_with(c, text, locals);
+        r = eval_with(c, text, locals, globals);
 out:
     Py_XDECREF(text);
     Py_XDECREF(locals);
@@ -205,13 +235,13 @@ out:
 PyObject *
 exec_exec(struct context *c, PyObject *body)
 {
-    if (shape(body, 1) < 0)
-        return NULL;
-    PyObject *text = names_text(PyTuple_GET_ITEM(body, 0), "code");
+    PyObject *globals = globals_for(c, body, 1);
+    PyObject *text =
+        globals ? names_text(PyTuple_GET_ITEM(body, 0), "code") : NULL;
     if (text == NULL)
         return NULL;
     crash_what_text(text);
-    PyObject *r = run_code(c, &c->exec, text);
+    PyObject *r = run_code(&c->exec, text, globals);
     Py_DECREF(text);
     return r;
 }
@@ -272,4 +302,13 @@ exec_release(struct context *c, PyObject *body)
         PyErr_Clear();
     else
         objref_release(&c->refs, PyTuple_GET_ITEM(body, 0));
+}
+
+void
+exec_forget(struct context *c, PyObject *body)
+{
+    if (shape(body, 1) < 0)
+        PyErr_Clear();
+    else
+        namespace_forget(c->others, PyTuple_GET_ITEM(body, 0));
 }

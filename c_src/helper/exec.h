@@ -22,5 +22,7 @@ PyObject *exec_to_term(struct context *c, PyObject *body);
 
 /* The RELEASE notice. */
 void exec_release(struct context *c, PyObject *body);
+/* The FORGET notice. */
+void exec_forget(struct context *c, PyObject *body);
 
 #endif

@@ -156,6 +156,15 @@ names_function(PyObject *module, PyObject *function)
     return f;
 }
 
+PyObject *
+names_function_of(PyObject *module, PyObject *function)
+{
+    PyObject *n = names_text(function, "function name");
+    PyObject *f = n ? walk(module, n) : NULL;
+    Py_XDECREF(n);
+    return f;
+}
+
 static int
 keys_are_plain(PyObject *dict)
 {

@@ -17,6 +17,9 @@
  * function may be dotted ("path.join").  New reference. */
 PyObject *names_function(PyObject *module, PyObject *function);
 
+/* The same of a module that is there. */
+PyObject *names_function_of(PyObject *module, PyObject *function);
+
 /* The attribute of an object; new reference. */
 PyObject *names_attribute(PyObject *o, PyObject *name);
 

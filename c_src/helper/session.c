@@ -159,7 +159,8 @@ notice(struct session *s, struct request *r)
 {
     switch (r->h.opcode) {
     case WIRE_RELEASE:
-        dispatch_release(s->context, r);
+    case WIRE_FORGET:
+        dispatch_notice(s->context, r);
         return 0;
     case WIRE_STOP:
         return 1;
