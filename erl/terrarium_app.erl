@@ -25,7 +25,7 @@ start(_Type, _Args) ->
 pools([]) ->
     ok;
 pools([{Name, Options} | Rest]) ->
-    case py_context_opts:context(maps:remove(size, Options)) of
+    case py_pool:spec(maps:remove(size, Options)) of
         {ok, _} -> pools(Rest);
         {error, {invalid, Key, Value}} -> {error, {invalid, pools, {Name, Key, Value}}}
     end.

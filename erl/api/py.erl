@@ -21,9 +21,9 @@
 -export([register_function/2, register_function/3, unregister_function/1]).
 %% Contexts.
 -export([context/0, context/1, start_contexts/0, start_contexts/1, stop_contexts/0,
-         contexts_started/0, interrupt/1]).
+         contexts_started/0, interrupt/1, register_pool/2, unregister_pool/1]).
 %% Looking at it.
--export([version/0, last_error/0, execution_mode/0]).
+-export([version/0, last_error/0, execution_mode/0, stats/0, stats/1]).
 
 -type name() :: terrarium_config:name().
 -type target() :: py_context:context() | atom().
@@ -56,7 +56,7 @@ call(_, _, _, Args) ->
 -spec call(name() | target(), name(), name() | [term()], map() | [term()],
            timeout() | py_context:call_options()) -> py_context:result().
 call(Module, Function, Args, Kwargs, Timeout) when is_map(Kwargs) ->
-    case py_context_router:get_context() of
+    case py_context_router:route(Module, Function) of
         {ok, Context} -> py_context:call(Context, Module, Function, Args, Kwargs, Timeout);
         {error, _} = Error -> Error
     end;
@@ -229,6 +229,22 @@ interrupt(Context) when is_pid(Context) ->
 interrupt(Other) ->
     {error, {invalid, context, Other}}.
 
+%% @doc Let calls of this module, or of this function, that name neither a
+%% context nor a pool go to that pool.  What is registered for a function goes
+%% before what is registered for its module.
+-spec register_pool(atom(), name() | {name(), name()}) -> ok | {error, term()}.
+register_pool(Pool, {Module, Function}) ->
+    py_context_router:register_pool(Pool, Module, Function);
+register_pool(Pool, Module) ->
+    py_context_router:register_pool(Pool, Module).
+
+%% @doc Let them go to the default pool again.
+-spec unregister_pool(name() | {name(), name()}) -> ok | {error, term()}.
+unregister_pool({Module, Function}) ->
+    py_context_router:unregister_pool(Module, Function);
+unregister_pool(Module) ->
+    py_context_router:unregister_pool(Module).
+
 %%% Looking at it
 
 %% @doc The version of the Python in the default pool.
@@ -248,3 +264,31 @@ last_error() ->
 -spec execution_mode() -> process.
 execution_mode() ->
     process.
+
+%% @doc Numbers about all pools: `#{pools => #{Name => Numbers}, total =>
+%% Numbers}', see {@link stats/1}.
+-spec stats() -> #{pools := #{atom() => map()}, total := map()}.
+stats() ->
+    Infos = maps:from_list([{Name, py_context_router:infos(Name)}
+                            || Name <- py_context_router:pools()]),
+    #{pools => maps:map(fun(_, I) -> py_context_stats:summary(I) end, Infos),
+      total => py_context_stats:summary(lists:append(maps:values(Infos)))}.
+
+%% @doc Numbers about one pool, summed over its contexts since they began, or
+%% about one context: `requests', `answers', `errors', `cancelled', `interrupts',
+%% `callbacks', `bytes_in', `bytes_out'; `crashes', `restarts', `renewals';
+%% `contexts', `ready' (how many can serve now), `queue' (requests not answered
+%% now); `rss' in bytes, `user_ms' and `system_ms' of processor time of the
+%% helpers that live now; `latency', a list of `{BelowMicroseconds, Count}', and
+%% from it `p50_us' and `p99_us' (upper bounds, `none' without requests).
+-spec stats(target()) -> {ok, map()} | {error, term()}.
+stats(Context) when is_pid(Context) ->
+    case py_context:info(Context) of
+        {ok, Info} -> {ok, py_context_stats:summary([Info])};
+        {error, _} = Error -> Error
+    end;
+stats(Pool) ->
+    case py_context_router:pool_started(Pool) of
+        true -> {ok, py_context_stats:summary(py_context_router:infos(Pool))};
+        false -> {error, {no_pool, Pool}}
+    end.

@@ -6,7 +6,7 @@
 %% time limit; so no request is lost between a helper's death and the next one.
 -module(py_caller).
 
--export([run/6, on_ref/4, port_of/2, await/2]).
+-export([run/6, on_ref/4, port_of/2, await/2, renew/2]).
 -export([text/1, args/1, kwargs/1]).
 
 -include("../port/py_wire.hrl").
@@ -153,6 +153,16 @@ await(Context, Timeout) ->
         gen_statem:call(Context, await, Timeout)
     catch
         exit:{timeout, _} -> {error, timeout};
+        exit:{Reason, _} -> {error, {context_died, Reason}}
+    end.
+
+%% @doc Let the context change to a fresh helper, with the options that it has
+%% or with these.
+-spec renew(pid(), same | py_context_opts:options()) -> ok | {error, term()}.
+renew(Context, Options) ->
+    try
+        gen_statem:call(Context, {renew, Options}, infinity)
+    catch
         exit:{Reason, _} -> {error, {context_died, Reason}}
     end.
 

@@ -24,7 +24,7 @@
 -module(py_context).
 
 %% Life.
--export([start_link/2, start_link/3, new/1, stop/1]).
+-export([start_link/2, start_link/3, new/1, stop/1, renew/1]).
 %% Running Python.
 -export([call/4, call/5, call/6, eval/2, eval/3, eval/4, exec/2, exec/3]).
 %% Objects that stay in Python.
@@ -48,12 +48,18 @@
                      grace_ms => non_neg_integer(), max_frame => pos_integer(),
                      max_depth => pos_integer(), restart => map(),
                      lane => boolean(), spin_us => non_neg_integer(),
-                     log_output => boolean(), mode => atom()}.
+                     log_output => boolean(), mode => atom(),
+                     namespace => context | process,
+                     recycle => #{calls => pos_integer(), age => pos_integer(),
+                                  memory => pos_integer()}}.
 %% `runtime': which of the configured runtimes; `env', `unset', `cwd', `paths'
 %% (before `sys.path'), `imports', `argv': how the helper is set up; `errors':
 %% the form of Python exceptions in results; `restart': see the configuration;
 %% `lane': shared memory or the socketpair alone; `spin_us': how many microseconds
-%% a caller polls for its answer before it sleeps.
+%% a caller polls for its answer before it sleeps; `namespace': whether `exec'
+%% and `eval' of all callers share one, or each calling process has its own;
+%% `recycle': after how many calls, milliseconds or bytes of memory the context
+%% gets a fresh helper, see {@link renew/1}.
 
 -type call_options() ::
     timeout() | #{timeout => timeout(), kwargs => map(), return => term | ref,
@@ -118,6 +124,15 @@ stop(Context) ->
         exit:_ -> ok
     end.
 
+%% @doc Give the context a fresh helper while it serves: the new one is started
+%% first, then takes all new requests, while those under way end in the former
+%% one.  No call fails.  What `exec' defined is gone afterwards, and references
+%% are stale, as after any change of helpers.  Where the new one can not be
+%% started the context keeps the one it has, and the reason is the result.
+-spec renew(context()) -> ok | {error, term()}.
+renew(Context) ->
+    py_caller:renew(Context, same).
+
 %%% Running Python
 
 %% @doc Call `Module.Function(*Args)'.
@@ -147,7 +162,8 @@ call(Context, Module, Function, Args, Kwargs, Options) ->
 
 submit_call(Context, M, F, A, Kw, Timeout) when is_integer(Timeout), Timeout >= 0;
                                                 Timeout =:= infinity ->
-    py_caller:run(Context, ?FRAME_CALL, 0, {M, F, A, Kw}, Timeout, default);
+    Term = py_namespace:scope_call(Context, {M, F, A, Kw}),
+    py_caller:run(Context, ?FRAME_CALL, 0, Term, Timeout, default);
 submit_call(Context, M, F, A, Kw, Options) ->
     with_options(Options,
                  fun(Timeout, Errors, Flags, More) ->
@@ -155,7 +171,8 @@ submit_call(Context, M, F, A, Kw, Options) ->
                              error ->
                                  {error, {invalid, kwargs, More}};
                              Extra ->
-                                 Term = {M, F, A, maps:merge(Kw, Extra)},
+                                 Call = {M, F, A, maps:merge(Kw, Extra)},
+                                 Term = py_namespace:scope_call(Context, Call),
                                  py_caller:run(Context, ?FRAME_CALL, Flags, Term, Timeout,
                                                Errors)
                          end
@@ -181,8 +198,9 @@ eval(Context, Code, Locals, Options) ->
         {_, error} ->
             {error, {invalid, locals, Locals}};
         {C, L} ->
+            Term = py_namespace:scope(Context, {C, L}),
             Run = fun(Timeout, Errors, Flags, _) ->
-                          py_caller:run(Context, ?FRAME_EVAL, Flags, {C, L}, Timeout, Errors)
+                          py_caller:run(Context, ?FRAME_EVAL, Flags, Term, Timeout, Errors)
                   end,
             with_options(Options, Run)
     end.
@@ -199,8 +217,9 @@ exec(Context, Code, Options) ->
         error ->
             {error, {invalid, code, Code}};
         C ->
+            Term = py_namespace:scope(Context, {C}),
             Run = fun(Timeout, Errors, _, _) ->
-                          py_caller:run(Context, ?FRAME_EXEC, 0, {C}, Timeout, Errors)
+                          py_caller:run(Context, ?FRAME_EXEC, 0, Term, Timeout, Errors)
                   end,
             case with_options(Options, Run) of
                 {ok, _} -> ok;

@@ -7,7 +7,7 @@
 %% the default handler of logger drops those it does not know.
 -module(py_context_log).
 
--export([line/4, death/2]).
+-export([line/4, death/2, died/2]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -24,6 +24,12 @@ text(Line) ->
         List when is_list(List) -> List;
         _ -> binary_to_list(Line)
     end.
+
+%% @doc A helper of the context that is called `Label' died.
+-spec died(binary(), {crashed | protocol, term()}) -> ok.
+died(Label, {Kind, What}) ->
+    ?LOG_WARNING("Python context ~ts: its process died (~ts), starting another one",
+                 [Label, death(Kind, What)]).
 
 %% @doc The end of a helper in a few words.
 -spec death(crashed | protocol, term()) -> string().

@@ -58,7 +58,23 @@ check(Key, Value) when Key =:= grace_ms; Key =:= max_frame; Key =:= max_depth;
     terrarium_config:check(Key, Value);
 check(restart, Policy) -> terrarium_config:valid_restart(Policy);
 check(log_output, B) when is_boolean(B) -> {ok, B};
+check(recycle, Limits) -> recycle(Limits);
+check(namespace, N) when N =:= context; N =:= process -> {ok, N};
 check(_, _) -> error.
+
+%% After so many calls, milliseconds, bytes of memory a context gets a fresh
+%% helper.
+recycle(Limits) when is_map(Limits) ->
+    Good = fun({Key, N}) ->
+                   lists:member(Key, [calls, age, memory]) andalso is_integer(N) andalso N > 0
+                       andalso N =< 1 bsl 60
+           end,
+    case lists:all(Good, maps:to_list(Limits)) andalso maps:get(age, Limits, 1) =< 16#ffffffff of
+        true -> {ok, Limits};
+        false -> error
+    end;
+recycle(_) ->
+    error.
 
 %% @doc How contexts run.  There is one way, `process'; the names that users of
 %% in-process bridges write are taken for it.

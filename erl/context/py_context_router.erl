@@ -2,30 +2,45 @@
 %% @doc Pools of contexts, and which of them a caller gets.
 %%
 %% A pool is a tuple of contexts in a persistent term; a caller takes the one
-%% of its scheduler, without asking anybody.  A process that needs the same
-%% namespace again binds itself to a context.  The contexts belong to this
-%% process; one that ends is replaced at its place.
+%% of its scheduler, or the one that the pool's `routing' says, without asking
+%% anybody.  A process that needs the same namespace again binds itself to a
+%% context.  The contexts belong to this process; one that ends is replaced at
+%% its place.
+%%
+%% Options of a pool are those of its contexts, and
+%% <dl>
+%% <dt>`routing'</dt><dd>`scheduler': the caller's scheduler decides (default);
+%%   `least_loaded': the context with the fewest requests under way; `sticky':
+%%   always the same one for a process</dd>
+%% <dt>`python', `venv', `preload', `spares'</dt><dd>with any of these the pool
+%%   has a runtime of its own, whose other options are those of the named
+%%   `runtime'</dd>
+%% </dl>
 -module(py_context_router).
 -behaviour(gen_server).
 
 %% The default pool.
 -export([start/0, start/1, stop/0, is_started/0]).
 %% Named pools.
--export([start_pool/2, start_pool/3, stop_pool/1, pool_started/1]).
+-export([start_pool/2, start_pool/3, stop_pool/1, pool_started/1, pools/0,
+         reload_pool/1, reload_pool/2]).
+%% Which pool serves what.
+-export([register_pool/2, register_pool/3, unregister_pool/1, unregister_pool/2, lookup_pool/2,
+         list_pool_registrations/0, route/2]).
 %% Which context.
 -export([get_context/0, get_context/1, nth/2, bind_context/1, bind_context/2,
          unbind_context/0, unbind_context/1, num_contexts/0, num_contexts/1,
-         contexts/0, contexts/1]).
+         contexts/0, contexts/1, infos/1]).
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2,
          terminate/2]).
 
-%% How soon a context that could not be started is tried again.
--define(RETRY_MS, 1000).
+-type pool() :: py_pools:name().
 
--type pool() :: atom().
+-type registration() ::
+    {{terrarium_config:name(), terrarium_config:name()}, pool()}.
+%% Module and function, `_' for all of them, and what serves it.
 
--record(state, {pools = #{} :: #{pool() => py_context_opts:options()},
-                mons = #{} :: #{reference() => {pool(), pos_integer()}}}).
+-export_type([registration/0]).
 
 %%% The default pool
 
@@ -61,14 +76,14 @@ start_pool(Name, Size) ->
 
 %% @doc Start a pool of `Size' contexts with these options.  Does not wait for
 %% their helpers.  A pool that runs is left as it is.
--spec start_pool(pool(), pos_integer() | auto, py_context:options()) ->
+-spec start_pool(pool(), pos_integer() | auto, map()) ->
     {ok, [pid()]} | {error, term()}.
 start_pool(Name, Size, Options) when is_atom(Name) ->
-    case {terrarium_config:check(contexts, Size), py_context_opts:context(Options)} of
+    case {terrarium_config:check(contexts, Size), py_pool:spec(Options)} of
         {error, _} -> {error, {invalid, contexts, Size}};
         {_, {error, _} = Error} -> Error;
-        {{ok, auto}, {ok, Checked}} -> ask({start, Name, auto_size(), Checked});
-        {{ok, N}, {ok, Checked}} -> ask({start, Name, N, Checked})
+        {{ok, auto}, {ok, Spec}} -> ask({start, Name, auto_size(), Spec});
+        {{ok, N}, {ok, Spec}} -> ask({start, Name, N, Spec})
     end;
 start_pool(Name, _, _) ->
     {error, {invalid, pool, Name}}.
@@ -97,12 +112,32 @@ stop_all(Contexts) ->
 pool_started(Name) ->
     pool(Name) =/= {}.
 
-ask(Request) ->
-    try
-        gen_server:call(?MODULE, Request, infinity)
-    catch
-        exit:_ -> {error, not_started}
+%% @doc The pools that run.
+-spec pools() -> [pool()].
+pools() ->
+    case ask(pools) of
+        {ok, Names} -> Names;
+        {error, _} -> []
     end.
+
+%% @doc Give each context of a pool a fresh helper, one after the other, with no
+%% failed call, see {@link py_context:renew/1}.  A pool with a runtime of its own
+%% gets a new one of these as well, so that what it preloads is loaded again.
+-spec reload_pool(pool()) -> ok | {error, term()}.
+reload_pool(Name) ->
+    reload_pool(Name, #{}).
+
+%% @doc The same with other options: these go over those that the pool has.
+%% Where a context can not be started with them the pool keeps what it had, and
+%% the reason is the result.
+-spec reload_pool(pool(), map()) -> ok | {error, term()}.
+reload_pool(Name, Options) when is_map(Options) ->
+    py_pool_change:change(Name, fun(Given) -> maps:merge(Given, Options) end);
+reload_pool(_, Options) ->
+    {error, {invalid, options, Options}}.
+
+ask(Request) ->
+    py_pools:ask(Request).
 
 %%% Which context
 
@@ -116,27 +151,32 @@ get_context() ->
 -spec get_context(pool()) -> {ok, pid()} | {error, term()}.
 get_context(Name) ->
     case get(bound(Name)) of
-        undefined -> scheduled(Name, pool(Name));
+        undefined -> picked(Name, pool(Name));
         Context -> {ok, Context}
     end.
 
-%% The keys of the default pool are atoms, whose hash is known.
+%% @doc The caller's context for a call of this function: of the pool that it is
+%% registered for, or of the default pool.
+-spec route(terrarium_config:name(), terrarium_config:name()) -> {ok, pid()} | {error, term()}.
+route(Module, Function) ->
+    get_context(py_pool_routes:pool(Module, Function)).
+
+%% The key of the default pool is an atom, whose hash is known.
 bound(default) -> '$py_context';
 bound(Name) -> {'$py_context', Name}.
 
-key(default) -> ?MODULE;
-key(Name) -> {?MODULE, Name}.
-
-scheduled(Name, {}) ->
+picked(Name, {}) ->
     {error, {no_pool, Name}};
-scheduled(_, Pool) ->
+picked(_, Pool) when is_tuple(Pool) ->
     N = (erlang:system_info(scheduler_id) - 1) rem tuple_size(Pool),
-    {ok, element(N + 1, Pool)}.
+    {ok, element(N + 1, Pool)};
+picked(_, Pool) ->
+    {ok, py_pool:pick(Pool)}.
 
 %% @doc The N-th context of a pool, from 1.
 -spec nth(pool(), pos_integer()) -> {ok, pid()} | {error, term()}.
 nth(Name, N) ->
-    case pool(Name) of
+    case py_pool:contexts(pool(Name)) of
         {} ->
             {error, {no_pool, Name}};
         Pool when is_integer(N), N >= 1, N =< tuple_size(Pool) ->
@@ -178,7 +218,7 @@ num_contexts() ->
 %% @doc How many contexts a pool has.
 -spec num_contexts(pool()) -> non_neg_integer().
 num_contexts(Name) ->
-    tuple_size(pool(Name)).
+    tuple_size(py_pool:contexts(pool(Name))).
 
 %% @doc The contexts of the default pool.
 -spec contexts() -> [pid()].
@@ -188,10 +228,64 @@ contexts() ->
 %% @doc The contexts of a pool.
 -spec contexts(pool()) -> [pid()].
 contexts(Name) ->
-    tuple_to_list(pool(Name)).
+    tuple_to_list(py_pool:contexts(pool(Name))).
+
+%% @doc What the contexts of a pool know about themselves.
+-spec infos(pool()) -> [map()].
+infos(Name) ->
+    [Info || Context <- contexts(Name), {ok, Info} <- [py_context:info(Context)]].
 
 pool(Name) ->
-    persistent_term:get(key(Name), {}).
+    py_pools:term(Name).
+
+%%% Which pool serves what
+
+%% @doc From now on calls of the functions of this module that name neither a
+%% context nor a pool go to that pool.
+-spec register_pool(pool(), terrarium_config:name()) -> ok | {error, term()}.
+register_pool(Pool, Module) ->
+    register_key(Pool, Module).
+
+%% @doc The same for one function, which goes before what holds for its module.
+-spec register_pool(pool(), terrarium_config:name(), terrarium_config:name()) ->
+    ok | {error, term()}.
+register_pool(Pool, Module, Function) ->
+    register_key(Pool, {Module, Function}).
+
+register_key(Pool, Given) when is_atom(Pool) ->
+    case py_pool_routes:key(Given) of
+        {ok, Key} -> ask({register, Key, Given, Pool});
+        error -> {error, {invalid, module, Given}}
+    end;
+register_key(Pool, _) ->
+    {error, {invalid, pool, Pool}}.
+
+%% @doc The module is served as any other again; its functions that were
+%% registered on their own are not touched.
+-spec unregister_pool(terrarium_config:name()) -> ok | {error, term()}.
+unregister_pool(Module) ->
+    unregister_key(Module).
+
+%% @doc The function is served as its module again.
+-spec unregister_pool(terrarium_config:name(), terrarium_config:name()) -> ok | {error, term()}.
+unregister_pool(Module, Function) ->
+    unregister_key({Module, Function}).
+
+unregister_key(Given) ->
+    case py_pool_routes:key(Given) of
+        {ok, Key} -> ask({unregister, Key});
+        error -> {error, {invalid, module, Given}}
+    end.
+
+%% @doc The pool that serves this function.
+-spec lookup_pool(terrarium_config:name(), terrarium_config:name()) -> pool().
+lookup_pool(Module, Function) ->
+    py_pool_routes:pool(Module, Function).
+
+%% @doc All registrations.
+-spec list_pool_registrations() -> [registration()].
+list_pool_registrations() ->
+    py_pool_routes:list().
 
 %%% The process
 
@@ -205,7 +299,7 @@ start_link() ->
     end.
 
 %% @private
--spec init([]) -> {ok, #state{}}.
+-spec init([]) -> {ok, py_pools:pools()}.
 init([]) ->
     process_flag(trap_exit, true),
     Named = maps:to_list(terrarium_config:get(pools)),
@@ -213,7 +307,7 @@ init([]) ->
                 true -> [{default, #{size => size()}} | Named];
                 false -> Named
             end,
-    {ok, lists:foldl(fun start_configured/2, #state{}, Pools)}.
+    {ok, lists:foldl(fun start_configured/2, py_pools:new(), Pools)}.
 
 size() ->
     case terrarium_config:get(contexts) of
@@ -221,97 +315,57 @@ size() ->
         N -> N
     end.
 
-start_configured({Name, #{size := Size} = Options}, State) ->
-    {ok, Checked} = py_context_opts:context(maps:remove(size, Options)),
-    {_, Next} = add(Name, Size, Checked, State),
+start_configured({Name, #{size := Size} = Options}, Pools) ->
+    {ok, Spec} = py_pool:spec(maps:remove(size, Options)),
+    {_, Next} = py_pools:start(Name, Size, Spec, Pools),
     Next.
 
 %% @private
--spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
-handle_call({start, Name, Size, Options}, _From, State) ->
-    {Reply, Next} = add(Name, Size, Options, State),
+-spec handle_call(term(), gen_server:from(), py_pools:pools()) ->
+    {reply, term(), py_pools:pools()}.
+handle_call({start, Name, Size, Spec}, _From, Pools) ->
+    {Reply, Next} = py_pools:start(Name, Size, Spec, Pools),
     {reply, Reply, Next};
-handle_call({stop, Name}, _From, State) ->
-    {Contexts, Next} = remove(Name, State),
+handle_call({stop, Name}, _From, Pools) ->
+    {Contexts, Next} = py_pools:stop(Name, Pools),
     {reply, {ok, Contexts}, Next};
-handle_call(_Request, _From, State) ->
-    {reply, {error, unknown}, State}.
-
-%% @private
--spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast(_Message, State) ->
-    {noreply, State}.
-
-%% @private
--spec handle_info(term(), #state{}) -> {noreply, #state{}}.
-handle_info({'DOWN', Mon, process, _, _}, #state{mons = Mons} = State) ->
-    case maps:take(Mon, Mons) of
-        {{Name, N}, Left} -> {noreply, replace(Name, N, State#state{mons = Left})};
-        error -> {noreply, State}
+handle_call({change, Name, Spec}, _From, Pools) ->
+    {Reply, Next} = py_pools:change(Name, Spec, Pools),
+    {reply, Reply, Next};
+handle_call({restore, Name, Before}, _From, Pools) ->
+    {Steps, Next} = py_pools:restore(Name, Before, Pools),
+    {reply, {ok, Steps}, Next};
+handle_call({register, Key, Given, Pool}, _From, Pools) ->
+    {reply, py_pool_routes:add(Key, Given, Pool), Pools};
+handle_call({unregister, Key}, _From, Pools) ->
+    {reply, py_pool_routes:remove(Key), Pools};
+handle_call({options, Name}, _From, Pools) ->
+    case py_pools:find(Name, Pools) of
+        {ok, #{spec := #{given := Given}}} -> {reply, {ok, Given}, Pools};
+        error -> {reply, {error, {no_pool, Name}}, Pools}
     end;
-handle_info({replace, Name, N}, State) ->
-    {noreply, replace(Name, N, State)};
-handle_info(_Other, State) ->
-    {noreply, State}.
+handle_call(pools, _From, Pools) ->
+    {reply, {ok, py_pools:names(Pools)}, Pools};
+handle_call(_Request, _From, Pools) ->
+    {reply, {error, unknown}, Pools}.
 
 %% @private
--spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{pools = Pools}) ->
-    lists:foreach(fun(Name) -> persistent_term:erase(key(Name)) end, maps:keys(Pools)).
+-spec handle_cast(term(), py_pools:pools()) -> {noreply, py_pools:pools()}.
+handle_cast(_Message, Pools) ->
+    {noreply, Pools}.
 
-add(Name, _, _, #state{pools = Pools} = State) when is_map_key(Name, Pools) ->
-    {{ok, contexts(Name)}, State};
-add(Name, Size, Options, #state{pools = Pools, mons = Mons} = State) ->
-    case start_all(Name, Size, Options) of
-        {ok, Contexts} ->
-            persistent_term:put(key(Name), list_to_tuple(Contexts)),
-            New = maps:from_list([{erlang:monitor(process, C), {Name, N}}
-                                  || {N, C} <- lists:enumerate(Contexts)]),
-            {{ok, Contexts}, State#state{pools = Pools#{Name => Options},
-                                         mons = maps:merge(Mons, New)}};
-        {error, _} = Error ->
-            {Error, State}
-    end.
+%% @private
+-spec handle_info(term(), py_pools:pools()) -> {noreply, py_pools:pools()}.
+handle_info({'DOWN', Mon, process, _, _}, Pools) ->
+    {noreply, py_pools:down(Mon, Pools)};
+handle_info({replace, Name, N}, Pools) ->
+    {noreply, py_pools:replace(Name, N, Pools)};
+handle_info(tidy, Pools) ->
+    {noreply, py_pools:tidy(Pools)};
+handle_info(_Other, Pools) ->
+    {noreply, Pools}.
 
-start_all(Name, Size, Options) ->
-    Started = [start_one(Name, N, Options) || N <- lists:seq(1, Size)],
-    case [E || {error, _} = E <- Started] of
-        [] ->
-            {ok, [C || {ok, C} <- Started]};
-        [Error | _] ->
-            stop_all([C || {ok, C} <- Started]),
-            Error
-    end.
-
-start_one(default, N, Options) ->
-    py_context_sup:start_context(N, Options, self());
-start_one(Name, N, Options) ->
-    py_context_sup:start_context({Name, N}, Options, self()).
-
-remove(Name, #state{pools = Pools, mons = Mons} = State) ->
-    Contexts = contexts(Name),
-    _ = persistent_term:erase(key(Name)),
-    Left = maps:filter(fun(Mon, {Pool, _}) when Pool =:= Name ->
-                               erlang:demonitor(Mon, [flush]),
-                               false;
-                          (_, _) ->
-                               true
-                       end, Mons),
-    {Contexts, State#state{pools = maps:remove(Name, Pools), mons = Left}}.
-
-%% A context's process ended (stopped by hand, or by an error of ours).
-replace(Name, N, #state{pools = Pools, mons = Mons} = State) ->
-    case Pools of
-        #{Name := Options} ->
-            case start_one(Name, N, Options) of
-                {ok, Context} ->
-                    persistent_term:put(key(Name), setelement(N, pool(Name), Context)),
-                    Mon = erlang:monitor(process, Context),
-                    State#state{mons = Mons#{Mon => {Name, N}}};
-                {error, _} ->
-                    _ = erlang:send_after(?RETRY_MS, self(), {replace, Name, N}),
-                    State
-            end;
-        _ ->
-            State
-    end.
+%% @private
+-spec terminate(term(), py_pools:pools()) -> ok.
+terminate(_Reason, Pools) ->
+    py_pools:erase_all(Pools).

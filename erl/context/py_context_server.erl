@@ -11,8 +11,11 @@
 
 -export([start_link/3]).
 -export([init/1, callback_mode/0, handle_event/4, terminate/3]).
+%% For py_context_renewal.
+-export([ready/2, close_old/2]).
 
 -include("../port/py_wire.hrl").
+-include("py_context_data.hrl").
 -include_lib("kernel/include/logger.hrl").
 
 %% How long the two halves of a helper's end may lie apart.
@@ -22,15 +25,6 @@
 -define(LINGER_MS, 1000).
 %% How long a helper that was stopped may leave its last output unread.
 -define(LAST_WORDS_MS, 20).
-%% What a trusted helper may send: pids, ports, references, funs.
--define(TRUSTED, 3).
-
--record(data, {id, label, opts, owner = none,
-               runtime = none, ref = none, % where the helper comes from
-               port = none, os_pid = none, hello = #{}, generation = 0,
-               interp_id = none, restarts = 0,
-               death, boot_reason = none, backoff, output,
-               old = #{}}).       % failed ports that linger: Port => {Output, OsPid}
 
 %% @doc Start a context.  Its options are checked; `Owner' is the process with
 %% which it ends, or `none'.
@@ -64,6 +58,7 @@ init({Id, Options, Owner}) ->
             Data = #data{id = Id, label = label(Id, Options), opts = Options, owner = Mon,
                          backoff = Backoff,
                          death = py_context_core:new(), output = py_output:new()},
+            ok = py_namespace:declare(Options),
             ok = py_registry:publish(self(), starting),
             {ok, starting, Data, {next_event, internal, start}}
     end.
@@ -81,12 +76,14 @@ handle_event({call, From}, await, State, _) ->
     awaited(State, From);
 handle_event({call, From}, info, State, Data) ->
     {keep_state_and_data, {reply, From, {ok, info(State, Data)}}};
+handle_event({call, From}, {renew, Options}, State, Data) ->
+    py_context_renewal:renew(From, Options, State, Data);
+handle_event(internal, swap, State, Data) ->
+    py_context_renewal:swap(State, Data);
+handle_event({timeout, What}, Event, _, Data) ->
+    py_context_renewal:timeout(What, Event, Data);
 handle_event(info, {py_helper, Ref, Event}, State, #data{ref = Ref} = Data) ->
     helper(Event, State, Data);
-handle_event(info, {py_helper, _, {spawned, Job, _, _}}, _, #data{runtime = Runtime}) ->
-    %% A helper that we no longer wait for: it ends when nobody takes it.
-    ok = py_runtime:adopted(Runtime, Job),
-    keep_state_and_data;
 handle_event(info, {'DOWN', Ref, process, _, _}, State, #data{ref = Ref} = Data) ->
     helper(runtime_gone, State, Data);
 handle_event(info, {'DOWN', Owner, process, _, _}, _, #data{owner = Owner}) ->
@@ -97,10 +94,13 @@ handle_event(info, {'EXIT', Port, Reason}, State, #data{port = Port} = Data) ->
     port({closed, Reason}, State, Data);
 handle_event(info, {'EXIT', Pid, Reason}, _, _) when is_pid(Pid), Reason =/= normal ->
     {stop, Reason};
-handle_event(info, {Port, Message}, _, #data{old = Old} = Data) when is_map_key(Port, Old) ->
-    {keep_state, old_port(Port, Message, Data)};
 handle_event(info, {close_old, Port}, _, Data) ->
     {keep_state, close_old(Port, Data)};
+handle_event(info, Message, State, Data) ->
+    case py_context_renewal:event(Message, State, Data) of
+        unknown -> stray(Message, Data);
+        Result -> Result
+    end;
 handle_event(state_timeout, start, starting, Data) ->
     start_timeout(Data);
 handle_event(state_timeout, collected, collecting, Data) ->
@@ -116,6 +116,7 @@ handle_event(_, _, _, _) ->
 -spec terminate(term(), atom(), #data{}) -> ok.
 terminate(Reason, State, #data{port = Port, old = Old} = Data) ->
     ok = py_registry:withdraw(self()),
+    ok = py_context_swap:close(Reason, Data#data.swap),
     _ = case Port of
             none ->
                 cancel(Data);
@@ -137,31 +138,22 @@ awaited(backoff, From) ->
 awaited(_, _) ->
     {keep_state_and_data, postpone}.
 
-info(State, #data{port = Port, hello = Hello} = Data) ->
-    Stats = case Port =/= none andalso py_port:stats(Port) of
-                {ok, Counters} -> stats(Counters);
-                _ -> #{}
-            end,
+info(State, #data{port = Port, hello = Hello, os_pid = OsPid, past = Past} = Data) ->
+    Stats = py_context_stats:counters(Port),
     #{id => Data#data.id, state => State, runtime => maps:get(runtime, Data#data.opts),
-      os_pid => Data#data.os_pid, python => maps:get(<<"python">>, Hello, none),
+      os_pid => OsPid, python => maps:get(<<"python">>, Hello, none),
       generation => Data#data.generation, restarts => Data#data.restarts,
-      interp_id => Data#data.interp_id, stats => Stats}.
-
-%% In the order of drv_helper.h.
-stats(Counters) when is_list(Counters) ->
-    Names = [requests, answers, errors, cancelled, interrupts, kills, unwanted, busy,
-             pending, outstanding, bytes_in, bytes_out, spun, spin_lost,
-             bells, callbacks, bulk_bytes],
-    N = min(length(Names), length(Counters)),
-    maps:from_list(lists:zip(lists:sublist(Names, N), lists:sublist(Counters, N)));
-stats(_) ->
-    #{}.
+      crashes => Data#data.crashes, renewals => Data#data.renewals,
+      retired => py_context_swap:retired(Data#data.swap),
+      interp_id => Data#data.interp_id, stats => maps:remove(latency, Stats),
+      total => py_context_stats:add(Past, Stats),
+      process => py_context_stats:process(OsPid)}.
 
 %%% Getting a helper
 
 ask(#data{label = Label, opts = Options} = Data) ->
     ok = py_registry:publish(self(), starting),
-    Boot = (py_context_opts:boot(Options))#{name => Label},
+    Boot = py_context_helper:boot(Label, Options),
     Fresh = Data#data{death = py_context_core:new(), boot_reason = none, hello = #{},
                       port = none, os_pid = none, ref = none},
     case py_runtime:spawn_helper(maps:get(runtime, Options), Boot) of
@@ -173,24 +165,10 @@ ask(#data{label = Label, opts = Options} = Data) ->
     end.
 
 helper({spawned, Job, OsPid, Fds, Zygote}, starting, #data{port = none} = Data) ->
-    Opened = py_port:open_helper(Fds, maps:get(lane, Data#data.opts), ?TRUSTED),
-    Valid = erlang:port_info(Zygote, id) =/= undefined,
-    ok = py_runtime:adopted(Data#data.runtime, Job),
-    case Opened of
-        {ok, Stale} when not Valid ->
-            %% The zygote is gone, and with it, perhaps, what the numbers meant.
-            %% Without settings the port has neither read from them nor will
-            %% it kill by them.
-            ok = py_port:close(Stale),
-            keep_state_and_data;
-        {error, _} when not Valid ->
-            keep_state_and_data;
-        {ok, Port} ->
-            Settings = (Data#data.opts)#{deadline_ms => ?WIRE_FRAME_DEADLINE_MS},
-            _ = py_port:settings(Port, Settings),
-            {keep_state, Data#data{port = Port, os_pid = OsPid}};
-        {error, Reason} ->
-            back_off(Reason, cancel(Data))
+    case py_context_helper:open(Fds, Zygote, Job, Data#data.runtime, Data#data.opts) of
+        {ok, Port} -> {keep_state, Data#data{port = Port, os_pid = OsPid}};
+        stale -> keep_state_and_data;
+        {error, Reason} -> back_off(Reason, cancel(Data))
     end;
 helper({failed, Reason}, starting, Data) ->
     back_off(Reason, cancel(Data));
@@ -218,15 +196,9 @@ cancel(#data{ref = Ref, runtime = Runtime} = Data) ->
 
 %%% A helper's messages
 
-port({hello, Etf}, starting, #data{generation = Before, opts = Options} = Data) ->
-    Generation = Before + 1,
+port({hello, Etf}, starting, Data) ->
     Backoff = py_backoff:up(now_ms(), Data#data.backoff),
-    Row = {ready, Data#data.port, Generation, py_context_opts:limits(Options),
-           maps:get(errors, Options)},
-    ok = py_registry:publish(self(), Row),
-    {next_state, ready,
-     Data#data{generation = Generation, hello = binary_to_term(Etf, [safe]),
-               interp_id = erlang:unique_integer([positive]), backoff = Backoff}};
+    ready(Etf, Data#data{backoff = Backoff});
 port({boot_error, Etf}, starting, Data) ->
     collect(Data#data{boot_reason = py_context_core:boot_reason(Etf)});
 port({boot_error, Etf}, collecting, #data{boot_reason = none} = Data) ->
@@ -239,11 +211,24 @@ port({output, Stream, Bytes}, _, #data{output = Output, os_pid = OsPid} = Data) 
 port(output_paused, _, #data{port = Port}) ->
     _ = py_port:more_output(Port),
     keep_state_and_data;
+port(calls, ready, Data) ->
+    py_context_renewal:recycle(Data);
 port({callback, Etf}, _, #data{port = Port}) ->
     _ = spawn(py_callback, serve, [Port, self(), Etf]),
     keep_state_and_data;
 port(_, _, _) ->
     keep_state_and_data.
+
+%% @private
+%% The port of its data takes requests from now on.
+-spec ready(binary(), #data{}) -> {next_state, ready, #data{}, [gen_statem:action()]}.
+ready(Etf, #data{generation = Before, port = Port, opts = Options} = Data) ->
+    Generation = Before + 1,
+    ok = py_registry:publish(self(), {ready, Port, Generation, py_context_opts:limits(Options),
+                                      maps:get(errors, Options)}),
+    Next = Data#data{generation = Generation, hello = binary_to_term(Etf, [safe]),
+                     interp_id = erlang:unique_integer([positive])},
+    {next_state, ready, Next, [{next_event, internal, swap} | py_context_renewal:timers(Options)]}.
 
 %%% The death of a helper
 
@@ -271,12 +256,22 @@ conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
     Verdict = py_context_core:verdict(Death, #{pid => OsPid, stderr => Stderr}),
     _ = py_port:fail(Port, Verdict),
     _ = erlang:send_after(?LINGER_MS, self(), {close_old, Port}),
-    #data{old = Old, output = Output, restarts = Restarts} = Data,
-    Gone = cancel(Data#data{port = none, output = py_output:new(),
+    #data{old = Old, output = Output, restarts = Restarts} = Counted =
+        py_context_renewal:count_past(Port, Data),
+    Gone = cancel(Counted#data{port = none, output = py_output:new(),
                             old = Old#{Port => {Output, OsPid}}, restarts = Restarts + 1}),
     next(Verdict, Gone).
 
-%% A helper's last output may come after its end.
+%% A helper that we no longer wait for ends when nobody takes it.  One's last
+%% output may come after its end.
+stray({py_helper, _, {spawned, Job, _, _}}, #data{runtime = Runtime}) ->
+    ok = py_runtime:adopted(Runtime, Job),
+    keep_state_and_data;
+stray({Port, Message}, #data{old = Old} = Data) when is_map_key(Port, Old) ->
+    {keep_state, old_port(Port, Message, Data)};
+stray(_, _) ->
+    keep_state_and_data.
+
 old_port(Port, {output, Stream, Bytes}, #data{old = Old} = Data) ->
     #{Port := {Output, OsPid}} = Old,
     Data#data{old = Old#{Port := {output(Stream, Bytes, Output, OsPid, Data), OsPid}}};
@@ -286,6 +281,8 @@ old_port(Port, output_paused, Data) ->
 old_port(_, _, Data) ->
     Data.
 
+%% @private
+-spec close_old(port(), #data{}) -> #data{}.
 close_old(Port, #data{old = Old} = Data) ->
     {{Output, OsPid}, Left} = maps:take(Port, Old),
     log_lines(py_output:flush(Output), OsPid, Data),
@@ -300,12 +297,13 @@ next({crashed, #{reason := runtime_down}}, #data{hello = Hello, boot_reason = no
 next(Verdict, #data{hello = Hello, boot_reason = none} = Data) when map_size(Hello) =:= 0 ->
     back_off(Verdict, Data);
 next(Verdict, #data{boot_reason = none, backoff = Backoff, label = Label} = Data) ->
-    log_death(Label, Verdict),
+    py_context_log:died(Label, Verdict),
+    Crashed = Data#data{crashes = Data#data.crashes + 1},
     case py_backoff:failed(now_ms(), Backoff) of
         {0, Next} ->
-            ask(Data#data{backoff = Next});
+            ask(Crashed#data{backoff = Next});
         {Pause, Next} ->
-            rest(unavailable, Pause, Data#data{backoff = Next})
+            rest(unavailable, Pause, Crashed#data{backoff = Next})
     end;
 next(_, #data{boot_reason = Reason} = Data) ->
     back_off(Reason, Data).
@@ -357,10 +355,6 @@ last_words(#data{port = Port, os_pid = OsPid} = Data) ->
     end.
 
 %%% Logging
-
-log_death(Label, {Kind, What}) ->
-    ?LOG_WARNING("Python context ~ts: its process died (~ts), starting another one",
-                 [Label, py_context_log:death(Kind, What)]).
 
 output(Stream, Bytes, Output, OsPid, Data) ->
     {Lines, Rest} = py_output:add(Stream, Bytes, Output),

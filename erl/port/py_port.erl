@@ -9,7 +9,9 @@
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, kill_zygote/1]).
 %% Ports of helpers.
 -export([open_helper/3, settings/2, kill/1, interrupt/1, fail/2, stderr/1, more_output/1,
-         notice/3, reply/4, stats/1]).
+         notice/3, reply/4, stats/1, watch/3, drain/1]).
+%% Ports of loads.
+-export([open_load/0, least/3]).
 %% Both.
 -export([close/1, control/3, command/2]).
 
@@ -150,6 +152,34 @@ stats(Port) ->
     case control(Port, ?OP_STATS, <<>>) of
         <<?REPLY_OK, Etf/binary>> -> {ok, binary_to_term(Etf)};
         Other -> done(Other)
+    end.
+
+%% @doc Send `{Port, calls}' when so many requests were accepted (0: never), and
+%% count those under way under this place (0: nowhere).
+-spec watch(port(), non_neg_integer(), non_neg_integer()) -> ok | {error, binary()}.
+watch(Port, Calls, Place) ->
+    done(control(Port, ?OP_WATCH, <<Calls:64/native, Place:32/native>>)).
+
+%% @doc Take no more requests; `{Port, drained}' comes when none is left.
+-spec drain(port()) -> ok | {error, binary()}.
+drain(Port) ->
+    done(control(Port, ?OP_DRAIN, <<>>)).
+
+%%% Loads
+
+%% @doc A port through which the loads of contexts are read.
+-spec open_load() -> port().
+open_load() ->
+    open_port({spawn_driver, ?DRIVER " load"}, [binary]).
+
+%% @doc Which of these places (`<<Place:32/native, ...>>') has the fewest
+%% requests under way: its index from 0; of equals the first from index `From'
+%% on.
+-spec least(port(), non_neg_integer(), binary()) -> {ok, non_neg_integer()} | error.
+least(Port, From, Places) ->
+    case control(Port, From bsl 8 bor ?OP_LEAST, Places) of
+        <<?REPLY_OK, N:32/native>> -> {ok, N};
+        _ -> error
     end.
 
 %% @doc Close a port; fine if it is closed.

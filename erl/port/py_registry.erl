@@ -10,7 +10,7 @@
 
 -export([start_link/0]).
 -export([publish/2, withdraw/1, find/1]).
--export([put_runtime/2, runtime/1, runtimes/0, put_inherited/2, take_inherited/1]).
+-export([put_runtime/2, remove_runtime/1, runtime/1, runtimes/0, put_inherited/2, take_inherited/1]).
 -export([put_function/2, remove_function/1, function/1, functions/0]).
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
 
@@ -63,6 +63,12 @@ find(Context) ->
 -spec put_runtime(atom(), pid()) -> ok.
 put_runtime(Name, Pid) ->
     true = ets:insert(?RUNTIMES, {Name, Pid}),
+    ok.
+
+%% @doc There is no such runtime any more.
+-spec remove_runtime(atom()) -> ok.
+remove_runtime(Name) ->
+    true = ets:delete(?RUNTIMES, Name),
     ok.
 
 %% @doc The process of a runtime.

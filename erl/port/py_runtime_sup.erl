@@ -4,7 +4,7 @@
 -module(py_runtime_sup).
 -behaviour(supervisor).
 
--export([start_link/0, inherited/1]).
+-export([start_link/0, start_runtime/2, stop_runtime/1, inherited/1]).
 -export([init/1]).
 
 %% handoff.h names this variable: "name=fd,name=fd".
@@ -19,17 +19,41 @@ start_link() ->
         {error, _} = Error -> Error
     end.
 
+%% @doc Start a further runtime with checked options; does not wait for its
+%% zygote.
+-spec start_runtime(atom(), terrarium_config:runtime()) -> ok | {error, term()}.
+start_runtime(Name, Options) ->
+    try supervisor:start_child(?MODULE, child(Name, Options)) of
+        {error, Reason} -> {error, Reason};
+        _ -> ok
+    catch
+        exit:_ -> {error, not_started}
+    end.
+
+%% @doc Stop a runtime, and with it all helpers that it still has; fine if there
+%% is none.
+-spec stop_runtime(atom()) -> ok.
+stop_runtime(Name) ->
+    try
+        _ = supervisor:terminate_child(?MODULE, Name),
+        _ = supervisor:delete_child(?MODULE, Name),
+        py_registry:remove_runtime(Name)
+    catch
+        exit:_ -> ok
+    end.
+
 %% @private
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
     Inherited = take_handoff(),
     Configured = terrarium_config:get(runtimes),
     Names = lists:usort(maps:keys(Configured) ++ Inherited ++ py_runtime_cmd:remembered()),
-    Stop = terrarium_config:get(stop_timeout) + 3000,
-    Children = [#{id => Name,
-                  start => {py_runtime, start_link, [Name, maps:get(Name, Configured, #{})]},
-                  shutdown => Stop} || Name <- Names],
+    Children = [child(Name, maps:get(Name, Configured, #{})) || Name <- Names],
     {ok, {#{strategy => one_for_one, intensity => 5, period => 10}, Children}}.
+
+child(Name, Options) ->
+    #{id => Name, start => {py_runtime, start_link, [Name, Options]},
+      shutdown => terrarium_config:get(stop_timeout) + 3000}.
 
 %% The descriptors are adopted once; nobody who comes later, and no program
 %% that the VM starts, must see the variable.

@@ -1,0 +1,11 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% What the process of a context knows (py_context_server, py_context_renewal).
+
+-record(data, {id, label, opts, owner = none,
+               runtime = none, ref = none, % where the helper comes from
+               port = none, os_pid = none, hello = #{}, generation = 0,
+               interp_id = none, restarts = 0, crashes = 0, renewals = 0,
+               past = #{},        % what the ports counted that are gone
+               swap = py_context_swap:new(), % the next helper, and former ones
+               death, boot_reason = none, backoff, output,
+               old = #{}}).       % failed ports that linger: Port => {Output, OsPid}

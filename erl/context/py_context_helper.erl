@@ -1,0 +1,46 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc From the descriptors of a helper to a port that a context uses.
+-module(py_context_helper).
+
+-export([boot/2, open/5]).
+
+-include("../port/py_wire.hrl").
+
+%% What a trusted helper may send: pids, ports, references, funs.
+-define(TRUSTED, 3).
+
+%% @doc What the helper of a context with this name and these options is told.
+-spec boot(binary(), py_context_opts:options()) -> map().
+boot(Label, Options) ->
+    (py_context_opts:boot(Options))#{name => Label}.
+
+%% @doc Open a port with what came in `spawned'.  `stale': the zygote is gone,
+%% and with it, perhaps, what the numbers meant; another event will say so.
+-spec open([integer()], port(), pos_integer(), pid(), py_context_opts:options()) ->
+    {ok, port()} | stale | {error, term()}.
+open(Fds, Zygote, Job, Runtime, Options) ->
+    Opened = py_port:open_helper(Fds, maps:get(lane, Options), ?TRUSTED),
+    Valid = erlang:port_info(Zygote, id) =/= undefined,
+    ok = py_runtime:adopted(Runtime, Job),
+    case Opened of
+        {ok, Stale} when not Valid ->
+            %% Without settings the port has neither read from them nor will
+            %% it kill by them.
+            ok = py_port:close(Stale),
+            stale;
+        {error, _} when not Valid ->
+            stale;
+        {ok, Port} ->
+            _ = py_port:settings(Port, Options#{deadline_ms => ?WIRE_FRAME_DEADLINE_MS}),
+            watch(Port, Options),
+            {ok, Port};
+        {error, _} = Error ->
+            Error
+    end.
+
+watch(Port, Options) ->
+    Calls = maps:get(calls, maps:get(recycle, Options, #{}), 0),
+    case {Calls, maps:get(place, Options, 0)} of
+        {0, 0} -> ok;
+        {_, Place} -> _ = py_port:watch(Port, Calls, Place), ok
+    end.

@@ -1,0 +1,135 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Namespaces of calling processes.
+%%
+%% In a context with the option `namespace => process' each calling process has
+%% a namespace of its own, known to the helper by a number.  This process gives
+%% out the numbers, and tells the helper when the process has ended.  A caller
+%% asks once for each such context; while there is none, nobody asks anything.
+-module(py_namespace).
+-behaviour(gen_server).
+
+-export([start_link/0, declare/1, scope/2, scope_call/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-include("../port/py_wire.hrl").
+
+-define(TABLE, py_namespaces).
+%% Set once there is a context with namespaces of processes.
+-define(USED, '$py_namespaces_used').
+
+-type id() :: pos_integer().
+
+%% @doc Start it.
+-spec start_link() -> gen_server:start_ret().
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+%% @doc The calling context has namespaces of processes.
+-spec declare(py_context_opts:options()) -> ok.
+declare(#{namespace := process}) ->
+    gen_server:call(?MODULE, {declare, self()}, infinity);
+declare(_) ->
+    ok.
+
+%% @doc A request's term for this context, with the caller's namespace if it is
+%% to have its own.
+-spec scope(pid(), tuple()) -> tuple().
+scope(Context, Term) ->
+    case persistent_term:get(?USED, false) of
+        false -> Term;
+        true -> scoped(Context, Term)
+    end.
+
+%% @doc The same for a call: only the names in `__main__' are in a namespace.
+-spec scope_call(pid(), {binary(), binary(), [term()], map()}) -> tuple().
+scope_call(Context, {<<"__main__">>, _, _, _} = Term) ->
+    scope(Context, Term);
+scope_call(_, Term) ->
+    Term.
+
+scoped(Context, Term) ->
+    case find({Context, self()}) of
+        none ->
+            case find(Context) of
+                none -> Term;
+                0 -> claimed(gen_server:call(?MODULE, {claim, Context}, infinity), Term)
+            end;
+        Number ->
+            erlang:append_element(Term, Number)
+    end.
+
+%% The context ended meanwhile: then it does not matter.
+claimed(gone, Term) -> Term;
+claimed(Number, Term) -> erlang:append_element(Term, Number).
+
+find(Key) ->
+    try
+        ets:lookup_element(?TABLE, Key, 2)
+    catch
+        error:badarg -> none
+    end.
+
+%%% The process
+
+%% @private
+-spec init([]) -> {ok, #{pid() => reference()}}.
+init([]) ->
+    process_flag(trap_exit, true),
+    ?TABLE = ets:new(?TABLE, [named_table, protected, set, {read_concurrency, true}]),
+    {ok, #{}}.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), Mons) -> {reply, term(), Mons}
+      when Mons :: #{pid() => reference()}.
+handle_call({declare, Context}, _From, Mons) ->
+    true = ets:insert(?TABLE, {Context, 0}),
+    persistent_term:put(?USED, true),
+    {reply, ok, watch(Context, Mons)};
+handle_call({claim, Context}, {Pid, _}, Mons) ->
+    case find(Context) of
+        none ->
+            {reply, gone, Mons};
+        0 ->
+            Number = erlang:unique_integer([positive]),
+            true = ets:insert(?TABLE, {{Context, Pid}, Number}),
+            {reply, Number, watch(Pid, Mons)}
+    end;
+handle_call(_Request, _From, Mons) ->
+    {reply, {error, unknown}, Mons}.
+
+watch(Pid, Mons) when is_map_key(Pid, Mons) -> Mons;
+watch(Pid, Mons) -> Mons#{Pid => erlang:monitor(process, Pid)}.
+
+%% @private
+-spec handle_cast(term(), Mons) -> {noreply, Mons} when Mons :: #{pid() => reference()}.
+handle_cast(_Message, Mons) ->
+    {noreply, Mons}.
+
+%% @private
+-spec handle_info(term(), Mons) -> {noreply, Mons} when Mons :: #{pid() => reference()}.
+handle_info({'DOWN', _, process, Pid, _}, Mons) ->
+    _ = ets:delete(?TABLE, Pid),
+    _ = ets:match_delete(?TABLE, {{Pid, '_'}, '_'}),
+    lists:foreach(fun([Context, Number]) -> forget(Context, Number) end,
+                  ets:match(?TABLE, {{'$1', Pid}, '$2'})),
+    _ = ets:match_delete(?TABLE, {{'_', Pid}, '_'}),
+    {noreply, maps:remove(Pid, Mons)};
+handle_info(_Other, Mons) ->
+    {noreply, Mons}.
+
+%% A helper that is gone, or will be, has forgotten it already.
+-spec forget(pid(), id()) -> ok.
+forget(Context, Number) ->
+    case py_registry:find(Context) of
+        {ready, Port, _, _, _} ->
+            _ = py_port:notice(Port, ?FRAME_FORGET, term_to_binary({Number})),
+            ok;
+        _ ->
+            ok
+    end.
+
+%% @private
+-spec terminate(term(), term()) -> ok.
+terminate(_Reason, _Mons) ->
+    _ = persistent_term:erase(?USED),
+    ok.

@@ -1,0 +1,96 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc A pool: its options, and how a caller finds its context in it.
+%%
+%% What callers read is one term: a tuple of contexts where each takes the one
+%% of its scheduler, and `[How | Contexts]' where it is found otherwise.
+-module(py_pool).
+
+-export([spec/1, runtime_options/1, term/3, contexts/1, pick/1, open_ports/0]).
+
+-export_type([spec/0, term_/0]).
+
+-type spec() :: #{given := map(), routing := scheduler | least_loaded | sticky,
+                  context := py_context_opts:options(),
+                  runtime := none | terrarium_config:runtime()}.
+%% Checked.  `runtime': the options of a runtime that the pool has for itself.
+
+-type term_() :: tuple() | nonempty_improper_list(sticky | {least, tuple(), binary()}, tuple()).
+
+%% What is an option of a runtime rather than of each context.
+-define(RUNTIME_KEYS, [python, venv, preload, spares]).
+
+%% @doc Check the options of a pool.
+-spec spec(term()) -> {ok, spec()} | {error, {invalid, atom(), term()}}.
+spec(Given) when is_map(Given) ->
+    Own = maps:with(?RUNTIME_KEYS, Given),
+    Rest = maps:without([routing | ?RUNTIME_KEYS], Given),
+    Routing = maps:get(routing, Given, scheduler),
+    case {lists:member(Routing, [scheduler, least_loaded, sticky]), runtime(Own, Given),
+          py_context_opts:context(Rest)} of
+        {false, _, _} -> {error, {invalid, routing, Routing}};
+        {_, {error, _} = Error, _} -> Error;
+        {_, _, {error, _} = Error} -> Error;
+        {true, {ok, Runtime}, {ok, Context}} ->
+            {ok, #{given => Given, routing => Routing, context => Context, runtime => Runtime}}
+    end;
+spec(Other) ->
+    {error, {invalid, options, Other}}.
+
+runtime(Own, _) when map_size(Own) =:= 0 ->
+    {ok, none};
+runtime(Own, Given) ->
+    Checked = [{Key, terrarium_config:check(runtimes, #{own => #{Key => Value}})}
+               || {Key, Value} <- maps:to_list(Own)],
+    case [Key || {Key, error} <- Checked] of
+        [] ->
+            Good = [Options || {_, {ok, #{own := Options}}} <- Checked],
+            Base = base(maps:get(runtime, Given, default), Own),
+            {ok, lists:foldl(fun(M, Acc) -> maps:merge(Acc, M) end, Base, Good)};
+        [Key | _] ->
+            {error, {invalid, Key, maps:get(Key, Own)}}
+    end.
+
+%% The named runtime's options hold where the pool says nothing; an environment
+%% of its own brings its own Python.
+base(Name, Own) ->
+    Options = maps:get(Name, terrarium_config:get(runtimes), #{}),
+    case Own of
+        #{venv := _} -> maps:without([python, venv], Options);
+        #{python := _} -> maps:remove(venv, Options);
+        _ -> Options
+    end.
+
+%% @doc The options of the runtime that this pool has for itself.
+-spec runtime_options(spec()) -> none | terrarium_config:runtime().
+runtime_options(#{runtime := Options}) ->
+    Options.
+
+%% @doc What callers read, for these contexts and their places.
+-spec term(spec(), tuple(), {tuple(), [pos_integer()]}) -> term_().
+term(#{routing := scheduler}, Contexts, _) -> Contexts;
+term(#{routing := sticky}, Contexts, _) -> [sticky | Contexts];
+term(#{routing := least_loaded}, Contexts, {Ports, Places}) ->
+    [{least, Ports, << <<P:32/native>> || P <- Places >>} | Contexts].
+
+%% @doc The contexts in it.
+-spec contexts(term_()) -> tuple().
+contexts([_ | Contexts]) -> Contexts;
+contexts(Contexts) -> Contexts.
+
+%% @doc The caller's context, where it is not found by the scheduler alone.
+-spec pick(nonempty_improper_list(term(), tuple())) -> pid().
+pick([sticky | Contexts]) ->
+    element(erlang:phash2(self(), tuple_size(Contexts)) + 1, Contexts);
+pick([{least, Ports, Places} | Contexts]) ->
+    N = erlang:system_info(scheduler_id) - 1,
+    Port = element(N rem tuple_size(Ports) + 1, Ports),
+    case py_port:least(Port, N, Places) of
+        {ok, Least} when Least < tuple_size(Contexts) -> element(Least + 1, Contexts);
+        _ -> element(N rem tuple_size(Contexts) + 1, Contexts)
+    end.
+
+%% @doc Ports through which loads are read, one for each scheduler; they belong
+%% to the calling process.
+-spec open_ports() -> tuple().
+open_ports() ->
+    list_to_tuple([py_port:open_load() || _ <- lists:seq(1, erlang:system_info(schedulers))]).
