@@ -12,6 +12,8 @@
 -include("../port/py_wire.hrl").
 
 -define(LAST_ROW, '$py_last_context').
+%% The row of the context whose callback runs in this process.
+-define(SERVING, '$py_serving').
 
 %% @doc Make a request; `Errors' is the form of Python exceptions in the result.
 -spec run(pid(), byte(), byte(), term(), py_request:deadline(), pair | map | default) ->
@@ -22,6 +24,7 @@ run(Context, Opcode, Flags, Term, Timeout, Errors) ->
             case py_request:request(Port, Opcode, Flags, Term, Timeout, Limits) of
                 down ->
                     _ = erase(?LAST_ROW),
+                    _ = erase(?SERVING),
                     later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
                 {callback, _, _, _} = Callback ->
                     Outcome = called(Callback, Context, Port, Limits),
@@ -45,8 +48,16 @@ find(Context) ->
         _ -> look_up(Context)
     end.
 
+%% A callback goes back to the helper that it came from, although the context may
+%% have another one by now.
 look_up(Context) ->
-    case py_registry:find(Context) of
+    case get(?SERVING) of
+        {Context, Row} -> found(Context, Row);
+        _ -> found(Context, py_registry:find(Context))
+    end.
+
+found(Context, Found) ->
+    case Found of
         Row when element(1, Row) =:= ready ->
             _ = put(?LAST_ROW, {Context, Row}),
             Row;
@@ -64,7 +75,11 @@ later(Context, Opcode, Flags, Term, Deadline, Errors) ->
 
 %% Python has called a function of ours, and goes on with what it returns.
 called({callback, Id, Body, Deadline}, Context, Port, {Max, _} = Limits) ->
+    Row = get(?LAST_ROW),
+    Before = put(?SERVING, Row),
     Answer = py_callback:run(Body, Max, Context, Deadline),
+    _ = put(?SERVING, Before),
+    _ = put(?LAST_ROW, Row),
     Outcome = case py_request:left(Deadline) of
                   0 -> py_request:abandon(Port, Id, Deadline, Limits);
                   _ -> py_request:resume(Port, Id, Answer, Deadline, Limits)

@@ -24,25 +24,25 @@ changed(Name, Change) ->
     end.
 
 renew_all(Name, {ok, Before, Steps}) ->
-    case renew_each(Steps) of
+    case renew_each(Steps, []) of
         ok ->
             ok;
-        {error, _} = Error ->
+        {error, Reason, Done} ->
             {ok, Back} = py_pools:ask({restore, Name, Before}),
-            _ = renew_each(Back),
-            Error
+            _ = renew_each([Step || {Context, _} = Step <- Back, lists:member(Context, Done)], []),
+            {error, Reason}
     end;
 renew_all(_, {error, _} = Error) ->
     Error.
 
 %% One that was stopped meanwhile has been replaced with the new options.
-renew_each([]) ->
+renew_each([], _) ->
     ok;
-renew_each([{Context, Options} | Rest]) ->
+renew_each([{Context, Options} | Rest], Done) ->
     case py_caller:renew(Context, Options) of
-        {error, {context_died, _}} -> renew_each(Rest);
-        {error, _} = Error -> Error;
-        ok -> renew_each(Rest)
+        {error, {context_died, _}} -> renew_each(Rest, Done);
+        {error, Reason} -> {error, Reason, Done};
+        ok -> renew_each(Rest, [Context | Done])
     end.
 
 %% @doc The options that a pool was given.

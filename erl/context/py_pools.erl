@@ -133,7 +133,7 @@ runtime(Pool, Options) ->
 
 %% The atoms are as many as there are such runtimes at one time.
 free_name(Base, N) ->
-    Name = list_to_atom(Base ++ [[$_ | integer_to_list(N)] || N > 1]),
+    Name = list_to_atom(lists:append([Base | [[$_ | integer_to_list(N)] || N > 1]])),
     case py_registry:runtime(Name) of
         none -> Name;
         _ -> free_name(Base, N + 1)
