@@ -22,6 +22,9 @@
 %% Contexts.
 -export([context/0, context/1, start_contexts/0, start_contexts/1, stop_contexts/0,
          contexts_started/0, interrupt/1, register_pool/2, unregister_pool/1]).
+%% Virtual environments.
+-export([ensure_venv/2, ensure_venv/3, activate_venv/1, deactivate_venv/0, venv_info/0,
+         venv_info/1]).
 %% Looking at it.
 -export([version/0, last_error/0, execution_mode/0, stats/0, stats/1]).
 
@@ -244,6 +247,59 @@ unregister_pool({Module, Function}) ->
     py_context_router:unregister_pool(Module, Function);
 unregister_pool(Module) ->
     py_context_router:unregister_pool(Module).
+
+%%% Virtual environments
+
+%% @doc The same as {@link ensure_venv/3} without options.
+-spec ensure_venv(file:name_all(), py_venv:requirements()) -> ok | {error, term()}.
+ensure_venv(Path, Requirements) ->
+    ensure_venv(Path, Requirements, #{}).
+
+%% @doc Make this virtual environment if it is not there, install what is
+%% required if that has changed since, and let the default pool use it.
+%%
+%% `Requirements' is a file of requirements, a project (its directory or its
+%% `pyproject.toml'), or a list of requirements.  Options, as a map or a list:
+%% <dl>
+%% <dt>`installer'</dt><dd>`pip' (default) or `uv'</dd>
+%% <dt>`extras'</dt><dd>of the project</dd>
+%% <dt>`python'</dt><dd>version or path of the interpreter; by default that of
+%%   the default runtime</dd>
+%% <dt>`force'</dt><dd>remove the environment first</dd>
+%% <dt>`args', `env'</dt><dd>further arguments of the installer, and variables
+%%   for it</dd>
+%% <dt>`progress'</dt><dd>a function that gets each line of output, or `none';
+%%   by default lines go to the group leader</dd>
+%% <dt>`timeout'</dt><dd>milliseconds for each program that is run</dd>
+%% <dt>`activate', `pool'</dt><dd>whether a pool shall use it, and which</dd>
+%% </dl>
+-spec ensure_venv(file:name_all(), py_venv:requirements(), py_venv:options()) ->
+    ok | {error, term()}.
+ensure_venv(Path, Requirements, Options) ->
+    py_venv:ensure(Path, Requirements, Options).
+
+%% @doc Let the default pool use this virtual environment.  Its contexts get
+%% fresh helpers, one after the other, with no failed call.
+-spec activate_venv(file:name_all()) -> ok | {error, term()}.
+activate_venv(Path) ->
+    py_venv:activate(Path, default).
+
+%% @doc Let the default pool use the Python again that it had.
+-spec deactivate_venv() -> ok | {error, term()}.
+deactivate_venv() ->
+    py_venv:deactivate(default).
+
+%% @doc Where the Python of the default pool is: `active', and if so `venv_path',
+%% then `python', `version', `base_path', `site_packages', `sys_path'; the keys are
+%% binaries.
+-spec venv_info() -> {ok, map()} | {error, term()}.
+venv_info() ->
+    venv_info(default).
+
+%% @doc The same for another pool.
+-spec venv_info(atom()) -> {ok, map()} | {error, term()}.
+venv_info(Pool) ->
+    py_venv:info(Pool).
 
 %%% Looking at it
 

@@ -51,7 +51,8 @@ new() ->
     {ok, none | port(), swap()} | {error, term(), none | port(), swap()}.
 start(Label, Options, From, Timeout, Swap) ->
     {Port, #swap{waiting = Waiting} = S} = drop(Swap),
-    case py_runtime:spawn_helper(maps:get(runtime, Options), py_context_helper:boot(Label, Options)) of
+    Boot = py_context_helper:boot(Label, Options),
+    case py_runtime:spawn_helper(maps:get(runtime, Options), Boot) of
         {ok, Runtime, Ref} ->
             _ = erlang:send_after(Timeout, self(), {swap_timeout, Ref}),
             Next = #{port => none, ref => Ref, runtime => Runtime, os_pid => none, opts => Options},

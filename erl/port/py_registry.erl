@@ -10,7 +10,8 @@
 
 -export([start_link/0]).
 -export([publish/2, withdraw/1, find/1]).
--export([put_runtime/2, remove_runtime/1, runtime/1, runtimes/0, put_inherited/2, take_inherited/1]).
+-export([put_runtime/2, remove_runtime/1, runtime/1, runtimes/0, put_inherited/2,
+         take_inherited/1]).
 -export([put_function/2, remove_function/1, function/1, functions/0]).
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
 

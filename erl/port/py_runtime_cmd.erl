@@ -7,7 +7,7 @@
 %% after the application was stopped and started again.
 -module(py_runtime_cmd).
 
--export([command/2, env/1, hello/0, check_hello/1, remember/2, remembered/0]).
+-export([command/2, version/1, env/1, hello/0, check_hello/1, remember/2, remembered/0]).
 
 -include("py_wire.hrl").
 
@@ -89,6 +89,15 @@ venv_version(Venv) ->
             end;
         {error, _} ->
             error
+    end.
+
+%% @doc The version of Python that these options mean: "3.11", or `default' for
+%% the one that was built first.
+-spec version(terrarium_config:runtime()) -> {ok, string() | default} | {error, term()}.
+version(Options) ->
+    case python(Options) of
+        {ok, Version, _} -> {ok, Version};
+        {error, _} = Error -> Error
     end.
 
 %% @doc The VM's environment, with the runtime's own variables over it.
