@@ -194,6 +194,15 @@ take_callback(struct helper *h, struct drv_frame *f)
 }
 
 static void
+take_message(struct helper *h, struct drv_frame *f)
+{
+    if (courier_take(h, f) != 0)
+        helper_violation(h, "a message, but nobody is there to deliver it");
+    if (f->bin != NULL)
+        driver_free_binary(f->bin);
+}
+
+static void
 take_frame(struct helper *h, struct drv_frame *f)
 {
     if (h->state == HELPER_BOOTING)
@@ -202,6 +211,8 @@ take_frame(struct helper *h, struct drv_frame *f)
         helper_violation(h, "a second hello");
     else if (f->h.opcode == WIRE_CALLBACK)
         take_callback(h, f);
+    else if (f->h.opcode == WIRE_SEND)
+        take_message(h, f);
     else if (f->h.opcode == WIRE_STARTED) {
         if (callbacks_started(h, f->h.id) != 0)
             helper_violation(h, "the start of a request that cannot start");
@@ -209,26 +220,29 @@ take_frame(struct helper *h, struct drv_frame *f)
         helper_violation(h, "an answer to a request that is not waiting");
 }
 
-/* All whole frames that have arrived; 0 while the connection goes on. */
+/* All whole frames that have arrived, unless the courier is behind; 0 while the
+ * connection goes on. */
 static int
 take_frames(struct helper *h)
 {
     struct drv_frame f;
     int e = E_AGAIN;
-    while (h->channel.fd >= 0 && (e = drv_reader_next(&h->reader, &f)) == 0)
+    while (h->channel.fd >= 0 && !h->courier.stalled &&
+           (e = drv_reader_next(&h->reader, &f)) == 0)
         take_frame(h, &f);
     if (h->channel.fd < 0)
         return E_EOF;
-    if (e != E_AGAIN)
+    if (e != E_AGAIN && e != 0)
         helper_violation(h, err_str(e));
     return e == E_AGAIN ? 0 : e;
 }
 
-/* Each frame has its own deadline, from the turn in which it began. */
+/* Each frame has its own deadline, from the turn in which it began; while we do
+ * not read it does not run. */
 static void
 watch_deadline(struct helper *h, uint64_t frames_before)
 {
-    int midway = drv_reader_midway(&h->reader);
+    int midway = drv_reader_midway(&h->reader) && !h->courier.stalled;
     int fresh = h->reader.frames != frames_before;
     if (!midway && h->frame_at == 0)
         return;
@@ -243,7 +257,7 @@ helper_read(struct helper *h)
 {
     uint64_t frames = h->reader.frames;
     h->unread = 1;
-    for (int i = 0; i < MAX_READS; i++) {
+    for (int i = 0; i < MAX_READS && !h->courier.stalled; i++) {
         int e = drv_reader_fill(&h->reader, &h->channel);
         if (e == E_AGAIN) {
             h->unread = 0;
@@ -261,6 +275,16 @@ helper_read(struct helper *h)
     }
     watch_deadline(h, frames);
     return 0;
+}
+
+void
+helper_resume(struct helper *h)
+{
+    drv_watch(&h->base, h->channel.fd, ERL_DRV_READ, 1);
+    if (take_frames(h) != 0)
+        return;
+    calls_pump(h);
+    helper_read(h);
 }
 
 /* ---- in and out of the VM -------------------------------------------------
@@ -282,8 +306,9 @@ static int
 wanted(struct helper *h)
 {
     int want = 0;
-    if (h->pending.first != NULL || h->state == HELPER_BOOTING || h->unread ||
-        !channel_has_lane(&h->channel))
+    if (!h->courier.stalled &&
+        (h->pending.first != NULL || h->state == HELPER_BOOTING || h->unread ||
+         !channel_has_lane(&h->channel)))
         want |= CHANNEL_READ;
     if (driver_sizeq(h->base.port) > 0)
         want |= CHANNEL_WRITE;

@@ -6,6 +6,7 @@
  *   drv_calls.c    requests: submit, cancel
  *   drv_answers.c  their answers: attach, deliver, fail
  *   drv_callbacks.c  callbacks, and which request runs
+ *   drv_courier.c  messages that Python sends
  *   drv_write.c    bytes to the helper, with the driver queue behind
  *   drv_bet.c      polling the lane for an answer
  *
@@ -44,7 +45,9 @@
     X(bells)       /* rung at the helper */                                    \
     X(callbacks)   /* of requests */                                           \
     X(bulk_bytes)  /* of bytes_out: over the socket, although there is a lane  \
-                    */
+                    */                                                         \
+    X(sends)       /* messages of Python */                                    \
+    X(stalls)      /* reading stopped because too many were on their way */
 
 struct helper_stats {
 #define X(name) uint64_t name;
@@ -95,6 +98,12 @@ struct helper {
     ErlDrvTime grace_at; /* when it ends in a kill (monotonic ms) */
     ErlDrvTime frame_at; /* when the frame under way must be whole; 0: none */
     ErlDrvTermData atom_answer;
+    struct helper_courier {
+        ErlDrvTermData pid;
+        int known;
+        int stalled;         /* nothing is read until it has delivered more */
+        uint64_t on_the_way; /* bytes of messages that it has */
+    } courier;
     struct helper_bet {
         struct spin spin;
         struct drv_lease lease;
@@ -121,6 +130,8 @@ int helper_read(struct helper *h);
 /* To be called before each return to the VM: when something comes, or there is
  * room for what is queued, the VM shall hear of it. */
 void helper_leave(struct helper *h);
+/* Read again, after courier.stalled: also what was read before. */
+void helper_resume(struct helper *h);
 /* The descriptors are what they should be: begin to use them. */
 void helper_begin(struct helper *h);
 
@@ -157,6 +168,17 @@ void helper_enqueue_request(struct helper *h, struct pending *q);
 void helper_flush(struct helper *h);
 /* This request is not under way any more. */
 void helper_forget_held(struct helper *h, const struct pending *q);
+
+/* ---- drv_courier.c ------------------------------------------------------ */
+
+/* The calling process delivers from now on. */
+ErlDrvSSizeT courier_begin(struct helper *h, const uint8_t *body, size_t n,
+                           struct drv_reply *r);
+/* It has delivered so much. */
+ErlDrvSSizeT courier_sent(struct helper *h, const uint8_t *body, size_t n,
+                          struct drv_reply *r);
+/* A SEND frame; f keeps its binary.  0, or E_REFUSED. */
+int courier_take(struct helper *h, const struct drv_frame *f);
 
 /* ---- drv_callbacks.c ---------------------------------------------------- */
 

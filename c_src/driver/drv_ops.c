@@ -48,11 +48,17 @@ op_stderr(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
     return drv_reply_data(r, DRV_REPLY_OK, tail, len);
 }
 
+static int
+is_notice(uint8_t opcode)
+{
+    return opcode == WIRE_STOP || opcode == WIRE_RELEASE ||
+           opcode == WIRE_FORGET || opcode == WIRE_GONE;
+}
+
 static ErlDrvSSizeT
 op_notice(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
 {
-    if (n < 1 || (body[0] != WIRE_STOP && body[0] != WIRE_RELEASE &&
-                  body[0] != WIRE_FORGET))
+    if (n < 1 || !is_notice(body[0]))
         return drv_reply_refused(r, "notice takes <<Opcode, Body>>");
     if (h->state != HELPER_READY)
         return drv_reply(r, DRV_REPLY_DOWN);
@@ -166,6 +172,8 @@ static const helper_op ops[] = {
     [DRV_OP_SETTINGS] = op_settings,
     [DRV_OP_RESUME] = callbacks_resume,
     [DRV_OP_REPLY] = callbacks_reply,
+    [DRV_OP_COURIER] = courier_begin,
+    [DRV_OP_SENT] = courier_sent,
     [DRV_OP_DRAIN] = op_drain,
     [DRV_OP_WATCH] = op_watch,
 };

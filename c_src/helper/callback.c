@@ -387,6 +387,15 @@ callback_pump(void)
 }
 
 int
+callback_look(void)
+{
+    if (!session_is_main(session) && open_nudges(session, NULL) < 0)
+        return -1;
+    pump(session);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+int
 callback_fd(void)
 {
     return session != NULL ? session->channel.fd : -1;

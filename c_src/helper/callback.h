@@ -59,6 +59,8 @@ int callback_begin(PyObject *name, PyObject *args, PyObject *kwargs,
  * this when callback_fd is readable.  0, or -1 with an exception. */
 int callback_pump(void);
 int callback_fd(void);
+/* Read what there is, for whoever it is; nothing has said that there is. */
+int callback_look(void);
 
 /* A CALLED or RAISED frame; takes r.  Nobody may wait for it any more. */
 void callback_answered(struct session *s, struct request *r);

@@ -7,6 +7,7 @@
 #include "erltypes.h"
 #include "etf_decode.h"
 #include "etf_encode.h"
+#include "message.h"
 
 /* max_depth as the caller gave it; 0, or -1 with ValueError. */
 static int
@@ -106,6 +107,30 @@ mod_fileno(PyObject *self, PyObject *none)
     return PyLong_FromLong(callback_fd());
 }
 
+/* (number, term) */
+static PyObject *
+mod_send(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    (void)self;
+    if (n != 2) {
+        PyErr_Format(PyExc_TypeError, "_send takes 2 arguments, not %zd", n);
+        return NULL;
+    }
+    if (message_send(args[0], args[1]) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+mod_look(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    if (message_look() < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(begin_call_doc,
              "_begin_call(name, args, kwargs, when_there, /)\n--\n\n"
              "Call without waiting: when_there(error, value) comes later, in "
@@ -113,6 +138,10 @@ PyDoc_STRVAR(begin_call_doc,
 PyDoc_STRVAR(pump_doc, "_pump()\n--\n\nRead what the VM has written.");
 PyDoc_STRVAR(fileno_doc, "_fileno()\n--\n\nWhen it is readable: _pump(). -1 "
                          "without a VM.");
+PyDoc_STRVAR(send_doc, "_send(number, term, /)\n--\n\n"
+                       "A message for the receiver with this number.");
+PyDoc_STRVAR(look_doc, "_look()\n--\n\nRead what the VM has written, if it "
+                       "has.");
 PyDoc_STRVAR(call_doc, "call(name, args, kwargs, /)\n--\n\n"
                        "What the Erlang function of this name returns.");
 PyDoc_STRVAR(encode_doc,
@@ -126,6 +155,8 @@ static PyMethodDef methods[] = {
     {"call", (PyCFunction)(void (*)(void))mod_call, METH_FASTCALL, call_doc},
     {"_begin_call", (PyCFunction)(void (*)(void))mod_begin_call, METH_FASTCALL,
      begin_call_doc},
+    {"_send", (PyCFunction)(void (*)(void))mod_send, METH_FASTCALL, send_doc},
+    {"_look", mod_look, METH_NOARGS, look_doc},
     {"_pump", mod_pump, METH_NOARGS, pump_doc},
     {"_fileno", mod_fileno, METH_NOARGS, fileno_doc},
     {"encode", (PyCFunction)(void (*)(void))mod_encode,

@@ -16,6 +16,7 @@
 #include "handoff.h"
 #include "interrupt.h"
 #include "io.h"
+#include "message.h"
 #include "session.h"
 #include "stdio_setup.h"
 #include "warm.h"
@@ -48,6 +49,7 @@ set_up(int sock, int blackbox_fd, struct session *s, struct context *c)
     if (session_init(s, sock, c) != 0)
         set_up_failed("the session");
     callback_init(s);
+    message_init(s);
 }
 
 static int

@@ -35,6 +35,7 @@ session_init(struct session *s, int sock, struct context *context)
     s->idle.nudge.fd = -1;
     queue_init(&s->queue);
     queue_init(&s->nested);
+    queue_init(&s->gone);
     frame_reader_init(&s->in, WIRE_DOWN, context->max_frame);
     out_init(&s->out, SIZE_MAX / 2);
     return channel_socket_init(&s->channel, sock);
@@ -58,6 +59,7 @@ session_fini(struct session *s)
     large_drop(&s->large);
     queue_fini(&s->queue);
     queue_fini(&s->nested);
+    queue_fini(&s->gone);
     session_write_fini(s);
     nudge_close(&s->idle.nudge);
 }

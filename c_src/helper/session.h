@@ -32,6 +32,8 @@ struct session {
     struct queue nested;     /* what processes that run callbacks ask for */
     struct request *current; /* published as the one being run */
     struct calls calls;      /* of Erlang functions */
+    struct queue gone;       /* receivers of messages, to be told */
+    uint32_t sends;          /* messages sent */
     int ready;               /* HELLO has been said */
     unsigned long main_thread;
     struct out out;       /* whole frames not yet written */

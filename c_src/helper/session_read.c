@@ -8,6 +8,7 @@
 #include "session_read.h"
 
 #include "err.h"
+#include "message.h"
 #include "session.h"
 
 enum { READ_MIN = 64 << 10 }; /* offered to a read */
@@ -149,6 +150,8 @@ put_frame(struct session *s, struct request *r)
 {
     if (r->h.opcode == WIRE_CALLED || r->h.opcode == WIRE_RAISED)
         callback_answered(s, r);
+    else if (r->h.opcode == WIRE_GONE)
+        queue_put(&s->gone, r);
     else if (r->h.flags & WIRE_FLAG_NESTED)
         queue_put(&s->nested, r);
     else
@@ -204,5 +207,7 @@ session_read_ahead(struct session *s)
         e = read_all(s);
     if (s->calls.ready != NULL)
         callback_tell(s);
+    if (s->gone.first != NULL)
+        message_tell(s);
     return e;
 }

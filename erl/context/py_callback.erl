@@ -9,8 +9,8 @@
 -module(py_callback).
 
 -export([register/2, register/3, unregister/1, is_registered/1, registered/0]).
--export([run/4, serve/3]).
--export([context/0, deadline/0, in_request/0]).
+-export([run/5, serve/3]).
+-export([context/0, deadline/0, in_request/0, port/0]).
 
 -export_type([function_name/0, answer/0]).
 
@@ -78,9 +78,9 @@ registered() ->
 %% @doc Run what a CALLBACK frame of a request to this context asks for.  Never
 %% fails: what goes wrong is told to Python, as long as it is less than `Max'
 %% bytes.
--spec run(binary(), pos_integer(), pid(), py_request:deadline()) -> answer().
-run(Body, Max, Context, Deadline) ->
-    Before = put(?CALL, {Context, Deadline, true}),
+-spec run(binary(), pos_integer(), pid(), port(), py_request:deadline()) -> answer().
+run(Body, Max, Context, Port, Deadline) ->
+    Before = put(?CALL, {Context, Deadline, true, Port}),
     Answer = run(Body, Max),
     _ = put(?CALL, Before),
     Answer.
@@ -93,7 +93,7 @@ run(<<?SMALL_TUPLE, 4, ?SMALL_BIG, Number:8/binary, _/binary>> = Body, Max) ->
 -spec context() -> pid() | undefined.
 context() ->
     case get(?CALL) of
-        {Context, _, _} -> Context;
+        {Context, _, _, _} -> Context;
         _ -> undefined
     end.
 
@@ -101,7 +101,7 @@ context() ->
 -spec deadline() -> py_request:deadline().
 deadline() ->
     case get(?CALL) of
-        {_, Deadline, _} -> Deadline;
+        {_, Deadline, _, _} -> Deadline;
         _ -> infinity
     end.
 
@@ -110,8 +110,17 @@ deadline() ->
 -spec in_request() -> boolean().
 in_request() ->
     case get(?CALL) of
-        {_, _, InRequest} -> InRequest;
+        {_, _, InRequest, _} -> InRequest;
         _ -> false
+    end.
+
+%% @doc In a function that Python called: the port of the helper that called,
+%% which closes some time after that helper's end.
+-spec port() -> port() | undefined.
+port() ->
+    case get(?CALL) of
+        {_, _, _, Port} -> Port;
+        _ -> undefined
     end.
 
 answer(Body) ->
@@ -180,6 +189,6 @@ bounded(Answer, _) ->
 %% port.
 -spec serve(port(), pid(), binary()) -> ok | {error, binary()}.
 serve(Port, Context, Body) ->
-    _ = put(?CALL, {Context, infinity, false}),
+    _ = put(?CALL, {Context, infinity, false, Port}),
     {Number, Opcode, Etf} = run(Body, ?WIRE_MAX_FRAME),
     py_port:reply(Port, Number, Opcode, Etf).

@@ -77,7 +77,7 @@ later(Context, Opcode, Flags, Term, Deadline, Errors) ->
 called({callback, Id, Body, Deadline}, Context, Port, {Max, _} = Limits) ->
     Row = get(?LAST_ROW),
     Before = put(?SERVING, Row),
-    Answer = py_callback:run(Body, Max, Context, Deadline),
+    Answer = py_callback:run(Body, Max, Context, Port, Deadline),
     _ = put(?SERVING, Before),
     _ = put(?LAST_ROW, Row),
     Outcome = case py_request:left(Deadline) of

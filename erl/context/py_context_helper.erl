@@ -31,6 +31,7 @@ open(Fds, Zygote, Job, Runtime, Options) ->
         {error, _} when not Valid ->
             stale;
         {ok, Port} ->
+            {ok, _} = py_courier:start_link(Port),
             _ = py_port:settings(Port, Options#{deadline_ms => ?WIRE_FRAME_DEADLINE_MS}),
             watch(Port, Options),
             {ok, Port};

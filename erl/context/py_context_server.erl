@@ -122,6 +122,7 @@ terminate(Reason, State, #data{port = Port, old = Old} = Data) ->
                 cancel(Data);
             _ ->
                 ok = wind_up(State, Data),
+                ok = py_wait:abandon(Port),
                 _ = py_port:fail(Port, {context_died, Reason}),
                 py_port:close(Port)
         end,
@@ -249,12 +250,14 @@ dying(_, Data) ->
 collect(#data{port = Port} = Data) ->
     ok = py_registry:publish(self(), starting),
     _ = py_port:kill(Port),
+    ok = py_wait:abandon(Port),
     {next_state, collecting, Data, {state_timeout, ?COLLECT_MS, collected}}.
 
 conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
     Stderr = py_port:stderr(Port),
     Verdict = py_context_core:verdict(Death, #{pid => OsPid, stderr => Stderr}),
     _ = py_port:fail(Port, Verdict),
+    ok = py_wait:abandon(Port),
     _ = erlang:send_after(?LINGER_MS, self(), {close_old, Port}),
     #data{old = Old, output = Output, restarts = Restarts} = Counted =
         py_context_renewal:count_past(Port, Data),

@@ -18,7 +18,8 @@
 %% In the order of drv_helper.h.
 names() ->
     [requests, answers, errors, cancelled, interrupts, kills, unwanted, busy, pending,
-     outstanding, bytes_in, bytes_out, spun, spin_lost, bells, callbacks, bulk_bytes].
+     outstanding, bytes_in, bytes_out, spun, spin_lost, bells, callbacks, bulk_bytes,
+     sends, stalls].
 
 %% @doc The driver's counters of a port; without one there are none.
 -spec counters(port() | none) -> counters().
@@ -26,7 +27,7 @@ counters(none) ->
     #{};
 counters(Port) ->
     case py_port:stats(Port) of
-        {ok, List} when is_list(List), length(List) > 17 ->
+        {ok, List} when is_list(List), length(List) > 19 ->
             {Values, Latency} = lists:split(length(names()), List),
             (maps:from_list(lists:zip(names(), Values)))#{latency => Latency};
         _ ->

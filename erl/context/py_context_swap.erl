@@ -227,6 +227,7 @@ gone(Ref, #{port := Port, os_pid := OsPid, death := Death, stopped := Stopped} =
     More = #{pid => OsPid, stderr => py_port:stderr(Port)},
     Verdict = py_context_core:verdict(Death, More),
     _ = py_port:fail(Port, Verdict),
+    ok = py_wait:abandon(Port),
     _ = erlang:demonitor(Ref, [flush]),
     ok = py_runtime:cancel(maps:get(runtime, Helper), Ref),
     How = case Stopped of
@@ -249,6 +250,7 @@ close(Reason, Swap) ->
     Ports = [Port || Port =/= none] ++ [P || #{port := P} <- maps:values(Retired)],
     lists:foreach(fun(P) ->
                           _ = py_port:kill(P),
+                          ok = py_wait:abandon(P),
                           _ = py_port:fail(P, {context_died, Reason}),
                           py_port:close(P)
                   end, Ports).

@@ -9,7 +9,7 @@
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, kill_zygote/1]).
 %% Ports of helpers.
 -export([open_helper/3, settings/2, kill/1, interrupt/1, fail/2, stderr/1, more_output/1,
-         notice/3, reply/4, stats/1, watch/3, drain/1]).
+         notice/3, reply/4, stats/1, watch/3, drain/1, carry/1, carried/2]).
 %% Ports of loads.
 -export([open_load/0, least/3]).
 %% Both.
@@ -145,6 +145,17 @@ notice(Port, Opcode, Body) ->
 -spec reply(port(), binary(), byte(), binary()) -> ok | {error, binary()}.
 reply(Port, Number, Opcode, Etf) ->
     done(control(Port, ?OP_REPLY, [Number, Opcode, Etf])).
+
+%% @doc From now on the calling process gets what the helper sends, as
+%% `{py_send, Body}'.
+-spec carry(port()) -> ok | {error, binary()}.
+carry(Port) ->
+    done(control(Port, ?OP_COURIER, <<>>)).
+
+%% @doc So much of it is delivered: bytes, and WIRE_SEND_OVERHEAD for each.
+-spec carried(port(), pos_integer()) -> ok | {error, binary()}.
+carried(Port, Bytes) ->
+    done(control(Port, ?OP_SENT, <<Bytes:64/native>>)).
 
 %% @doc The driver's counters of this port.
 -spec stats(port()) -> {ok, term()} | {error, binary()}.

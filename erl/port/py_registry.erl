@@ -1,7 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc Owns what must outlive the others: the driver's place in the VM, the
 %% table of contexts, the table of runtimes, the table of functions that Python
-%% may call.
+%% may call, the table of what goes with a helper: its courier, and who waits
+%% for something on its behalf.
 %%
 %% A context writes its own row of `py_contexts' and nobody else's; callers
 %% read it to find the port without asking a process.
@@ -13,13 +14,20 @@
 -export([put_runtime/2, remove_runtime/1, runtime/1, runtimes/0, put_inherited/2,
          take_inherited/1]).
 -export([put_function/2, remove_function/1, function/1, functions/0]).
+-export([put_courier/2, courier/1, drop_courier/1]).
+-export([enter_wait/3, take_wait/2, waits/1]).
+
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
 
--export_type([row/0]).
+-export_type([row/0, function_key/0]).
 
 -define(CONTEXTS, py_contexts).
 -define(RUNTIMES, py_runtimes).
 -define(FUNCTIONS, py_functions).
+-define(HELPERS, py_helpers).
+
+-type function_key() :: binary() | {binary(), binary()}.
+%% The name of a user's function; or service and function of this library's own.
 
 -type row() ::
     {ready, port(), Generation :: pos_integer(), py_request:limits(), pair | map}
@@ -101,7 +109,7 @@ take_inherited(Name) ->
     end.
 
 %% @doc Python may call this function under this name.
--spec put_function(binary(), function() | {module(), atom()}) -> ok | {error, not_started}.
+-spec put_function(function_key(), function() | {module(), atom()}) -> ok | {error, not_started}.
 put_function(Name, Function) ->
     try ets:insert(?FUNCTIONS, {Name, Function}) of
         true -> ok
@@ -110,7 +118,7 @@ put_function(Name, Function) ->
     end.
 
 %% @doc And not any more.
--spec remove_function(binary()) -> ok.
+-spec remove_function(function_key()) -> ok.
 remove_function(Name) ->
     try ets:delete(?FUNCTIONS, Name) of
         true -> ok
@@ -127,10 +135,55 @@ function(Name) ->
         error:badarg -> none
     end.
 
-%% @doc All names.
+%% @doc All names that users gave.
 -spec functions() -> [binary()].
 functions() ->
-    [Name || {Name, _} <- ets:tab2list(?FUNCTIONS)].
+    [Name || {Name, _} <- ets:tab2list(?FUNCTIONS), is_binary(Name)].
+
+%% @doc This process delivers what the helper of this port sends.
+-spec put_courier(port(), pid()) -> ok.
+put_courier(Port, Pid) ->
+    true = ets:insert(?HELPERS, {{courier, Port}, Pid}),
+    ok.
+
+%% @doc The courier of a helper.
+-spec courier(port()) -> pid() | none.
+courier(Port) ->
+    try
+        ets:lookup_element(?HELPERS, {courier, Port}, 2)
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc It does not any more.
+-spec drop_courier(port()) -> ok.
+drop_courier(Port) ->
+    try ets:delete(?HELPERS, {courier, Port}) of
+        true -> ok
+    catch
+        error:badarg -> ok
+    end.
+
+%% @doc Write down a wait under the token that the helper gave it; `false' where
+%% something is written there already.
+-spec enter_wait(port(), term(), term()) -> boolean().
+enter_wait(Port, Token, What) ->
+    ets:insert_new(?HELPERS, {{wait, Port, Token}, What}).
+
+%% @doc Take what is written there: only one can.
+-spec take_wait(port(), term()) -> {ok, term()} | none.
+take_wait(Port, Token) ->
+    try ets:take(?HELPERS, {wait, Port, Token}) of
+        [{_, What}] -> {ok, What};
+        [] -> none
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc The tokens of all waits for this helper.
+-spec waits(port()) -> [term()].
+waits(Port) ->
+    [Token || [Token] <- ets:match(?HELPERS, {{wait, Port, '$1'}, '_'})].
 
 %% @private
 -spec init([]) -> {ok, state} | {stop, term()}.
@@ -142,6 +195,7 @@ init([]) ->
             ?CONTEXTS = ets:new(?CONTEXTS, Options),
             ?RUNTIMES = ets:new(?RUNTIMES, Options),
             ?FUNCTIONS = ets:new(?FUNCTIONS, Options),
+            ?HELPERS = ets:new(?HELPERS, [{write_concurrency, true} | Options]),
             {ok, state};
         {error, Reason} ->
             {stop, Reason}

@@ -26,6 +26,7 @@ from erlang._bridge import (
 from erlang._call import Function as _Function
 from erlang._call import call
 from erlang._errors import ErlangError, ProcessError
+from erlang._messages import Monitor, monitor, reply, self, send, whereis
 
 __all__ = [
     "Atom",
@@ -37,6 +38,7 @@ __all__ = [
     "FrozenMap",
     "Fun",
     "ImproperList",
+    "Monitor",
     "Pid",
     "Port",
     "ProcessError",
@@ -46,6 +48,11 @@ __all__ = [
     "call",
     "decode",
     "encode",
+    "monitor",
+    "reply",
+    "self",
+    "send",
+    "whereis",
 ]
 
 

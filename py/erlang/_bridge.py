@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         decode,
         encode,
         _fileno,
+        _look,
         _pump,
+        _send,
     )
 else:
     try:
@@ -46,7 +48,9 @@ else:
             decode,
             encode,
             _fileno,
+            _look,
             _pump,
+            _send,
         )
     except ModuleNotFoundError as error:
         if error.name != "_erlang":
@@ -74,5 +78,7 @@ __all__ = [
     "decode",
     "encode",
     "_fileno",
+    "_look",
     "_pump",
+    "_send",
 ]

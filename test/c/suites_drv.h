@@ -2,6 +2,7 @@
 /* suites_drv.h - the suites of the driver, over fake_erts.c. */
 SUITE(drv_calls)
 SUITE(drv_hostile)
+SUITE(drv_courier)
 SUITE(drv_lane)
 SUITE(drv_enemy)
 SUITE(drv_pool)

@@ -1,0 +1,180 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc The courier of a helper: delivers what its Python sends.
+%%
+%% Python gives each receiver a number and has it watched (`watch/3') before it
+%% sends to it.  The driver hands the courier each SEND frame as
+%% `{py_send, Body}' and stops reading from the helper while too much of that is
+%% not yet delivered, so a slow courier costs no memory.  When a receiver is
+%% gone the helper is told with a GONE frame.
+%%
+%% It lives as long as the port, and delivers what is in its mailbox before it
+%% ends.  The context's process starts it, and needs not know it.
+-module(py_courier).
+-behaviour(gen_server).
+
+-export([start_link/1, watch/3]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-export_type([receiver/0]).
+
+-include("../port/py_wire.hrl").
+-include_lib("kernel/include/logger.hrl").
+
+-type receiver() :: pid() | atom() | {atom(), node()}.
+
+%% What each message costs beside its bytes; the driver counts the same.
+-define(ACK_AT, (?WIRE_SEND_CREDIT div 4)).
+%% A reason of more bytes is not told to Python.
+-define(MAX_REASON, 65536).
+
+-record(state, {port :: port(),
+                receivers = #{} :: #{integer() => {receiver(), reference()}},
+                monitors = #{} :: #{reference() => integer()},
+                unsaid = 0 :: non_neg_integer(),      % delivered, the driver was not told
+                undeliverable = 0 :: non_neg_integer()}).
+
+%% @doc Start the courier of this port's helper.
+-spec start_link(port()) -> {ok, pid()} | {error, term()}.
+start_link(Port) ->
+    case gen_server:start_link(?MODULE, Port, []) of
+        {ok, Pid} -> {ok, Pid};
+        ignore -> {error, ignore};
+        {error, _} = Error -> Error
+    end.
+
+%% @doc From now on this number means this receiver.
+-spec watch(port(), pos_integer(), receiver()) -> ok | full | gone.
+watch(Port, Number, Receiver) ->
+    case py_registry:courier(Port) of
+        none ->
+            gone;
+        Courier ->
+            try
+                gen_server:call(Courier, {watch, Number, Receiver}, infinity)
+            catch
+                exit:_ -> gone
+            end
+    end.
+
+%% @private
+-spec init(port()) -> {ok, #state{}} | {stop, term()}.
+init(Port) ->
+    process_flag(trap_exit, true),
+    case py_port:carry(Port) of
+        ok ->
+            _ = erlang:monitor(port, Port),
+            ok = py_registry:put_courier(Port, self()),
+            {ok, #state{port = Port}};
+        {error, Reason} ->
+            {stop, Reason}
+    end.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
+handle_call({watch, _, _}, _, #state{receivers = R} = State) when map_size(R) >= ?WIRE_RECEIVERS ->
+    {reply, full, State};
+handle_call({watch, Number, Receiver}, _, State) ->
+    #state{receivers = R, monitors = M} = Fresh = forget(Number, State),
+    Monitor = erlang:monitor(process, Receiver),
+    {reply, ok, Fresh#state{receivers = R#{Number => {Receiver, Monitor}},
+                            monitors = M#{Monitor => Number}}};
+handle_call(_, _, State) ->
+    {reply, {error, unknown}, State}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_, State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
+handle_info({py_send, Body}, State) ->
+    {noreply, said(byte_size(Body) + ?WIRE_SEND_OVERHEAD, deliver(Body, State))};
+handle_info({'DOWN', Monitor, process, _, Reason}, #state{monitors = M} = State) ->
+    case M of
+        #{Monitor := Number} -> {noreply, gone(Number, Reason, State)};
+        _ -> {noreply, State}
+    end;
+handle_info({'DOWN', _, port, Port, _}, #state{port = Port} = State) ->
+    {stop, normal, State};
+handle_info(_, State) ->
+    {noreply, State}.
+
+%% @private
+-spec terminate(term(), #state{}) -> ok.
+terminate(_, #state{port = Port}) ->
+    py_registry:drop_courier(Port).
+
+%%% Delivery
+
+deliver(Body, State) ->
+    try binary_to_term(Body, [safe]) of
+        {0, {<<"forget">>, Number}} -> forget(Number, State);
+        {Number, Term} -> to(Number, Term, State);
+        _ -> State
+    catch
+        error:badarg -> undeliverable(Body, State)
+    end.
+
+%% Python may not know yet that the receiver is gone.
+to(Number, Term, #state{receivers = R} = State) ->
+    case R of
+        #{Number := {Pid, _}} when is_pid(Pid) ->
+            _ = Pid ! Term,
+            State;
+        #{Number := {Name, _}} ->
+            to_name(Name, Number, Term, State);
+        _ ->
+            State
+    end.
+
+to_name(Name, Number, Term, State) ->
+    try Name ! Term of
+        _ -> State
+    catch
+        error:badarg -> gone(Number, noproc, State)
+    end.
+
+%% Nobody waits who could be told; the log is, but not each time.
+undeliverable(Body, #state{undeliverable = N, port = Port} = State) ->
+    case N band (N + 1) of
+        0 -> log(Body, N + 1, Port);
+        _ -> ok
+    end,
+    State#state{undeliverable = N + 1}.
+
+log(Body, N, Port) ->
+    Why = case py_etf_atoms:unknown(Body) of
+              {ok, Name} -> io_lib:format("holds the unknown atom ~tp", [Name]);
+              none -> "can not be decoded"
+          end,
+    ?LOG_WARNING("Python behind ~p has sent a message that ~ts; it is dropped (~b so far)",
+                 [Port, Why, N]).
+
+%% In parts, so that the driver never waits for the last word.
+said(Bytes, #state{unsaid = Unsaid, port = Port} = State) when Unsaid + Bytes >= ?ACK_AT ->
+    _ = py_port:carried(Port, Unsaid + Bytes),
+    State#state{unsaid = 0};
+said(Bytes, #state{unsaid = Unsaid} = State) ->
+    State#state{unsaid = Unsaid + Bytes}.
+
+%%% Receivers
+
+forget(Number, #state{receivers = R, monitors = M} = State) ->
+    case maps:take(Number, R) of
+        {{_, Monitor}, Others} ->
+            true = erlang:demonitor(Monitor, [flush]),
+            State#state{receivers = Others, monitors = maps:remove(Monitor, M)};
+        error ->
+            State
+    end.
+
+gone(Number, Reason, #state{port = Port} = State) ->
+    _ = py_port:notice(Port, ?FRAME_GONE, term_to_binary({Number, tellable(Reason)})),
+    forget(Number, State).
+
+tellable(Reason) ->
+    case erlang:external_size(Reason) =< ?MAX_REASON of
+        true -> Reason;
+        false -> too_large
+    end.

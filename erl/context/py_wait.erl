@@ -1,0 +1,120 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc A process waits because Python asked it to.
+%%
+%% Whatever it waits for, the wait has to end early when the helper dies, and
+%% when Python does not want it any more (an interrupt, a coroutine that was
+%% cancelled).  For that Python gives each wait a token, and the wait stands in
+%% the registry under it: whoever takes it from there sends `{Ref, cancelled}'
+%% to who waits, exactly once.
+-module(py_wait).
+
+-export([enter/2, leave/2, left/1, cancel/1, abandon/1, services/0]).
+
+-export_type([wait/0]).
+
+%% A wait that was cancelled before it began is remembered so long.
+-define(REMEMBER_MS, 5000).
+%% Who took the wait sends at once.
+-define(ON_ITS_WAY_MS, 5000).
+
+-opaque wait() :: none | {port(), Token :: term(), reference(), Monitor :: reference()}.
+
+%% @doc Begin to wait under this token.  From now on `{Ref, cancelled}' or
+%% `{Ref, _, port, _, _}' may come, which mean: stop waiting.  Without a token,
+%% or outside of a call by Python, nothing comes.
+-spec enter(reference(), term()) -> wait().
+enter(_, none) ->
+    none;
+enter(Ref, Token) ->
+    case py_callback:port() of
+        undefined ->
+            none;
+        Port ->
+            Monitor = erlang:monitor(port, Port, [{tag, Ref}]),
+            case py_registry:enter_wait(Port, Token, {self(), Ref}) of
+                true -> ok;
+                false -> cancelled_before(Port, Token, Ref)
+            end,
+            {Port, Token, Ref, Monitor}
+    end.
+
+cancelled_before(Port, Token, Ref) ->
+    _ = py_registry:take_wait(Port, Token),
+    _ = self() ! {Ref, cancelled},
+    ok.
+
+%% @doc It is over, perhaps because it was cancelled; nothing of it comes any
+%% more.  To be called once.
+-spec leave(wait(), cancelled | term()) -> ok.
+leave(none, _) ->
+    ok;
+leave({Port, Token, Ref, Monitor}, Outcome) ->
+    true = erlang:demonitor(Monitor, [flush]),
+    case py_registry:take_wait(Port, Token) of
+        none when Outcome =/= cancelled -> taken(Ref);
+        _ -> ok
+    end.
+
+%% Somebody else took it and sends, or has sent.
+taken(Ref) ->
+    receive
+        {Ref, cancelled} -> ok
+    after ?ON_ITS_WAY_MS -> ok
+    end.
+
+%% @doc How long to wait: never longer than the request may take.
+-spec left(timeout()) -> timeout().
+left(Timeout) ->
+    min(Timeout, py_request:left(py_callback:deadline())).
+
+%% @doc End the wait with this token of the helper that calls; if it has not
+%% begun yet, it ends when it does.
+-spec cancel(term()) -> ok.
+cancel(Token) ->
+    cancel(py_callback:port(), Token).
+
+cancel(undefined, _) ->
+    ok;
+cancel(Port, Token) ->
+    case py_registry:take_wait(Port, Token) of
+        {ok, {Pid, Ref}} -> tell(Pid, Ref);
+        {ok, early} -> ok;
+        none -> early(Port, Token)
+    end.
+
+tell(Pid, Ref) ->
+    _ = Pid ! {Ref, cancelled},
+    ok.
+
+early(Port, Token) ->
+    case py_registry:enter_wait(Port, Token, early) of
+        true ->
+            _ = spawn(fun() -> forget(Port, Token) end),
+            ok;
+        false ->
+            cancel(Port, Token)
+    end.
+
+forget(Port, Token) ->
+    Monitor = erlang:monitor(port, Port),
+    receive
+        {'DOWN', Monitor, port, _, _} -> ok
+    after ?REMEMBER_MS -> ok
+    end,
+    _ = py_registry:take_wait(Port, Token),
+    ok.
+
+%% @doc The helper is gone: nobody waits for it any more.
+-spec abandon(port()) -> ok.
+abandon(Port) ->
+    lists:foreach(fun(Token) ->
+                          case py_registry:take_wait(Port, Token) of
+                              {ok, {Pid, Ref}} -> tell(Pid, Ref);
+                              _ -> ok
+                          end
+                  end, py_registry:waits(Port)).
+
+%% @doc What Python calls.
+-spec services() -> [{py_registry:function_key(), fun(([term()]) -> term())}].
+services() ->
+    [{{<<"wait">>, <<"cancel">>}, fun([Token]) -> cancel(Token) end}].
