@@ -79,7 +79,9 @@ defaults() ->
       lane => true,
       spin_us => ?WIRE_SPIN_US,
       restart => default_restart(),
-      log_output => true}.
+      log_output => true,
+      state_max => 100000,
+      max_concurrent => auto}.
 
 default_restart() ->
     #{free => 3, min_backoff => 50, max_backoff => 5000, stable_ms => 1000}.
@@ -102,6 +104,9 @@ check(lane, B) when is_boolean(B) -> {ok, B};
 check(spin_us, N) -> non_neg(N, ?WIRE_MAX_SPIN_US);
 check(restart, Map) -> valid_restart(Map);
 check(log_output, B) when is_boolean(B) -> {ok, B};
+check(state_max, N) -> pos(N, 1 bsl 40);
+check(max_concurrent, auto) -> {ok, auto};
+check(max_concurrent, N) -> pos(N, 1 bsl 40);
 check(_, _) -> error.
 
 pos(N, Max) when is_integer(N), N > 0, N =< Max -> {ok, N};

@@ -19,6 +19,11 @@
 -export([call_method/3, getattr/2, to_term/1, is_ref/1]).
 %% Functions that Python may call.
 -export([register_function/2, register_function/3, unregister_function/1]).
+%% State that Erlang and Python share.
+-export([state_fetch/1, state_store/2, state_remove/1, state_keys/0, state_clear/0,
+         state_incr/1, state_incr/2, state_decr/1, state_decr/2]).
+-export([shared_dict_new/0, shared_dict_get/2, shared_dict_get/3, shared_dict_set/3,
+         shared_dict_del/2, shared_dict_keys/1, shared_dict_destroy/1]).
 %% Contexts.
 -export([context/0, context/1, start_contexts/0, start_contexts/1, stop_contexts/0,
          contexts_started/0, interrupt/1, register_pool/2, unregister_pool/1]).
@@ -189,6 +194,90 @@ register_function(Name, Module, Function) ->
 -spec unregister_function(name()) -> ok.
 unregister_function(Name) ->
     py_callback:unregister(Name).
+
+%%% State that Erlang and Python share
+
+%% @doc The value of a key.
+-spec state_fetch(term()) -> {ok, term()} | {error, not_found | not_started}.
+state_fetch(Key) ->
+    py_state:fetch(Key).
+
+%% @doc Store a value, for Python's `erlang.state_get' too.  A name is one key
+%% whether it is an atom, a binary or a string.
+-spec state_store(term(), term()) -> ok | {error, {state_full, pos_integer()} | not_started}.
+state_store(Key, Value) ->
+    py_state:store(Key, Value).
+
+%% @doc Remove a key; fine if it is not there.
+-spec state_remove(term()) -> ok | {error, term()}.
+state_remove(Key) ->
+    py_state:remove(Key).
+
+%% @doc All keys; names are binaries.
+-spec state_keys() -> [term()] | {error, term()}.
+state_keys() ->
+    py_state:keys().
+
+%% @doc Remove all keys.
+-spec state_clear() -> ok | {error, term()}.
+state_clear() ->
+    py_state:clear().
+
+%% @doc Add one to a counter, and get its new value.
+-spec state_incr(term()) -> integer() | {error, term()}.
+state_incr(Key) ->
+    py_state:incr(Key).
+
+%% @doc Add to a counter.  A value that is not an integer stays as it is:
+%% `{error, {not_an_integer, Key}}'.
+-spec state_incr(term(), integer()) -> integer() | {error, term()}.
+state_incr(Key, By) ->
+    py_state:incr(Key, By).
+
+%% @doc Subtract one from a counter, and get its new value.
+-spec state_decr(term()) -> integer() | {error, term()}.
+state_decr(Key) ->
+    py_state:decr(Key).
+
+%% @doc Subtract from a counter.
+-spec state_decr(term(), integer()) -> integer() | {error, term()}.
+state_decr(Key, By) ->
+    py_state:decr(Key, By).
+
+%% @doc A dictionary for Erlang and Python, which goes with the calling process.
+-spec shared_dict_new() -> {ok, py_shared_dict:handle()}.
+shared_dict_new() ->
+    py_shared_dict:new().
+
+%% @doc The value of a key; `undefined' if it has none.
+-spec shared_dict_get(py_shared_dict:handle(), term()) -> term() | {error, term()}.
+shared_dict_get(Dict, Key) ->
+    py_shared_dict:get(Dict, Key).
+
+%% @doc The value of a key, or the default.
+-spec shared_dict_get(py_shared_dict:handle(), term(), term()) -> term() | {error, term()}.
+shared_dict_get(Dict, Key, Default) ->
+    py_shared_dict:get(Dict, Key, Default).
+
+%% @doc Set the value of a key.
+-spec shared_dict_set(py_shared_dict:handle(), term(), term()) -> ok | {error, term()}.
+shared_dict_set(Dict, Key, Value) ->
+    py_shared_dict:set(Dict, Key, Value).
+
+%% @doc Remove a key; fine if it is not there.
+-spec shared_dict_del(py_shared_dict:handle(), term()) -> ok | {error, term()}.
+shared_dict_del(Dict, Key) ->
+    py_shared_dict:del(Dict, Key).
+
+%% @doc All keys; names are binaries.
+-spec shared_dict_keys(py_shared_dict:handle()) -> [term()] | {error, term()}.
+shared_dict_keys(Dict) ->
+    py_shared_dict:keys(Dict).
+
+%% @doc Give it up before its owner ends; fine if it is no more.
+-spec shared_dict_destroy(py_shared_dict:handle()) -> ok | {error, term()}.
+shared_dict_destroy(Dict) ->
+    py_shared_dict:destroy(Dict).
 
 %%% Contexts
 

@@ -21,9 +21,11 @@ start_link() ->
 init([]) ->
     lists:foreach(fun({Name, Fun}) -> ok = py_registry:put_function(Name, Fun) end,
                   services()),
-    Children = [],
+    Children = [child(py_state, worker, 5000)],
     {ok, {#{strategy => one_for_one, intensity => 3, period => 10}, Children}}.
 
 services() ->
-    py_wait:services() ++ py_message:services().
+    py_wait:services() ++ py_state:services() ++ py_shared_dict:services() ++ py_message:services().
 
+child(Module, Type, Shutdown) ->
+    #{id => Module, start => {Module, start_link, []}, type => Type, shutdown => Shutdown}.

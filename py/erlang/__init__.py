@@ -27,6 +27,16 @@ from erlang._call import Function as _Function
 from erlang._call import call
 from erlang._errors import ErlangError, ProcessError
 from erlang._messages import Monitor, monitor, reply, self, send, whereis
+from erlang._state import (
+    SharedDict,
+    state_clear,
+    state_decr,
+    state_delete,
+    state_get,
+    state_incr,
+    state_keys,
+    state_set,
+)
 
 __all__ = [
     "Atom",
@@ -43,6 +53,7 @@ __all__ = [
     "Port",
     "ProcessError",
     "Ref",
+    "SharedDict",
     "async_call",
     "atom",
     "call",
@@ -52,6 +63,13 @@ __all__ = [
     "reply",
     "self",
     "send",
+    "state_clear",
+    "state_decr",
+    "state_delete",
+    "state_get",
+    "state_incr",
+    "state_keys",
+    "state_set",
     "whereis",
 ]
 
