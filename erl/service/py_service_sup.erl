@@ -21,7 +21,8 @@ start_link() ->
 init([]) ->
     lists:foreach(fun({Name, Fun}) -> ok = py_registry:put_function(Name, Fun) end,
                   services()),
-    Children = [child(py_state, worker, 5000)],
+    Children = [child(py_state, worker, 5000),
+                child(py_semaphore, worker, 5000)],
     {ok, {#{strategy => one_for_one, intensity => 3, period => 10}, Children}}.
 
 services() ->
