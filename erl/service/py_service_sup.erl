@@ -22,11 +22,13 @@ init([]) ->
     lists:foreach(fun({Name, Fun}) -> ok = py_registry:put_function(Name, Fun) end,
                   services()),
     Children = [child(py_state, worker, 5000),
-                child(py_semaphore, worker, 5000)],
+                child(py_semaphore, worker, 5000),
+                child(py_channel_sup, supervisor, infinity)],
     {ok, {#{strategy => one_for_one, intensity => 3, period => 10}, Children}}.
 
 services() ->
-    py_wait:services() ++ py_state:services() ++ py_shared_dict:services() ++ py_message:services().
+    py_wait:services() ++ py_state:services() ++ py_shared_dict:services() ++
+        py_message:services() ++ py_channel:services() ++ py_buffer:services().
 
 child(Module, Type, Shutdown) ->
     #{id => Module, start => {Module, start_link, []}, type => Type, shutdown => Shutdown}.

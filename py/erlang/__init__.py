@@ -37,10 +37,23 @@ from erlang._state import (
     state_keys,
     state_set,
 )
+from erlang.channel import (
+    ByteChannel,
+    ByteChannelClosed,
+    Channel,
+    ChannelBusy,
+    ChannelClosed,
+    PyBuffer,
+)
 
 __all__ = [
     "Atom",
     "BitString",
+    "ByteChannel",
+    "ByteChannelClosed",
+    "Channel",
+    "ChannelBusy",
+    "ChannelClosed",
     "DecodeError",
     "EncodeError",
     "ErlangError",
@@ -52,6 +65,7 @@ __all__ = [
     "Pid",
     "Port",
     "ProcessError",
+    "PyBuffer",
     "Ref",
     "SharedDict",
     "async_call",
