@@ -89,13 +89,17 @@ stack_is_told(Config) ->
 queued_never_run(Config) ->
     C = proplists:get_value(context, Config),
     Self = self(),
-    spawn_link(fun() -> Self ! {long, py:exec(C, "import time; time.sleep(1.5)")} end),
+    ok = py:exec(C, "import signal\ngo = {signal.SIGUSR1}\n"
+                    "signal.pthread_sigmask(signal.SIG_BLOCK, go)"),
+    Os = py_ct:helper_pid(C),
+    spawn_link(fun() -> Self ! {long, py:exec(C, "signal.sigwait(go)")} end),
     py_ct:eventually(fun() -> py_SUITE:pending(C) =:= 1 end),
     ok_or_timeout = case py:exec(C, "ran = True", 100) of
                         {error, timeout} -> ok_or_timeout;
                         Other -> Other
                     end,
     #{type := <<"timeout">>} = py:last_error(),
+    "" = os:cmd("kill -USR1 " ++ integer_to_list(Os)),
     receive {long, R} -> ?assertEqual(ok, R) end,
     {error, {"NameError", _}} = py:eval(C, "ran").
 
