@@ -297,7 +297,10 @@ interrupt(Context) ->
     end.
 
 %% @doc What the context's process knows: `id', `state', `runtime', `os_pid',
-%% `python', `generation', `restarts', `interp_id', `stats' (of the port).
+%% `python', `generation', `restarts', `crashes', `renewals', `retired' (former
+%% helpers that end what they have), `interp_id', `stats' (counters of the port),
+%% `total' (those and of all ports before, with the buckets of `latency'),
+%% `process' (`rss', `user_ms', `system_ms' of the helper).
 -spec info(context()) -> {ok, map()} | {error, term()}.
 info(Context) ->
     try
