@@ -174,11 +174,7 @@ frame({M, F, Args, Info}) when is_list(Args) ->
     frame({M, F, length(Args), Info});
 frame({M, F, Arity, Info}) ->
     File = unicode:characters_to_binary(proplists:get_value(file, Info, "")),
-    {atom_to_binary(M), atom_to_binary(F), Arity, File, proplists:get_value(line, Info, 0)};
-frame({Fun, Args, Info}) when is_function(Fun) ->
-    {module, M} = erlang:fun_info(Fun, module),
-    {name, F} = erlang:fun_info(Fun, name),
-    frame({M, F, Args, Info}).
+    {atom_to_binary(M), atom_to_binary(F), Arity, File, proplists:get_value(line, Info, 0)}.
 
 bounded({_, Etf}, Max) when byte_size(Etf) > Max ->
     raised(error, {too_large, byte_size(Etf), Max}, []);

@@ -7,10 +7,13 @@ cancelled.  So nobody in Erlang waits for what nobody wants.
 """
 
 import itertools
-from typing import Any, Callable, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple
 
 from erlang import _bridge
 from erlang._async import _enter, _leave
+
+if TYPE_CHECKING:
+    import asyncio
 
 Service = Tuple[str, str]
 
