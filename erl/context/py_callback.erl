@@ -168,7 +168,7 @@ either(M, F, Args) ->
 
 %% `{Class, Reason, Stack}'; the class `undefined' means: no such function.
 raised(Class, Reason, Stack) ->
-    {?FRAME_RAISED, term_to_binary({Class, Reason, [frame(F) || F <- Stack]})}.
+    {?FRAME_RAISED, term_to_binary({Class, Reason, [frame(F) || {_, _, _, _} = F <- Stack]})}.
 
 frame({M, F, Args, Info}) when is_list(Args) ->
     frame({M, F, length(Args), Info});
