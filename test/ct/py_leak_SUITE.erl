@@ -15,7 +15,14 @@ suite() -> [{timetrap, {minutes, 30}}].
 
 all() -> [calls, errors, timeouts, large_values, references, callbacks, callbacks_of_threads].
 
+%% A sanitizer keeps what is freed for a while, to notice who uses it.
 init_per_suite(Config) ->
+    case os:getenv("TERRARIUM_SAN") of
+        false -> start(Config);
+        _ -> {skip, "the sanitizer does not give memory back"}
+    end.
+
+start(Config) ->
     ok = py_ct:start([{contexts, 1}, {grace_ms, 1000}]),
     Config.
 
