@@ -6,10 +6,12 @@
 #include "err.h"
 #include "etf_decode.h"
 #include "etf_encode.h"
+#include "forked.h"
 #include "interrupt.h"
 #include "mem.h"
 #include "session.h"
 #include "session_read.h"
+#include "stream.h"
 
 /* So many requests of others are run on top of one that waits, at most. */
 enum { FOREIGN_MAX = 64 };
@@ -138,6 +140,14 @@ foreign_may_run(const struct calls *all)
 
 /* ---- waiting ------------------------------------------------------------- */
 
+/* A request that was cancelled while it waited goes on with KeyboardInterrupt,
+ * whether or not its answer has come as well: no signal may be coming. */
+static int
+check_cancelled(const struct call *c)
+{
+    return c->of != NULL && c->of->cancelled && interrupt_raise() ? -1 : 0;
+}
+
 /* 0 goes on waiting, -1 with an exception. */
 static int
 wait_once(struct session *s, struct call *c)
@@ -154,10 +164,7 @@ wait_once(struct session *s, struct call *c)
         session_end(e); /* the VM is gone, or makes no sense */
     if (PyErr_Occurred())
         return -1;
-    if (c->of != NULL && c->of->cancelled && c->answer == NULL &&
-        interrupt_raise())
-        return -1;
-    return 0;
+    return check_cancelled(c);
 }
 
 static int
@@ -169,7 +176,7 @@ wait_in_main(struct session *s, struct call *c)
     while (r == 0 && c->answer == NULL)
         r = wait_once(s, c);
     Py_LeaveRecursiveCall();
-    return r;
+    return r == 0 ? check_cancelled(c) : r;
 }
 
 /* Once there are others the main thread must be woken by those who read.  If it
@@ -264,13 +271,37 @@ is_connected(const struct session *s)
     return 0;
 }
 
+/* The request in whose name the main thread may call: it has not been answered
+ * and does not wait already (else this is a signal handler). */
+static struct request *
+in_whose_name(const struct session *s)
+{
+    const struct call *top = s->calls.top;
+    if (s->answered || (top != NULL && top->of == s->current))
+        return NULL;
+    return s->current;
+}
+
+uint32_t
+callback_room(void)
+{
+    const struct session *s = session;
+    if (s == NULL || !s->ready || forked() || !session_is_main(s) ||
+        in_whose_name(s) == NULL || s->current->cancelled ||
+        interrupt_was_hit())
+        return 0;
+    return s->context->max_frame;
+}
+
 static PyObject *
 call_from_main(struct session *s, PyObject *name, PyObject *args,
                PyObject *kwargs)
 {
     PyObject *v = NULL;
     struct call c = {
-        .number = ++s->calls.last, .of = s->current, .nudge.fd = -1};
+        .number = ++s->calls.last, .of = in_whose_name(s), .nudge.fd = -1};
+    if (c.of != NULL && stream_finish() < 0)
+        return NULL;
     if (put_question(s, &c, name, args, kwargs) < 0)
         return NULL;
     enter(s, &c);

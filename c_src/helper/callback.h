@@ -62,6 +62,11 @@ int callback_fd(void);
 /* Read what there is, for whoever it is; nothing has said that there is. */
 int callback_look(void);
 
+/* Is the code of a request running, in the thread that asks, and not only while
+ * it waits for something else; and is somebody there who would answer, which is
+ * not so once it was interrupted?  The largest body of a frame then, else 0. */
+uint32_t callback_room(void);
+
 /* A CALLED or RAISED frame; takes r.  Nobody may wait for it any more. */
 void callback_answered(struct session *s, struct request *r);
 /* Tell those who called callback_begin.  May run any Python code. */

@@ -10,6 +10,7 @@
 #include "info.h"
 #include "interrupt.h"
 #include "pyerr.h"
+#include "stream.h"
 
 typedef PyObject *handler(struct context *c, PyObject *body);
 
@@ -40,46 +41,75 @@ run(struct context *c, struct request *r)
     return result;
 }
 
-int
-dispatch_error(struct session *s, uint64_t id, PyObject *exc)
+/* What tells of exc, as a draft. */
+static int
+draft_error(struct session *s, uint64_t id, PyObject *exc, struct draft **d)
 {
     struct wire_header h = {.opcode = WIRE_ERROR, .id = id};
     const char *stack = "";
-    struct draft *d;
+    struct draft *new;
     size_t n = 0;
-    int r = session_begin(s, &h, &d);
+    int r = session_begin(s, &h, &new);
     if (r != 0)
         return r;
     if (id != 0 && interrupt_was_hit())
         stack = crash_text(&n);
-    r = pyerr_put(&d->out.bytes, exc, stack, n);
+    r = pyerr_put(&new->out.bytes, exc, stack, n);
     if (r == 0)
-        return session_commit(s, d);
-    session_discard(s, d);
+        *d = new;
+    else
+        session_discard(s, new);
     return r;
+}
+
+int
+dispatch_error(struct session *s, uint64_t id, PyObject *exc)
+{
+    struct draft *d;
+    int r = draft_error(s, id, exc, &d);
+    return r == 0 ? session_commit(s, d) : r;
+}
+
+/* The exception that is set, as a draft; it is gone then. */
+static int
+draft_raised(struct session *s, uint64_t id, struct draft **d)
+{
+    PyObject *exc = py_err_take();
+    int e = draft_error(s, id, exc, d);
+    Py_XDECREF(exc);
+    return e;
+}
+
+/* The answer is not given before all is over: destructors are part of the
+ * request as well.  They can be interrupted, may call Erlang, and what they say
+ * comes first. */
+static int
+draft_answer(struct session *s, uint64_t id, PyObject *result, struct draft **d)
+{
+    int e = result ? session_draft_term(s, WIRE_RESULT, id, result, d) : -1;
+    if (e != 0)
+        e = draft_raised(s, id, d);
+    Py_XDECREF(result);
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable(NULL);
+    if (stream_finish() == 0)
+        return e;
+    if (e == 0)
+        session_discard(s, *d);
+    return draft_raised(s, id, d);
 }
 
 int
 dispatch_request(struct session *s, struct request *r)
 {
+    struct draft *d = NULL;
     PyObject *result = run(s->context, r);
     if (forked())
         forked_exit(result ? NULL : py_err_take());
-    int e = result ? session_put_term(s, WIRE_RESULT, r->h.id, result) : -1;
-    PyObject *exc = NULL;
-    if (e != 0) {
-        exc = py_err_take();
-        e = dispatch_error(s, r->h.id, exc);
-    }
-    /* Destructors are part of the request: they can be interrupted, and what
-     * they say comes before the next one. */
-    Py_XDECREF(exc);
-    Py_XDECREF(result);
-    if (PyErr_Occurred())
-        PyErr_WriteUnraisable(NULL);
+    int e = draft_answer(s, r->h.id, result, &d);
     if (forked())
         forked_exit(NULL);
-    return e;
+    return e == 0 ? session_commit(s, d) : e;
 }
 
 void

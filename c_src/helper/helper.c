@@ -36,8 +36,7 @@ static void
 set_up(int sock, int blackbox_fd, struct session *s, struct context *c)
 {
     warm_init();
-    if (stdio_setup() < 0)
-        set_up_failed("standard output");
+    stdio_setup_c();
     if (crash_init(blackbox_fd) < 0)
         set_up_failed("the black box");
     if (interrupt_init() < 0)

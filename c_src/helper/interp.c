@@ -11,6 +11,7 @@
 
 #include "err.h"
 #include "erlmod.h" /* PyInit__erlang */
+#include "stdio_setup.h"
 
 static void
 reason_put(char *reason, size_t cap, const char *what, const char *detail)
@@ -207,7 +208,7 @@ interp_init(const struct interp_options *o, char *reason, size_t cap)
         reason_from_status(reason, cap, status);
         return E_SYS;
     }
-    if (insert_paths(o) < 0 || preload_own() < 0) {
+    if (insert_paths(o) < 0 || preload_own() < 0 || stdio_setup() < 0) {
         reason_from_exception(reason, cap, "cannot prepare Python");
         return E_SYS;
     }

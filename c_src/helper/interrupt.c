@@ -221,9 +221,11 @@ void
 interrupt_begin(uint64_t id, struct interrupt_state *below)
 {
     below->running = atomic_load_explicit(&state.running, memory_order_relaxed);
-    below->hit = interrupt_was_hit();
     below->raised = state.raised;
     set_running(0);
+    /* From here on nothing hits the one below: what has is remembered. */
+    below->hit = interrupt_was_hit();
+    below->pending = atomic_load_explicit(&state.pending, memory_order_relaxed);
     state.raised = 0;
     atomic_store_explicit(&state.pending, 0, memory_order_relaxed);
     atomic_store_explicit(&state.hit, 0, memory_order_relaxed);
@@ -248,6 +250,8 @@ interrupt_end(const struct interrupt_state *below)
     state.raised = below->raised;
     atomic_store_explicit(&state.hit, below->hit, memory_order_relaxed);
     set_running(below->running);
+    if (below->pending != 0)
+        hit(below->pending);
 }
 
 void

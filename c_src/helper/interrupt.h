@@ -17,7 +17,7 @@ int interrupt_init(void);
 
 /* Of the request below, which waits while another one runs. */
 struct interrupt_state {
-    uint64_t running;
+    uint64_t running, pending;
     int hit, raised;
 };
 

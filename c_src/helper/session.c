@@ -135,6 +135,7 @@ run_request(struct session *s, struct request *r)
     struct request *below = s->current;
     struct interrupt_state interrupted;
     struct crash_what what;
+    int answered = s->answered;
     if (r->cancelled)
         return answer_cancelled(s, r);
     int e = put_started(s, r);
@@ -144,14 +145,18 @@ run_request(struct session *s, struct request *r)
     if (e != 0)
         return e;
     s->current = r;
+    s->answered = 0;
     interrupt_begin(r->h.id, &interrupted);
     crash_begin(r->h.id, r->h.opcode, &what);
     e = session_read_ahead(s);
     if (e == 0)
         e = r->cancelled ? answer_cancelled(s, r) : dispatch_request(s, r);
     crash_end(&what);
-    interrupt_end(&interrupted);
+    /* Signal handlers that are due run now, and on behalf of nobody. */
     s->current = below;
+    s->answered = 1;
+    interrupt_end(&interrupted);
+    s->answered = answered;
     return e;
 }
 

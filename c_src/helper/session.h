@@ -34,6 +34,7 @@ struct session {
     struct calls calls;      /* of Erlang functions */
     struct queue gone;       /* receivers of messages, to be told */
     uint32_t sends;          /* messages sent */
+    int answered;            /* the one that has just been run */
     int ready;               /* HELLO has been said */
     unsigned long main_thread;
     struct out out;       /* whole frames not yet written */

@@ -91,20 +91,33 @@ session_put_empty(struct session *s, uint8_t opcode, uint64_t id)
 }
 
 int
-session_put_term(struct session *s, uint8_t opcode, uint64_t id, PyObject *term)
+session_draft_term(struct session *s, uint8_t opcode, uint64_t id,
+                   PyObject *term, struct draft **d)
 {
     struct wire_header h = {.opcode = opcode, .id = id};
-    struct draft *d;
-    int r = session_begin(s, &h, &d);
-    if (r == 0 && etf_encode_out(term, &d->out, &s->context->limits) < 0) {
-        session_discard(s, d);
+    struct draft *new;
+    if (session_begin(s, &h, &new) != 0) {
+        PyErr_NoMemory();
         return -1;
     }
-    if (r == 0)
-        r = session_commit(s, d);
-    if (r != 0)
-        PyErr_NoMemory();
-    return r == 0 ? 0 : -1;
+    if (etf_encode_out(term, &new->out, &s->context->limits) < 0) {
+        session_discard(s, new);
+        return -1;
+    }
+    *d = new;
+    return 0;
+}
+
+int
+session_put_term(struct session *s, uint8_t opcode, uint64_t id, PyObject *term)
+{
+    struct draft *d;
+    if (session_draft_term(s, opcode, id, term, &d) < 0)
+        return -1;
+    if (session_commit(s, d) == 0)
+        return 0;
+    PyErr_NoMemory();
+    return -1;
 }
 
 void

@@ -38,6 +38,10 @@ int session_put_empty(struct session *s, uint8_t opcode, uint64_t id);
 int session_put_term(struct session *s, uint8_t opcode, uint64_t id,
                      PyObject *term);
 
+/* The same, but for the commit: what follows may still keep it back. */
+int session_draft_term(struct session *s, uint8_t opcode, uint64_t id,
+                       PyObject *term, struct draft **d);
+
 /* Write all that is in the output. */
 int session_flush(struct session *s);
 

@@ -5,63 +5,63 @@
 
 #include <stdio.h>
 
-/* stream.reconfigure(line_buffering=True), if it is on this descriptor: what
- * holds on to the stream already, such as a logging handler of a preloaded
- * module, keeps working.  1 done, 0 not one of that kind. */
-static int
-reconfigure(PyObject *stream, int fd)
-{
-    PyObject *n = PyObject_CallMethod(stream, "fileno", NULL);
-    int same = n != NULL && PyLong_Check(n) && PyLong_AsLong(n) == fd;
-    PyObject *f = same ? PyObject_GetAttrString(stream, "reconfigure") : NULL;
-    PyObject *none = PyTuple_New(0);
-    PyObject *kw = Py_BuildValue("{sO}", "line_buffering", Py_True);
-    PyObject *r = f && none && kw ? PyObject_Call(f, none, kw) : NULL;
-    PyErr_Clear();
-    Py_XDECREF(n);
-    Py_XDECREF(f);
-    Py_XDECREF(none);
-    Py_XDECREF(kw);
-    Py_XDECREF(r);
-    return r != NULL;
-}
+#include "stream.h"
 
-/* open(fd, "w", 1, "utf-8", errors, None, closefd=False), under both names. */
-static int
-replace(int fd, const char *name, const char *original, const char *errors)
+/* io.TextIOWrapper(stream, ...).  Written through: whether a line is finished
+ * is for the stream to know. */
+static PyObject *
+text_on(PyObject *stream, const char *errors)
 {
     PyObject *io = PyImport_ImportModule("io");
-    PyObject *stream =
-        io ? PyObject_CallMethod(io, "open", "isissOO", fd, "w", 1, "utf-8",
-                                 errors, Py_None, Py_False)
-           : NULL;
-    int r = stream ? PySys_SetObject(name, stream) : -1;
-    if (r == 0)
-        r = PySys_SetObject(original, stream);
+    PyObject *f = io ? PyObject_GetAttrString(io, "TextIOWrapper") : NULL;
+    PyObject *text = f ? PyObject_CallFunction(f, "OsssOO", stream, "utf-8",
+                                               errors, "\n", Py_False, Py_True)
+                       : NULL;
+    Py_XDECREF(f);
     Py_XDECREF(io);
-    Py_XDECREF(stream);
-    return r;
+    return text;
 }
 
+/* Under both names. */
 static int
 set_up_stream(int fd, const char *name, const char *original,
               const char *errors)
 {
-    PyObject *stream = PySys_GetObject(name); /* borrowed */
-    if (stream != NULL && stream != Py_None && reconfigure(stream, fd))
-        return 0;
-    return replace(fd, name, original, errors);
+    PyObject *stream = stream_new(fd);
+    PyObject *text = stream ? text_on(stream, errors) : NULL;
+    PyObject *mode = PyUnicode_FromString(fd == 0 ? "r" : "w");
+    int r = text && mode ? PyObject_SetAttrString(text, "mode", mode) : -1;
+    if (r == 0)
+        r = PySys_SetObject(name, text);
+    if (r == 0)
+        r = PySys_SetObject(original, text);
+    Py_XDECREF(mode);
+    Py_XDECREF(text);
+    Py_XDECREF(stream);
+    return r;
 }
 
 int
 stdio_setup(void)
+{
+    static const struct {
+        const char *name, *original, *errors;
+    } all[] = {{"stdin", "__stdin__", "surrogateescape"},
+               {"stdout", "__stdout__", "surrogateescape"},
+               {"stderr", "__stderr__", "backslashreplace"}};
+    for (int fd = 0; fd <= 2; fd++)
+        if (set_up_stream(fd, all[fd].name, all[fd].original, all[fd].errors) <
+            0)
+            return -1;
+    return 0;
+}
+
+void
+stdio_setup_c(void)
 {
     /* C code's printf: in order with Python's lines, as on a terminal.  A
      * buffer that was in use before the fork (a preloaded module printed)
      * would go on as it was, so there is a new one. */
     static char buffer[BUFSIZ];
     setvbuf(stdout, buffer, _IOLBF, sizeof buffer);
-    if (set_up_stream(1, "stdout", "__stdout__", "surrogateescape") < 0)
-        return -1;
-    return set_up_stream(2, "stderr", "__stderr__", "backslashreplace");
 }

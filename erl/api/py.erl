@@ -59,8 +59,8 @@ call(_, _, _, Args) ->
 
 %% @doc Either `call(Module, Function, Args, Kwargs, Timeout)', or
 %% `call(ContextOrPool, Module, Function, Args, Options)' with the options
-%% `kwargs', `timeout', `return' (`term' or `ref') and `errors' (`pair' or
-%% `map').
+%% `kwargs', `timeout', `return' (`term' or `ref'), `errors' (`pair' or `map'),
+%% `output' (`stream' or `capture') and `output_max'.
 -spec call(name() | target(), name(), name() | [term()], map() | [term()],
            timeout() | py_context:call_options()) -> py_context:result().
 call(Module, Function, Args, Kwargs, Timeout) when is_map(Kwargs) ->
@@ -110,18 +110,18 @@ eval_in(Pool, Code, Locals, Options) ->
     routed(Pool, fun(Context) -> py_context:eval(Context, Code, Locals, Options) end).
 
 %% @doc Run statements in the namespace of the caller's context.
--spec exec(name()) -> ok | {error, term()}.
+-spec exec(name()) -> ok | {ok, map()} | {error, term()}.
 exec(Code) ->
     exec(default, Code).
 
 %% @doc Run statements in the namespace of a context, or of the caller's
 %% context of a pool.
--spec exec(target(), name()) -> ok | {error, term()}.
+-spec exec(target(), name()) -> ok | {ok, map()} | {error, term()}.
 exec(Target, Code) ->
     exec(Target, Code, #{}).
 
 %% @doc The same with options.
--spec exec(target(), name(), py_context:call_options()) -> ok | {error, term()}.
+-spec exec(target(), name(), py_context:call_options()) -> ok | {ok, map()} | {error, term()}.
 exec(Context, Code, Options) when is_pid(Context) ->
     py_context:exec(Context, Code, timed(Options, exec_timeout));
 exec(Pool, Code, Options) when is_atom(Pool) ->
@@ -400,7 +400,8 @@ version() ->
 %% @doc All that is known about the last error that a call in this process
 %% returned: `type', `module', `message', `traceback', `frames', `cause',
 %% `context', `notes', for an interrupted request `stack', for a crash
-%% `report'; `none' where there was no error.
+%% `report', where output was captured `stdout' and `stderr'; `none' where there
+%% was no error.
 -spec last_error() -> map() | none.
 last_error() ->
     py_answer:last_error().

@@ -8,6 +8,7 @@
 -module(py_answer).
 
 -export([value/1, error/2, timeout/1, failed/1, last_error/0, special_atoms/0]).
+-export([take_last/0, keep_last/1, last_printed/3]).
 
 -include("../port/py_wire.hrl").
 
@@ -95,11 +96,36 @@ failed(Etf) ->
 %% @doc All that is known about the last error of a call in this process.
 -spec last_error() -> map() | none.
 last_error() ->
-    case get(?LAST) of
+    last(get(?LAST)).
+
+last(Last) ->
+    case Last of
         undefined -> none;
+        {printed, What, Out, Err} -> (last(What))#{stdout => Out, stderr => Err};
         {story, Story} -> told(Story);
         {failed, Etf} -> lost(binary_to_term(Etf));
         timeout -> #{type => <<"timeout">>, message => <<"the request was not started">>}
+    end.
+
+%% @doc Put the last error away, for a request of which more is to be known.
+-spec take_last() -> term().
+take_last() ->
+    erase(?LAST).
+
+%% @doc The request went well: the last error is the one before.
+-spec keep_last(term()) -> ok.
+keep_last(undefined) ->
+    ok;
+keep_last(Last) ->
+    _ = put(?LAST, Last),
+    ok.
+
+%% @doc It failed: this is what it printed before.
+-spec last_printed(term(), binary(), binary()) -> ok.
+last_printed(Before, Out, Err) ->
+    case get(?LAST) of
+        undefined -> keep_last(Before);
+        Last -> keep_last({printed, Last, Out, Err})
     end.
 
 lost({crashed, Report}) ->

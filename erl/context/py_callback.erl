@@ -125,6 +125,7 @@ port() ->
 
 answer(Body) ->
     try binary_to_term(Body, [safe]) of
+        {_, Name, Args, Kwargs} when is_binary(Name) -> called_aside(Name, Args, Kwargs);
         {_, Name, Args, Kwargs} -> called(Name, Args, Kwargs)
     catch
         error:badarg -> raised(error, undecodable(Body), [])
@@ -135,6 +136,13 @@ undecodable(Body) ->
         {ok, Name} -> {unknown_atom, Name};
         none -> badarg
     end.
+
+%% What the request captures is not what a user's function makes Python print.
+called_aside(Name, Args, Kwargs) ->
+    Capture = py_stdout:set_aside(),
+    Answer = called(Name, Args, Kwargs),
+    ok = py_stdout:take_up(Capture),
+    Answer.
 
 called(Name, Args, Kwargs) ->
     try

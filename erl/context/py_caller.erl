@@ -9,28 +9,38 @@
 -export([run/6, on_ref/4, port_of/2, await/2, renew/2]).
 -export([text/1, args/1, kwargs/1]).
 
+-export_type([errors/0]).
+
 -include("../port/py_wire.hrl").
 
 -define(LAST_ROW, '$py_last_context').
 %% The row of the context whose callback runs in this process.
 -define(SERVING, '$py_serving').
+%% Bytes of each stream that are captured, where nobody says.
+-define(OUTPUT_MAX, 1048576).
 
-%% @doc Make a request; `Errors' is the form of Python exceptions in the result.
--spec run(pid(), byte(), byte(), term(), py_request:deadline(), pair | map | default) ->
+-type errors() :: pair | map | default
+                | {stream | capture | default, Max :: pos_integer() | default,
+                   pair | map | default}.
+%% The form of Python exceptions, and perhaps what becomes of output, at most so
+%% many bytes of it; `default' is what the context says.
+
+%% @doc Make a request.
+-spec run(pid(), byte(), byte(), term(), py_request:deadline(), errors()) ->
     {ok, term()} | {error, term()}.
 run(Context, Opcode, Flags, Term, Timeout, Errors) ->
     case find(Context) of
-        {ready, Port, Generation, Limits, Form} ->
-            case py_request:request(Port, Opcode, Flags, Term, Timeout, Limits) of
-                down ->
-                    _ = erase(?LAST_ROW),
-                    _ = erase(?SERVING),
-                    later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
-                {callback, _, _, _} = Callback ->
-                    Outcome = called(Callback, Context, Port, Limits),
-                    result(Outcome, Context, Generation, Flags, form(Errors, Form));
-                Outcome ->
-                    result(Outcome, Context, Generation, Flags, form(Errors, Form))
+        {ready, _, _, _, Form} = Row when is_atom(Form), is_atom(Errors) ->
+            submit(Row, form(Errors, Form), Context, Opcode, Flags, Term, Timeout, Errors);
+        {ready, _, _, _, Form} = Row ->
+            {Output, Max, Plain} = output(Errors, Form),
+            Submit = fun() ->
+                             submit(Row, Plain, Context, Opcode, Flags, Term, Timeout,
+                                    {stream, Max, Plain})
+                     end,
+            case Output of
+                stream -> Submit();
+                capture -> captured(Max, Submit)
             end;
         starting ->
             later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
@@ -38,6 +48,19 @@ run(Context, Opcode, Flags, Term, Timeout, Errors) ->
             {error, Reason};
         gone ->
             {error, {context_died, noproc}}
+    end.
+
+submit({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term, Timeout,
+       Errors) ->
+    case py_request:request(Port, Opcode, Flags, Term, Timeout, Limits) of
+        down ->
+            _ = erase(?LAST_ROW),
+            _ = erase(?SERVING),
+            later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
+        {callback, _, _, _} = Callback ->
+            result(called(Callback, Context, Port, Limits), Context, Generation, Flags, Form);
+        Outcome ->
+            result(Outcome, Context, Generation, Flags, Form)
     end.
 
 %% A row with a port is good as long as the port takes requests, so the calling
@@ -88,8 +111,28 @@ called({callback, Id, Body, Deadline}, Context, Port, {Max, _} = Limits) ->
 called(Outcome, _, _, _) ->
     Outcome.
 
+form(default, {_, _, Form}) -> Form;
 form(default, Form) -> Form;
 form(Form, _) -> Form.
+
+%% What the call says, and where it says nothing, the context.
+output(Errors, Form) when is_atom(Errors) ->
+    output({default, default, Errors}, Form);
+output(Errors, Form) when is_atom(Form) ->
+    output(Errors, {stream, ?OUTPUT_MAX, Form});
+output({Output, Max, Errors}, {Output0, Max0, Errors0}) ->
+    {form(Output, Output0), form(Max, Max0), form(Errors, Errors0)}.
+
+captured(Max, Run) ->
+    Before = py_answer:take_last(),
+    case py_stdout:capture(Max, Run) of
+        {{ok, Value}, {stdout, Out, stderr, Err}} ->
+            ok = py_answer:keep_last(Before),
+            {ok, #{value => Value, stdout => Out, stderr => Err}};
+        {{error, _} = Error, {stdout, Out, stderr, Err}} ->
+            ok = py_answer:last_printed(Before, Out, Err),
+            Error
+    end.
 
 result({answer, ?FRAME_RESULT, Body}, _, _, 0, _) ->
     py_answer:value(Body);
@@ -143,7 +186,7 @@ run_ref(Context, Ref, Opcode, Term) ->
             Outcome = called(First, Context, Port, Limits),
             case Outcome of
                 down -> {error, {stale_ref, Ref}};
-                _ -> result(Outcome, Context, Generation, 0, Form)
+                _ -> result(Outcome, Context, Generation, 0, form(default, Form))
             end;
         _ ->
             {error, {stale_ref, Ref}}

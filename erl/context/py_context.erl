@@ -51,7 +51,8 @@
                      log_output => boolean(), mode => atom(),
                      namespace => context | process,
                      recycle => #{calls => pos_integer(), age => pos_integer(),
-                                  memory => pos_integer()}}.
+                                  memory => pos_integer()},
+                     output => stream | capture, output_max => pos_integer()}.
 %% `runtime': which of the configured runtimes; `env', `unset', `cwd', `paths'
 %% (before `sys.path'), `imports', `argv': how the helper is set up; `errors':
 %% the form of Python exceptions in results; `restart': see the configuration;
@@ -59,12 +60,17 @@
 %% a caller polls for its answer before it sleeps; `namespace': whether `exec'
 %% and `eval' of all callers share one, or each calling process has its own;
 %% `recycle': after how many calls, milliseconds or bytes of memory the context
-%% gets a fresh helper, see {@link renew/1}.
+%% gets a fresh helper, see {@link renew/1};
+%% `output': what becomes of what requests print, as in {@link call_options()}.
 
 -type call_options() ::
     timeout() | #{timeout => timeout(), kwargs => map(), return => term | ref,
-                  errors => pair | map}.
-%% `return => ref' leaves the value in Python and answers a reference to it.
+                  errors => pair | map, output => stream | capture,
+                  output_max => pos_integer()}.
+%% `return => ref' leaves the value in Python and answers a reference to it;
+%% `output => capture' makes the result `{ok, #{value, stdout, stderr}}', with at
+%% most `output_max' bytes (1 MiB) of each, instead of letting what is printed go
+%% to the group leader.
 
 %%% Life
 
@@ -206,12 +212,13 @@ eval(Context, Code, Locals, Options) ->
     end.
 
 %% @doc Run statements in the context's namespace (its `__main__').
--spec exec(context(), terrarium_config:name()) -> ok | {error, term()}.
+-spec exec(context(), terrarium_config:name()) -> ok | {ok, map()} | {error, term()}.
 exec(Context, Code) ->
     exec(Context, Code, infinity).
 
 %% @doc The same with a timeout or other options.
--spec exec(context(), terrarium_config:name(), call_options()) -> ok | {error, term()}.
+-spec exec(context(), terrarium_config:name(), call_options()) ->
+    ok | {ok, map()} | {error, term()}.
 exec(Context, Code, Options) ->
     case py_caller:text(Code) of
         error ->
@@ -222,6 +229,7 @@ exec(Context, Code, Options) ->
                           py_caller:run(Context, ?FRAME_EXEC, 0, Term, Timeout, Errors)
                   end,
             case with_options(Options, Run) of
+                {ok, #{stdout := _} = Printed} -> {ok, Printed};
                 {ok, _} -> ok;
                 {error, _} = Error -> Error
             end

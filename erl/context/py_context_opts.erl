@@ -3,15 +3,15 @@
 %% A bad one is `{error, {invalid, Key, Value}}'.
 -module(py_context_opts).
 
--export([context/1, mode/1, boot/1, limits/1, call/1]).
+-export([context/1, mode/1, boot/1, limits/1, form/1, call/1]).
 
 -export_type([options/0, call/0]).
 
 -type options() :: #{atom() => term()}.
 %% Checked options of a context; see `py_context:new/1'.
 
--type call() :: {timeout() | default, pair | map | default, Flags :: byte(), map()}.
-%% Timeout, form of errors, frame flags, keyword arguments.
+-type call() :: {timeout() | default, py_caller:errors(), Flags :: byte(), map()}.
+%% Timeout, form of errors and of output, frame flags, keyword arguments.
 
 -include("../port/py_wire.hrl").
 
@@ -32,7 +32,9 @@ defaults() ->
       lane => terrarium_config:get(lane),
       spin_us => terrarium_config:get(spin_us),
       restart => terrarium_config:get(restart),
-      log_output => terrarium_config:get(log_output)}.
+      log_output => terrarium_config:get(log_output),
+      output => stream,
+      output_max => 1048576}.
 
 fold([], Acc) ->
     {ok, Acc};
@@ -60,6 +62,8 @@ check(restart, Policy) -> terrarium_config:valid_restart(Policy);
 check(log_output, B) when is_boolean(B) -> {ok, B};
 check(recycle, Limits) -> recycle(Limits);
 check(namespace, N) when N =:= context; N =:= process -> {ok, N};
+check(output, Output) when Output =:= stream; Output =:= capture -> {ok, Output};
+check(output_max, Max) when is_integer(Max), Max > 0 -> {ok, Max};
 check(_, _) -> error.
 
 %% After so many calls, milliseconds, bytes of memory a context gets a fresh
@@ -96,8 +100,13 @@ boot(Options) ->
 limits(#{max_frame := MaxFrame, grace_ms := Grace}) ->
     {MaxFrame, Grace}.
 
+%% @doc The form of results: of exceptions, and of output where it is captured.
+-spec form(options()) -> pair | map | {capture, pos_integer(), pair | map}.
+form(#{output := stream, errors := Errors}) -> Errors;
+form(#{output := capture, output_max := Max, errors := Errors}) -> {capture, Max, Errors}.
+
 %% @doc Check what may stand in the place of a call's options: a timeout, or a
-%% map of `timeout', `kwargs', `return' and `errors'.
+%% map of `timeout', `kwargs', `return', `errors', `output' and `output_max'.
 -spec call(term()) -> {ok, call()} | {error, {invalid, atom(), term()}}.
 call(Timeout) when Timeout =:= infinity; is_integer(Timeout) ->
     call_option([{timeout, Timeout}], {default, default, 0, #{}});
@@ -111,8 +120,15 @@ call_option([], Call) ->
 call_option([{timeout, T} | Rest], {_, E, F, K})
   when T =:= infinity; is_integer(T), T >= 0, T =< 16#ffffffff ->
     call_option(Rest, {T, E, F, K});
-call_option([{errors, Form} | Rest], {T, _, F, K}) when Form =:= pair; Form =:= map ->
-    call_option(Rest, {T, Form, F, K});
+call_option([{errors, Form} | Rest], {T, E, F, K}) when Form =:= pair; Form =:= map ->
+    call_option(Rest, {T, with_form(E, Form), F, K});
+call_option([{output, Output} | Rest], {T, E, F, K}) when Output =:= stream;
+                                                          Output =:= capture ->
+    {_, Max, Form} = printed(E),
+    call_option(Rest, {T, {Output, Max, Form}, F, K});
+call_option([{output_max, Max} | Rest], {T, E, F, K}) when is_integer(Max), Max > 0 ->
+    {Output, _, Form} = printed(E),
+    call_option(Rest, {T, {Output, Max, Form}, F, K});
 call_option([{return, term} | Rest], {T, E, F, K}) ->
     call_option(Rest, {T, E, F band (bnot ?FLAG_RETURN_REF), K});
 call_option([{return, ref} | Rest], {T, E, F, K}) ->
@@ -121,3 +137,9 @@ call_option([{kwargs, Kw} | Rest], {T, E, F, _}) when is_map(Kw) ->
     call_option(Rest, {T, E, F, Kw});
 call_option([{Key, Value} | _], _) ->
     {error, {invalid, Key, Value}}.
+
+with_form({Output, Max, _}, Form) -> {Output, Max, Form};
+with_form(_, Form) -> Form.
+
+printed({_, _, _} = Errors) -> Errors;
+printed(Form) -> {default, default, Form}.

@@ -226,7 +226,7 @@ port(_, _, _) ->
 ready(Etf, #data{generation = Before, port = Port, opts = Options} = Data) ->
     Generation = Before + 1,
     ok = py_registry:publish(self(), {ready, Port, Generation, py_context_opts:limits(Options),
-                                      maps:get(errors, Options)}),
+                                      py_context_opts:form(Options)}),
     Next = Data#data{generation = Generation, hello = binary_to_term(Etf, [safe]),
                      interp_id = erlang:unique_integer([positive])},
     {next_state, ready, Next, [{next_event, internal, swap} | py_context_renewal:timers(Options)]}.

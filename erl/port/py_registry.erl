@@ -30,7 +30,8 @@
 %% The name of a user's function; or service and function of this library's own.
 
 -type row() ::
-    {ready, port(), Generation :: pos_integer(), py_request:limits(), pair | map}
+    {ready, port(), Generation :: pos_integer(), py_request:limits(),
+     pair | map | {capture, pos_integer(), pair | map}}
   | starting
   | {unavailable, Reason :: term()}.
 %% What a context tells its callers.

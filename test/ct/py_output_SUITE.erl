@@ -1,6 +1,6 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% @doc What Python prints reaches logger, whole, tagged and bounded, and never
-%% the protocol.
+%% @doc What Python prints outside of requests, and what anybody writes to its
+%% descriptors, reaches logger, whole, tagged and bounded, and never the protocol.
 -module(py_output_SUITE).
 -compile([export_all, nowarn_export_all]).
 -export([log/2]).
@@ -51,12 +51,18 @@ silence() ->
     after 200 -> ok
     end.
 
+%% In a thread of its own, which ends.
+in_thread(C, Code) ->
+    py:exec(C, ["import threading, os, sys\n"
+                "def work():\n  ", Code, "\n"
+                "t = threading.Thread(target=work)\nt.start()\nt.join()\n"]).
+
 ends(Text, Suffix) ->
     ?assert(string:find(Text, Suffix, trailing) =:= unicode:characters_to_binary(Suffix)).
 
 stdout_and_stderr(Config) ->
     C = proplists:get_value(context, Config),
-    ok = py:exec(C, "import sys\nprint('héllo')\nprint('oops', file=sys.stderr)"),
+    ok = in_thread(C, "print('héllo'); print('oops', file=sys.stderr)"),
     Os = py_ct:helper_pid(C),
     Both = lists:sort([next(), next()]),
     [{stderr, warning, Err, _}, {stdout, notice, Out, #{os_pid := Os, context := _}}] = Both,
@@ -76,9 +82,9 @@ c_level_output(Config) ->
 
 unfinished_line(Config) ->
     C = proplists:get_value(context, Config),
-    ok = py:exec(C, "print('a', end='', flush=True)"),
+    ok = in_thread(C, "print('a', end='', flush=True)"),
     silence(),
-    ok = py:exec(C, "print('b')"),
+    ok = in_thread(C, "print('b')"),
     {stdout, _, Text, _} = next(),
     ends(Text, "ab"),
     {error, {crashed, _}} = py:exec(C, "import os\nos.write(1, b'last words')\nos._exit(1)"),
@@ -91,7 +97,7 @@ unfinished_line(Config) ->
 
 long_line(Config) ->
     C = proplists:get_value(context, Config),
-    ok = py:exec(C, "print('x' * 20000)"),
+    ok = in_thread(C, "print('x' * 20000)"),
     Pieces = [element(3, next()) || _ <- [1, 2, 3]],
     X = fun(T) -> length([1 || <<"x">> <= T]) end,
     ?assertEqual(20000, lists:sum([X(P) || P <- Pieces])).
@@ -111,7 +117,7 @@ children(Config) ->
 much_output(Config) ->
     C = proplists:get_value(context, Config),
     N = 3000,
-    ok = py:exec(C, "for i in range(3000): print(i, 'y' * 80)"),
+    ok = in_thread(C, "for i in range(3000): print(i, 'y' * 80)"),
     [begin
          {stdout, _, Text, _} = next(),
          ?assert(string:find(Text, [" ", integer_to_list(I), " yyy"]) =/= nomatch)
@@ -133,7 +139,7 @@ a_flood_does_not_hurt(_) ->
 
 switched_off(_) ->
     {ok, C} = py_context:new(#{log_output => false}),
-    ok = py:exec(C, "print('nobody hears this')"),
+    ok = in_thread(C, "print('nobody hears this')"),
     silence(),
     ok = py_context:stop(C).
 
