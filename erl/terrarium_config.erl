@@ -81,7 +81,8 @@ defaults() ->
       restart => default_restart(),
       log_output => true,
       state_max => 100000,
-      max_concurrent => auto}.
+      max_concurrent => auto,
+      max_traces => 1000}.
 
 default_restart() ->
     #{free => 3, min_backoff => 50, max_backoff => 5000, stable_ms => 1000}.
@@ -107,6 +108,7 @@ check(log_output, B) when is_boolean(B) -> {ok, B};
 check(state_max, N) -> pos(N, 1 bsl 40);
 check(max_concurrent, auto) -> {ok, auto};
 check(max_concurrent, N) -> pos(N, 1 bsl 40);
+check(max_traces, N) -> pos(N, 1000000);
 check(_, _) -> error.
 
 pos(N, Max) when is_integer(N), N > 0, N =< Max -> {ok, N};

@@ -161,6 +161,22 @@ apply_argv(const struct ctl_map *m)
     return r;
 }
 
+/* erlang._logging._configure(level) */
+static int
+apply_logging(const struct ctl_map *m)
+{
+    uint64_t level;
+    if (!ctl_get_uint(m, "log_level", &level))
+        return 0;
+    PyObject *module = PyImport_ImportModule("erlang._logging");
+    PyObject *r = module ? PyObject_CallMethod(module, "_configure", "K",
+                                               (unsigned long long)level)
+                         : NULL;
+    Py_XDECREF(module);
+    Py_XDECREF(r);
+    return r ? 0 : -1;
+}
+
 static int
 apply_imports(const struct ctl_map *m)
 {
@@ -197,7 +213,7 @@ apply(struct context *c, const struct ctl_map *m)
     set_name(m);
     apply_limits(c, m);
     if (apply_env(m) < 0 || apply_cwd(m) < 0 || apply_paths(m) < 0 ||
-        apply_argv(m) < 0 || apply_imports(m) < 0)
+        apply_argv(m) < 0 || apply_logging(m) < 0 || apply_imports(m) < 0)
         return 1;
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "mem.h"
 #include "session.h"
 #include "session_read.h"
+#include "span.h"
 #include "stream.h"
 
 /* So many requests of others are run on top of one that waits, at most. */
@@ -29,14 +30,22 @@ callback_init(struct session *s)
 
 /* ---- the question -------------------------------------------------------- */
 
-/* {Number, Name, Args, Kwargs} */
+/* {Number, Name, Args, Kwargs}; a user's function within a span is called by
+ * the service that makes the span known to it. */
 static PyObject *
 question(uint64_t number, PyObject *name, PyObject *args, PyObject *kwargs)
 {
-    PyObject *list = PySequence_List(args), *q = NULL;
-    if (list != NULL)
-        q = Py_BuildValue("(KOOO)", (unsigned long long)number, name, list,
-                          kwargs);
+    PyObject *list = PySequence_List(args), *q = NULL, *span = NULL;
+    unsigned long long n = number;
+    if (list != NULL && session->traced && PyUnicode_Check(name) &&
+        span_current(&span) < 0)
+        Py_CLEAR(list);
+    if (list != NULL && span != NULL)
+        q = Py_BuildValue("(K(ss)[OOOO]{})", n, "trace", "call", span, name,
+                          list, kwargs);
+    else if (list != NULL)
+        q = Py_BuildValue("(KOOO)", n, name, list, kwargs);
+    Py_XDECREF(span);
     Py_XDECREF(list);
     return q;
 }
@@ -271,13 +280,27 @@ is_connected(const struct session *s)
     return 0;
 }
 
+/* Who made the request does not wait for it any more, and would run nothing. It
+ * is told by a frame before the signal, which may be unread. */
+static int
+is_given_up(struct session *s)
+{
+    if (!s->current->cancelled && interrupt_was_hit()) {
+        int e = session_read_ahead(s);
+        if (e < 0)
+            session_end(e);
+    }
+    return s->current->cancelled;
+}
+
 /* The request in whose name the main thread may call: it has not been answered
- * and does not wait already (else this is a signal handler). */
+ * or given up, and does not wait already (else this is a signal handler). */
 static struct request *
-in_whose_name(const struct session *s)
+in_whose_name(struct session *s)
 {
     const struct call *top = s->calls.top;
-    if (s->answered || (top != NULL && top->of == s->current))
+    if (s->current == NULL || s->answered ||
+        (top != NULL && top->of == s->current) || is_given_up(s))
         return NULL;
     return s->current;
 }
@@ -285,10 +308,9 @@ in_whose_name(const struct session *s)
 uint32_t
 callback_room(void)
 {
-    const struct session *s = session;
+    struct session *s = session;
     if (s == NULL || !s->ready || forked() || !session_is_main(s) ||
-        in_whose_name(s) == NULL || s->current->cancelled ||
-        interrupt_was_hit())
+        in_whose_name(s) == NULL)
         return 0;
     return s->context->max_frame;
 }
@@ -339,6 +361,19 @@ callback_call(PyObject *name, PyObject *args, PyObject *kwargs)
         return NULL;
     return session_is_main(s) ? call_from_main(s, name, args, kwargs)
                               : call_from_thread(s, name, args, kwargs);
+}
+
+PyObject *
+callback_request(void)
+{
+    uint64_t id = callback_room() > 0 ? session->current->h.id : 0;
+    return PyLong_FromUnsignedLongLong(id);
+}
+
+int
+callback_traced(void)
+{
+    return session != NULL && session->traced;
 }
 
 /* ---- without waiting ----------------------------------------------------- */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* callback.h - Python calls an Erlang function and waits for what it returns.
  *
+ * A request that has been cancelled calls as other threads do, in nobody's
+ * name: its caller runs nothing any more.
+ *
  * While the main thread waits it serves: first what the process that runs the
  * function asks for (nested requests), then what others do, unless a call
  * further down the stack has its answer and only waits for its turn.  So calls
@@ -64,8 +67,13 @@ int callback_look(void);
 
 /* Is the code of a request running, in the thread that asks, and not only while
  * it waits for something else; and is somebody there who would answer, which is
- * not so once it was interrupted?  The largest body of a frame then, else 0. */
+ * not so once it was cancelled?  The largest body of a frame then, else 0. */
 uint32_t callback_room(void);
+
+/* The id of that request as a new reference, or 0. */
+PyObject *callback_request(void);
+/* Does anybody want to know of spans? */
+int callback_traced(void);
 
 /* A CALLED or RAISED frame; takes r.  Nobody may wait for it any more. */
 void callback_answered(struct session *s, struct request *r);

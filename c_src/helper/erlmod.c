@@ -8,6 +8,7 @@
 #include "etf_decode.h"
 #include "etf_encode.h"
 #include "message.h"
+#include "span.h"
 
 /* max_depth as the caller gave it; 0, or -1 with ValueError. */
 static int
@@ -131,6 +132,25 @@ mod_look(PyObject *self, PyObject *none)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+mod_request(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    return callback_request();
+}
+
+static PyObject *
+mod_traced(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    return PyBool_FromLong(callback_traced());
+}
+
+PyDoc_STRVAR(request_doc, "_request()\n--\n\nThe request that runs in this "
+                          "thread, by its id; or 0.");
+PyDoc_STRVAR(traced_doc, "_traced()\n--\n\nAre spans recorded?");
 PyDoc_STRVAR(begin_call_doc,
              "_begin_call(name, args, kwargs, when_there, /)\n--\n\n"
              "Call without waiting: when_there(error, value) comes later, in "
@@ -159,6 +179,8 @@ static PyMethodDef methods[] = {
     {"_look", mod_look, METH_NOARGS, look_doc},
     {"_pump", mod_pump, METH_NOARGS, pump_doc},
     {"_fileno", mod_fileno, METH_NOARGS, fileno_doc},
+    {"_request", mod_request, METH_NOARGS, request_doc},
+    {"_traced", mod_traced, METH_NOARGS, traced_doc},
     {"encode", (PyCFunction)(void (*)(void))mod_encode,
      METH_VARARGS | METH_KEYWORDS, encode_doc},
     {"decode", (PyCFunction)(void (*)(void))mod_decode,
@@ -206,7 +228,7 @@ PyInit__erlang(void)
     if (erltypes_ready() < 0)
         return NULL;
     PyObject *module = PyModule_Create(&definition);
-    if (module != NULL && add_names(module) < 0)
+    if (module != NULL && (add_names(module) < 0 || span_add(module) < 0))
         Py_CLEAR(module);
     return module;
 }

@@ -146,6 +146,7 @@ run_request(struct session *s, struct request *r)
         return e;
     s->current = r;
     s->answered = 0;
+    s->traced = (r->h.flags & WIRE_FLAG_TRACED) != 0;
     interrupt_begin(r->h.id, &interrupted);
     crash_begin(r->h.id, r->h.opcode, &what);
     e = session_read_ahead(s);

@@ -35,6 +35,7 @@ struct session {
     struct queue gone;       /* receivers of messages, to be told */
     uint32_t sends;          /* messages sent */
     int answered;            /* the one that has just been run */
+    int traced;              /* as the last one that began says */
     int ready;               /* HELLO has been said */
     unsigned long main_thread;
     struct out out;       /* whole frames not yet written */

@@ -32,6 +32,9 @@
          venv_info/1]).
 %% Looking at it.
 -export([version/0, last_error/0, execution_mode/0, stats/0, stats/1]).
+%% Logs and traces.
+-export([configure_logging/0, configure_logging/1, enable_tracing/0, disable_tracing/0,
+         get_traces/0, clear_traces/0]).
 
 -type name() :: terrarium_config:name().
 -type target() :: py_context:context() | atom().
@@ -438,3 +441,37 @@ stats(Pool) ->
         true -> {ok, py_context_stats:summary(py_context_router:infos(Pool))};
         false -> {error, {no_pool, Pool}}
     end.
+
+%%% Logs and traces
+
+%% @doc Let Python's `logging' go to Erlang's `logger', from its primary level on, in
+%% all contexts there are and will be.
+-spec configure_logging() -> ok | {error, term()}.
+configure_logging() ->
+    py_logger:configure().
+
+%% @doc The same with options: `level', and one of `context', `pool', `runtime'.
+-spec configure_logging(py_logger:options()) -> ok | {error, term()}.
+configure_logging(Options) ->
+    py_logger:configure(Options).
+
+%% @doc From now on spans of Python code are recorded.
+-spec enable_tracing() -> ok | {error, not_started}.
+enable_tracing() ->
+    py_tracer:enable().
+
+%% @doc And not any more.
+-spec disable_tracing() -> ok | {error, not_started}.
+disable_tracing() ->
+    py_tracer:disable().
+
+%% @doc The spans that are recorded; at most `max_traces' of the configuration, the
+%% last ones.
+-spec get_traces() -> {ok, [py_tracer:span()]} | {error, not_started}.
+get_traces() ->
+    py_tracer:get_traces().
+
+%% @doc Forget them.
+-spec clear_traces() -> ok | {error, not_started}.
+clear_traces() ->
+    py_tracer:clear().

@@ -9,7 +9,7 @@
 -module(py_callback).
 
 -export([register/2, register/3, unregister/1, is_registered/1, registered/0]).
--export([run/5, serve/3]).
+-export([run/5, serve/3, apply_function/3]).
 -export([context/0, deadline/0, in_request/0, port/0]).
 
 -export_type([function_name/0, answer/0]).
@@ -152,6 +152,9 @@ called(Name, Args, Kwargs) ->
         Class:Reason:Stack -> raised(Class, Reason, Stack)
     end.
 
+%% @doc Call it by its name, in the name of Python; what is wrong with that is told
+%% to Python when it ends the calling function.
+-spec apply_function(term(), [term()], map()) -> term().
 apply_function(Name, Args, Kwargs) ->
     case {py_registry:function(Name), map_size(Kwargs)} of
         {none, _} -> throw({?MODULE, Name});

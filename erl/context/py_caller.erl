@@ -29,6 +29,18 @@
 -spec run(pid(), byte(), byte(), term(), py_request:deadline(), errors()) ->
     {ok, term()} | {error, term()}.
 run(Context, Opcode, Flags, Term, Timeout, Errors) ->
+    case py_events:mode() of
+        off ->
+            run_now(Context, Opcode, Flags, Term, Timeout, Errors);
+        Mode ->
+            py_events:around(Mode, Context, Opcode, Term,
+                             fun(More) ->
+                                     run_now(Context, Opcode, Flags bor More, Term, Timeout,
+                                             Errors)
+                             end)
+    end.
+
+run_now(Context, Opcode, Flags, Term, Timeout, Errors) ->
     case find(Context) of
         {ready, _, _, _, Form} = Row when is_atom(Form), is_atom(Errors) ->
             submit(Row, form(Errors, Form), Context, Opcode, Flags, Term, Timeout, Errors);
@@ -91,7 +103,7 @@ found(Context, Found) ->
 %% Not submitted: the helper is coming, or its death is being looked into.
 later(Context, Opcode, Flags, Term, Deadline, Errors) ->
     case await(Context, py_request:left(Deadline)) of
-        ok -> run(Context, Opcode, Flags, Term, Deadline, Errors);
+        ok -> run_now(Context, Opcode, Flags, Term, Deadline, Errors);
         {error, timeout} -> py_answer:timeout(none);
         {error, _} = Error -> Error
     end.
@@ -134,7 +146,7 @@ captured(Max, Run) ->
             Error
     end.
 
-result({answer, ?FRAME_RESULT, Body}, _, _, 0, _) ->
+result({answer, ?FRAME_RESULT, Body}, _, _, Flags, _) when Flags band ?FLAG_RETURN_REF =:= 0 ->
     py_answer:value(Body);
 result({answer, ?FRAME_RESULT, Body}, Context, Generation, _Ref, _) ->
     case py_answer:value(Body) of
@@ -170,7 +182,10 @@ on_ref(Context, Ref, Opcode, Term) ->
     case py_ref:is_ref(Ref) andalso py_ref:context(Ref) =:= Context of
         true ->
             case port_of(Context, Ref) of
-                {ok, _} -> run_ref(Context, Ref, Opcode, Term(py_ref:id(Ref)));
+                {ok, _} ->
+                    Body = Term(py_ref:id(Ref)),
+                    py_events:around(py_events:mode(), Context, Opcode, Body,
+                                     fun(Flags) -> run_ref(Context, Ref, Opcode, Flags, Body) end);
                 {error, _} = Error -> Error
             end;
         false ->
@@ -178,11 +193,11 @@ on_ref(Context, Ref, Opcode, Term) ->
     end.
 
 %% The generation counts at the moment of submission: a port belongs to one.
-run_ref(Context, Ref, Opcode, Term) ->
+run_ref(Context, Ref, Opcode, Flags, Term) ->
     Generation = py_ref:generation(Ref),
     case py_registry:find(Context) of
         {ready, Port, Generation, Limits, Form} ->
-            First = py_request:request(Port, Opcode, 0, Term, infinity, Limits),
+            First = py_request:request(Port, Opcode, Flags, Term, infinity, Limits),
             Outcome = called(First, Context, Port, Limits),
             case Outcome of
                 down -> {error, {stale_ref, Ref}};

@@ -59,6 +59,7 @@ init({Id, Options, Owner}) ->
                          backoff = Backoff,
                          death = py_context_core:new(), output = py_output:new()},
             ok = py_namespace:declare(Options),
+            ok = py_log_level:here(Id),
             ok = py_registry:publish(self(), starting),
             {ok, starting, Data, {next_event, internal, start}}
     end.
@@ -117,6 +118,7 @@ handle_event(_, _, _, _) ->
 terminate(Reason, State, #data{port = Port, old = Old} = Data) ->
     ok = py_registry:withdraw(self()),
     ok = py_context_swap:close(Reason, Data#data.swap),
+    gen_server:cast(py_observer, {forget_context, self()}),
     _ = case Port of
             none ->
                 cancel(Data);
@@ -229,6 +231,8 @@ ready(Etf, #data{generation = Before, port = Port, opts = Options} = Data) ->
                                       py_context_opts:form(Options)}),
     Next = Data#data{generation = Generation, hello = binary_to_term(Etf, [safe]),
                      interp_id = erlang:unique_integer([positive])},
+    ok = py_events:context(if Before =:= 0 -> start; true -> restart end, Data#data.id,
+                           Generation, #{os_pid => Data#data.os_pid}),
     {next_state, ready, Next, [{next_event, internal, swap} | py_context_renewal:timers(Options)]}.
 
 %%% The death of a helper
@@ -258,6 +262,8 @@ conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
     Verdict = py_context_core:verdict(Death, #{pid => OsPid, stderr => Stderr}),
     _ = py_port:fail(Port, Verdict),
     ok = py_wait:abandon(Port),
+    ok = py_events:context(crash, Data#data.id, Data#data.generation,
+                           #{os_pid => OsPid, reason => Verdict}),
     _ = erlang:send_after(?LINGER_MS, self(), {close_old, Port}),
     #data{old = Old, output = Output, restarts = Restarts} = Counted =
         py_context_renewal:count_past(Port, Data),

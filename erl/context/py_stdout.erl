@@ -121,7 +121,7 @@ keep(2, Bytes, #capture{stderr = Kept, max = Max} = Capture) ->
 %% The size goes on being counted when nothing more is kept.
 more(Bytes, {Size, Kept}, Max) when Size < Max ->
     Taken = min(byte_size(Bytes), Max - Size),
-    {Size + byte_size(Bytes), [Kept | binary:copy(binary:part(Bytes, 0, Taken))]};
+    {Size + byte_size(Bytes), [Kept, binary:copy(binary:part(Bytes, 0, Taken))]};
 more(Bytes, {Size, Kept}, _) ->
     {Size + byte_size(Bytes), Kept}.
 

@@ -10,7 +10,7 @@
 -behaviour(gen_server).
 
 -export([start_link/0]).
--export([publish/2, withdraw/1, find/1]).
+-export([publish/2, withdraw/1, find/1, contexts/0]).
 -export([put_runtime/2, remove_runtime/1, runtime/1, runtimes/0, put_inherited/2,
          take_inherited/1]).
 -export([put_function/2, remove_function/1, function/1, functions/0]).
@@ -67,6 +67,15 @@ find(Context) ->
         ets:lookup_element(?CONTEXTS, Context, 2)
     catch
         error:badarg -> gone
+    end.
+
+%% @doc All contexts.
+-spec contexts() -> [pid()].
+contexts() ->
+    try
+        [Context || {Context, _} <- ets:tab2list(?CONTEXTS)]
+    catch
+        error:badarg -> []
     end.
 
 %% @doc This process runs the runtime of that name.

@@ -26,6 +26,7 @@ from erlang._bridge import (
 from erlang._call import Function as _Function
 from erlang._call import call
 from erlang._errors import ErlangError, ProcessError
+from erlang._logging import ErlangHandler, setup_logging
 from erlang._messages import Monitor, monitor, reply, self, send, whereis
 from erlang._state import (
     SharedDict,
@@ -37,6 +38,7 @@ from erlang._state import (
     state_keys,
     state_set,
 )
+from erlang._trace import Span, trace
 from erlang.channel import (
     ByteChannel,
     ByteChannelClosed,
@@ -57,6 +59,7 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "ErlangError",
+    "ErlangHandler",
     "FrozenList",
     "FrozenMap",
     "Fun",
@@ -68,6 +71,7 @@ __all__ = [
     "PyBuffer",
     "Ref",
     "SharedDict",
+    "Span",
     "async_call",
     "atom",
     "call",
@@ -77,6 +81,7 @@ __all__ = [
     "reply",
     "self",
     "send",
+    "setup_logging",
     "state_clear",
     "state_decr",
     "state_delete",
@@ -84,6 +89,7 @@ __all__ = [
     "state_incr",
     "state_keys",
     "state_set",
+    "trace",
     "whereis",
 ]
 

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
         _fileno,
         _look,
         _pump,
+        _request,
         _send,
+        _span,
+        _traced,
     )
 else:
     try:
@@ -50,7 +53,10 @@ else:
             _fileno,
             _look,
             _pump,
+            _request,
             _send,
+            _span,
+            _traced,
         )
     except ModuleNotFoundError as error:
         if error.name != "_erlang":
@@ -80,5 +86,8 @@ __all__ = [
     "_fileno",
     "_look",
     "_pump",
+    "_request",
     "_send",
+    "_span",
+    "_traced",
 ]

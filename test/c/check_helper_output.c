@@ -133,7 +133,7 @@ START_TEST(a_failure_is_not_the_code_s)
 END_TEST
 
 /* Nobody would answer: who asked has given up. */
-START_TEST(an_interrupted_request_prints_elsewhere)
+START_TEST(a_cancelled_request_prints_elsewhere)
 {
     struct peer p;
     peer_start(&p);
@@ -143,6 +143,7 @@ START_TEST(an_interrupted_request_prints_elsewhere)
                             "finally: print(\"cleaned up\")',)");
     put(&p, id, "v == [1, 'begun\\n']");
     process_sleep_ms(50);
+    peer_send_frame(&p, WIRE_CANCEL, 0, id, NULL);
     peer_interrupt(&p, id);
     peer_read_until(p.out, "cleaned up\n");
     peer_error(&p, id, "KeyboardInterrupt", "True");
@@ -270,7 +271,7 @@ make_helper_output_suite(void)
                                   all_before_the_answer,
                                   long_text_in_pieces,
                                   a_failure_is_not_the_code_s,
-                                  an_interrupted_request_prints_elsewhere,
+                                  a_cancelled_request_prints_elsewhere,
                                   cancelled_while_another_one_runs,
                                   outside_of_requests,
                                   streams_are_like_python_s,

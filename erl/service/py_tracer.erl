@@ -1,0 +1,208 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Spans of Python code (`erlang.Span', `@erlang.trace()') and of Erlang code,
+%% kept in a ring: when it is full the oldest ones are dropped, and counted.
+%%
+%% The current span of a process is the parent of spans in Python code that it
+%% calls, and a span of Python that of what Erlang functions do which it calls.
+-module(py_tracer).
+
+-export([enable/0, disable/0, get_traces/0, clear/0, info/0]).
+-export([with_span/2, with_span/3, current_span/0]).
+-export([new_table/0]).
+-export([service_parent/1, service_call/1, service_spans/1]).
+
+-export_type([span/0, id/0]).
+
+-define(TABLE, py_traces).
+-define(CURRENT, '$py_span').
+%% What one span may be in bytes, about.
+-define(MAX_BYTES, 65536).
+
+-type id() :: binary().
+
+-type span() :: #{name := binary(), span_id := id(), parent_id := id() | none,
+                  start_time := integer(), end_time := integer(),
+                  duration_us := non_neg_integer(), status := ok | error,
+                  attributes := map(), events := [map()]}.
+%% Times are microseconds since 1970.
+
+%%% The ring
+
+%% @doc From now on spans are recorded: in requests that are made after this.
+-spec enable() -> ok | {error, not_started}.
+enable() ->
+    tracing(true).
+
+%% @doc And not any more.
+-spec disable() -> ok | {error, not_started}.
+disable() ->
+    tracing(false).
+
+tracing(On) ->
+    try
+        gen_server:call(py_observer, {tracing, On}, infinity)
+    catch
+        exit:_ -> {error, not_started}
+    end.
+
+%% @doc What is recorded, the oldest (by its end) first.
+-spec get_traces() -> {ok, [span()]} | {error, not_started}.
+get_traces() ->
+    try
+        {ok, ets:select(?TABLE, [{{'$1', '$2'}, [{is_integer, '$1'}], ['$2']}])}
+    catch
+        error:badarg -> {error, not_started}
+    end.
+
+%% @doc Forget what is recorded, and how much was dropped.
+-spec clear() -> ok | {error, not_started}.
+clear() ->
+    try
+        _ = ets:select_delete(?TABLE, [{{'$1', '_'}, [{is_integer, '$1'}], [true]}]),
+        true = ets:insert(?TABLE, {dropped, 0}),
+        ok
+    catch
+        error:badarg -> {error, not_started}
+    end.
+
+%% @doc `enabled', how many spans are there (`size'), may be there (`max'), and were
+%% `dropped'.
+-spec info() -> {ok, map()} | {error, not_started}.
+info() ->
+    try
+        {ok, #{enabled => py_events:flags() =/= 0,
+               size => ets:info(?TABLE, size) - 2,
+               max => terrarium_config:get(max_traces),
+               dropped => ets:lookup_element(?TABLE, dropped, 2)}}
+    catch
+        error:_ -> {error, not_started}
+    end.
+
+%% @private
+-spec new_table() -> ok.
+new_table() ->
+    ?TABLE = ets:new(?TABLE, [named_table, public, ordered_set, {write_concurrency, true}]),
+    true = ets:insert(?TABLE, [{last, 0}, {dropped, 0}]),
+    ok.
+
+record(Span) ->
+    try
+        N = ets:update_counter(?TABLE, last, 1),
+        true = ets:insert(?TABLE, {N, Span}),
+        case ets:select_delete(?TABLE, [{{'$1', '_'},
+                                         [{is_integer, '$1'},
+                                          {'=<', '$1', N - terrarium_config:get(max_traces)}],
+                                         [true]}]) of
+            0 -> ok;
+            Dropped -> ets:update_counter(?TABLE, dropped, Dropped)
+        end
+    catch
+        error:badarg -> ok
+    end.
+
+%%% Spans of Erlang code
+
+%% @equiv with_span(Name, #{}, Fun)
+-spec with_span(terrarium_config:name(), fun(() -> Result)) -> Result.
+with_span(Name, Fun) ->
+    with_span(Name, #{}, Fun).
+
+%% @doc Run this as a span, of the calling process.
+-spec with_span(terrarium_config:name(), map(), fun(() -> Result)) -> Result.
+with_span(Name, Attributes, Fun) ->
+    case py_events:flags() of
+        0 -> Fun();
+        _ -> within(Name, Attributes, Fun)
+    end.
+
+within(Name, Attributes, Fun) ->
+    {ok, Text} = terrarium_config:name(Name),
+    Id = binary:encode_hex(random_id()),
+    Parent = put(?CURRENT, Id),
+    Start = erlang:system_time(microsecond),
+    Clock = erlang:monotonic_time(microsecond),
+    End = fun(Status, Events) ->
+                  restore(Parent),
+                  Took = erlang:monotonic_time(microsecond) - Clock,
+                  record(#{name => Text, span_id => Id, parent_id => known(Parent),
+                           start_time => Start, end_time => Start + Took,
+                           duration_us => Took, status => Status,
+                           attributes => Attributes, events => Events})
+          end,
+    try Fun() of
+        Result ->
+            _ = End(ok, []),
+            Result
+    catch
+        Class:Reason:Stack ->
+            _ = End(error, [exception(Class, Reason)]),
+            erlang:raise(Class, Reason, Stack)
+    end.
+
+exception(Class, Reason) ->
+    Message = iolist_to_binary(io_lib:format("~0tP", [Reason, 30])),
+    #{name => <<"exception">>, time => erlang:system_time(microsecond),
+      attributes => #{<<"type">> => atom_to_binary(Class), <<"message">> => Message}}.
+
+random_id() ->
+    <<(rand:uniform(1 bsl 64) - 1):64>>.
+
+%% @doc The current span of the calling process.
+-spec current_span() -> id() | none.
+current_span() ->
+    known(get(?CURRENT)).
+
+known(undefined) -> none;
+known(Id) -> Id.
+
+restore(undefined) -> erase(?CURRENT);
+restore(Id) -> put(?CURRENT, Id).
+
+%%% Services
+
+%% @doc Python asks for the parent of a span.
+-spec service_parent([]) -> id() | none.
+service_parent([]) ->
+    current_span().
+
+%% @doc Python calls a function from within a span.
+-spec service_call([term()]) -> term().
+service_call([Id, Name, Args, Kwargs]) when is_binary(Id), is_binary(Name) ->
+    Before = put(?CURRENT, Id),
+    Capture = py_stdout:set_aside(),
+    try
+        py_callback:apply_function(Name, Args, Kwargs)
+    after
+        ok = py_stdout:take_up(Capture),
+        restore(Before)
+    end.
+
+%% @doc Spans have ended in Python.
+-spec service_spans([term()]) -> true.
+service_spans([Spans]) when is_list(Spans) ->
+    case py_events:flags() of
+        0 -> ok;
+        _ -> lists:foreach(fun(Span) -> record(checked(Span)) end, Spans)
+    end,
+    true.
+
+%% Ours are the keys, the status is from a closed set, the size has a bound.
+checked(#{<<"name">> := Name, <<"span_id">> := Id, <<"parent_id">> := Parent,
+          <<"start_time">> := Start, <<"end_time">> := End, <<"duration_us">> := Took,
+          <<"status">> := Status, <<"attributes">> := Attributes, <<"events">> := Events})
+  when is_binary(Name), is_binary(Id), is_integer(Start), is_integer(End), is_integer(Took),
+       is_map(Attributes), is_list(Events) ->
+    Span = #{name => Name, span_id => Id, parent_id => Parent, start_time => Start,
+             end_time => End, duration_us => Took, status => status(Status),
+             attributes => Attributes, events => [event(E) || E <- Events]},
+    case erlang:external_size(Span) of
+        Size when Size > ?MAX_BYTES ->
+            Span#{attributes := #{<<"cut">> => true}, events := []};
+        _ -> Span
+    end.
+
+status(<<"ok">>) -> ok;
+status(<<"error">>) -> error.
+
+event(#{<<"name">> := Name, <<"time">> := Time, <<"attributes">> := Attributes}) ->
+    #{name => Name, time => Time, attributes => Attributes}.
