@@ -2,6 +2,7 @@
 /* drv_ops.c - what port_control does on a helper's port, but for requests. */
 #include "drv_helper.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "buf.h"
@@ -63,6 +64,18 @@ op_notice(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
     if (h->state != HELPER_READY)
         return drv_reply(r, DRV_REPLY_DOWN);
     helper_write_frame(h, body[0], 0, 0, body + 1, n - 1);
+    return drv_reply(r, DRV_REPLY_OK);
+}
+
+static ErlDrvSSizeT
+op_backtrace(struct helper *h, const uint8_t *body, size_t n,
+             struct drv_reply *r)
+{
+    if (n != 8)
+        return drv_reply_refused(r, "backtrace takes <<Token:64>>");
+    if (h->state != HELPER_READY)
+        return drv_reply(r, DRV_REPLY_DOWN); /* nobody would handle it */
+    drv_pidfd_signal(h->pidfd, WIRE_SIGNAL_BACKTRACE, calls_id(body));
     return drv_reply(r, DRV_REPLY_OK);
 }
 
@@ -176,6 +189,7 @@ static const helper_op ops[] = {
     [DRV_OP_SENT] = courier_sent,
     [DRV_OP_DRAIN] = op_drain,
     [DRV_OP_WATCH] = op_watch,
+    [DRV_OP_BACKTRACE] = op_backtrace,
 };
 
 ErlDrvSSizeT

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "backtrace.h"
 #include "crash.h"
 #include "err.h"
 #include "interrupt.h"
@@ -24,6 +25,7 @@ in_child(void)
     close(state.sock);
     interrupt_off();
     crash_detach();
+    backtrace_detach();
 }
 
 int

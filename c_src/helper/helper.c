@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "backtrace.h"
 #include "boot.h"
 #include "crash.h"
 #include "dispatch.h"
@@ -41,6 +42,8 @@ set_up(int sock, int blackbox_fd, struct session *s, struct context *c)
         set_up_failed("the black box");
     if (interrupt_init() < 0)
         set_up_failed("interrupts");
+    if (backtrace_init() < 0)
+        set_up_failed("backtraces");
     if (forked_init(sock) != 0)
         set_up_failed("fork handling");
     if (context_init(c) < 0)

@@ -42,6 +42,7 @@ enum drv_reply_code {
 
 /* The signal by which the driver interrupts a request in a helper. */
 #define WIRE_SIGNAL_INTERRUPT (SIGRTMIN + 2)
+#define WIRE_SIGNAL_BACKTRACE (SIGRTMIN + 4)
 
 struct wire_frame_info {
     const char *name; /* NULL: no such opcode */

@@ -31,7 +31,10 @@
 -export([ensure_venv/2, ensure_venv/3, activate_venv/1, deactivate_venv/0, venv_info/0,
          venv_info/1]).
 %% Looking at it.
--export([version/0, last_error/0, execution_mode/0, stats/0, stats/1]).
+-export([version/0, last_error/0, execution_mode/0, stats/0, stats/1, backtrace/1]).
+%% Maintenance of the default pool.
+-export([memory_stats/0, gc/0, gc/1, tracemalloc_start/0, tracemalloc_start/1,
+         tracemalloc_stop/0, reload/1]).
 %% Logs and traces.
 -export([configure_logging/0, configure_logging/1, enable_tracing/0, disable_tracing/0,
          get_traces/0, clear_traces/0]).
@@ -475,3 +478,53 @@ get_traces() ->
 -spec clear_traces() -> ok | {error, not_started}.
 clear_traces() ->
     py_tracer:clear().
+
+%%% Maintenance
+
+%% @doc Where the Python of a context stands right now, all threads, as text:
+%% ```
+%% {ok, Text} = py:backtrace(Context).
+%% '''
+%% Works while it is busy, and does not disturb it.
+-spec backtrace(py_context:context()) -> {ok, binary()} | {error, term()}.
+backtrace(Context) when is_pid(Context) ->
+    py_context:backtrace(Context);
+backtrace(Other) ->
+    {error, {invalid, context, Other}}.
+
+%% @doc The memory of the default pool: sums, and under `contexts' each of them.
+-spec memory_stats() -> {ok, map()} | {error, term()}.
+memory_stats() ->
+    py_maintenance:memory_stats().
+
+%% @equiv gc(2)
+-spec gc() -> {ok, non_neg_integer()} | {error, term()}.
+gc() ->
+    gc(2).
+
+%% @doc Run Python's collector in all contexts of the default pool; how many objects
+%% it found.
+-spec gc(0..2) -> {ok, non_neg_integer()} | {error, term()}.
+gc(Generation) ->
+    py_maintenance:gc(Generation).
+
+%% @equiv tracemalloc_start(1)
+-spec tracemalloc_start() -> ok | {error, term()}.
+tracemalloc_start() ->
+    tracemalloc_start(1).
+
+%% @doc Trace allocations in all contexts of the default pool, with so many frames.
+-spec tracemalloc_start(1..65535) -> ok | {error, term()}.
+tracemalloc_start(Frames) ->
+    py_maintenance:tracemalloc_start(Frames).
+
+%% @doc And no longer.
+-spec tracemalloc_stop() -> ok | {error, term()}.
+tracemalloc_stop() ->
+    py_maintenance:tracemalloc_stop().
+
+%% @doc Reload a module in those contexts of the default pool that have it; what was
+%% done in each.
+-spec reload(name()) -> {ok, #{py_context:context() => reloaded | not_loaded}} | {error, term()}.
+reload(Module) ->
+    py_maintenance:reload(Module).

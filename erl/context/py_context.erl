@@ -30,11 +30,14 @@
 %% Objects that stay in Python.
 -export([call_method/4, getattr/3, to_term/1, is_ref/1, release/1]).
 %% Looking at it.
--export([interrupt/1, info/1, info/2, get_interp_id/1]).
+-export([interrupt/1, info/1, info/2, backtrace/1, get_interp_id/1]).
 
 -export_type([context/0, result/0, options/0, call_options/0]).
 
 -include("../port/py_wire.hrl").
+
+%% A helper that does not answer in time is given up by its context before.
+-define(BACKTRACE_MS, 10000).
 
 -type context() :: pid().
 
@@ -325,6 +328,17 @@ info(Context, Timeout) ->
         {{ok, Info}, {ok, Interpreter}} -> {ok, Info#{interpreter => Interpreter}};
         {{ok, _}, {error, _} = Error} -> Error;
         {{error, _} = Error, _} -> Error
+    end.
+
+%% @doc Where the Python of the context stands right now, all threads, as text;
+%% whatever it does is not disturbed.
+-spec backtrace(context()) -> {ok, binary()} | {error, timeout | unavailable | term()}.
+backtrace(Context) ->
+    try
+        gen_statem:call(Context, backtrace, ?BACKTRACE_MS)
+    catch
+        exit:{timeout, _} -> {error, timeout};
+        exit:{Reason, _} -> {error, {context_died, Reason}}
     end.
 
 %% @doc A number that no other interpreter of this VM has or had.

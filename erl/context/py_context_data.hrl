@@ -7,5 +7,5 @@
                interp_id = none, restarts = 0, crashes = 0, renewals = 0,
                past = #{},        % what the ports counted that are gone
                swap = py_context_swap:new(), % the next helper, and former ones
-               death, boot_reason = none, backoff, output,
+               death, boot_reason = none, backoff, output, backtrace = py_backtrace:new(),
                old = #{}}).       % failed ports that linger: Port => {Output, OsPid}

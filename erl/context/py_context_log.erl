@@ -7,12 +7,15 @@
 %% the default handler of logger drops those it does not know.
 -module(py_context_log).
 
--export([line/4, death/2, died/2]).
+-export([lines/3, death/2, died/2]).
 
 -include_lib("kernel/include/logger.hrl").
 
-%% @doc One line of captured output of the context that is called `Label'.
--spec line(binary(), py_output:stream(), binary(), map()) -> ok.
+%% @doc Lines of captured output of the context that is called `Label'.
+-spec lines(binary(), [{py_output:stream(), binary()}], map()) -> ok.
+lines(Label, Lines, Meta) ->
+    lists:foreach(fun({Stream, Line}) -> line(Label, Stream, Line, Meta) end, Lines).
+
 line(Label, stdout, Line, Meta) ->
     ?LOG_NOTICE("[python ~ts stdout] ~ts", [Label, text(Line)], Meta#{stream => stdout});
 line(Label, stderr, Line, Meta) ->

@@ -77,6 +77,15 @@ handle_event({call, From}, await, State, _) ->
     awaited(State, From);
 handle_event({call, From}, info, State, Data) ->
     {keep_state_and_data, {reply, From, {ok, info(State, Data)}}};
+handle_event({call, From}, backtrace, ready, #data{port = Port, backtrace = Asked} = Data) ->
+    {Next, Actions} = py_backtrace:ask(From, Port, Asked),
+    {keep_state, Data#data{backtrace = Next}, Actions};
+handle_event({call, From}, backtrace, backoff, _) ->
+    {keep_state_and_data, {reply, From, {error, unavailable}}};
+handle_event({call, _}, backtrace, _, _) ->
+    {keep_state_and_data, postpone};
+handle_event({timeout, backtrace}, Token, _, #data{backtrace = Asked} = Data) ->
+    {keep_state, Data#data{backtrace = py_backtrace:gave_up(Token, Asked)}};
 handle_event({call, From}, {renew, Options}, State, Data) ->
     py_context_renewal:renew(From, Options, State, Data);
 handle_event(internal, swap, State, Data) ->
@@ -210,7 +219,9 @@ port({boot_error, Etf}, collecting, #data{boot_reason = none} = Data) ->
 port({closed, Reason}, State, #data{death = Death} = Data) ->
     dying(State, Data#data{death = py_context_core:closed(Reason, Death)});
 port({output, Stream, Bytes}, _, #data{output = Output, os_pid = OsPid} = Data) ->
-    {keep_state, Data#data{output = output(Stream, Bytes, Output, OsPid, Data)}};
+    {Plain, Asked} = py_backtrace:feed(Stream, Bytes, Data#data.backtrace),
+    {keep_state, Data#data{output = output(Stream, Plain, Output, OsPid, Data),
+                           backtrace = Asked}};
 port(output_paused, _, #data{port = Port}) ->
     _ = py_port:more_output(Port),
     keep_state_and_data;
@@ -258,7 +269,7 @@ collect(#data{port = Port} = Data) ->
     {next_state, collecting, Data, {state_timeout, ?COLLECT_MS, collected}}.
 
 conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
-    Stderr = py_port:stderr(Port),
+    Stderr = py_backtrace:strip(py_port:stderr(Port)),
     Verdict = py_context_core:verdict(Death, #{pid => OsPid, stderr => Stderr}),
     _ = py_port:fail(Port, Verdict),
     ok = py_wait:abandon(Port),
@@ -268,6 +279,7 @@ conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
     #data{old = Old, output = Output, restarts = Restarts} = Counted =
         py_context_renewal:count_past(Port, Data),
     Gone = cancel(Counted#data{port = none, output = py_output:new(),
+                            backtrace = py_backtrace:gone(Data#data.backtrace),
                             old = Old#{Port => {Output, OsPid}}, restarts = Restarts + 1}),
     next(Verdict, Gone).
 
@@ -283,7 +295,8 @@ stray(_, _) ->
 
 old_port(Port, {output, Stream, Bytes}, #data{old = Old} = Data) ->
     #{Port := {Output, OsPid}} = Old,
-    Data#data{old = Old#{Port := {output(Stream, Bytes, Output, OsPid, Data), OsPid}}};
+    Plain = py_backtrace:strip(Bytes),
+    Data#data{old = Old#{Port := {output(Stream, Plain, Output, OsPid, Data), OsPid}}};
 old_port(Port, output_paused, Data) ->
     _ = py_port:more_output(Port),
     Data;
@@ -373,9 +386,7 @@ output(Stream, Bytes, Output, OsPid, Data) ->
 log_lines(_, _, #data{opts = #{log_output := false}}) ->
     ok;
 log_lines(Lines, OsPid, #data{id = Id, label = Label}) ->
-    Meta = #{context => Id, os_pid => OsPid},
-    lists:foreach(fun({Stream, Line}) -> py_context_log:line(Label, Stream, Line, Meta) end,
-                  Lines).
+    py_context_log:lines(Label, Lines, #{context => Id, os_pid => OsPid}).
 
 now_ms() ->
     erlang:monotonic_time(millisecond).

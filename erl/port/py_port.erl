@@ -9,7 +9,7 @@
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, kill_zygote/1]).
 %% Ports of helpers.
 -export([open_helper/3, settings/2, kill/1, interrupt/1, fail/2, stderr/1, more_output/1,
-         notice/3, reply/4, stats/1, watch/3, drain/1, carry/1, carried/2]).
+         notice/3, reply/4, backtrace/2, stats/1, watch/3, drain/1, carry/1, carried/2]).
 %% Ports of loads.
 -export([open_load/0, least/3]).
 %% Both.
@@ -156,6 +156,12 @@ carry(Port) ->
 -spec carried(port(), pos_integer()) -> ok | {error, binary()}.
 carried(Port, Bytes) ->
     done(control(Port, ?OP_SENT, <<Bytes:64/native>>)).
+
+%% @doc Let the helper write where Python stands to its standard error, in pieces
+%% that bear this token.
+-spec backtrace(port(), non_neg_integer()) -> ok | {error, binary()}.
+backtrace(Port, Token) ->
+    done(control(Port, ?OP_BACKTRACE, <<Token:64/native>>)).
 
 %% @doc The driver's counters of this port.
 -spec stats(port()) -> {ok, term()} | {error, binary()}.

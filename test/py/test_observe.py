@@ -2,16 +2,18 @@
 """Output, logging and spans as they are without a VM."""
 
 import asyncio
+import colorsys
 import contextlib
 import io
 import logging
 import sys
+import tracemalloc
 import unittest
 from typing import Any, List, Tuple
 from unittest import mock
 
 import erlang
-from erlang import _bridge, _logging, _trace
+from erlang import _bridge, _logging, _maintenance, _trace
 
 
 class Calls:
@@ -169,6 +171,33 @@ class SpanTest(unittest.TestCase):
         with self.recording():
             self.assertEqual(asyncio.run(f(3)), 3)
         self.assertEqual(self.spans()[0]["attributes"], {"k": 1})
+
+
+class MaintenanceTest(unittest.TestCase):
+    def test_memory(self) -> None:
+        found = _maintenance.memory()
+        self.assertGreater(found["rss"], 0)
+        self.assertEqual(found["traced_memory_peak"], 0)
+        _maintenance.trace_start(2)
+        try:
+            _maintenance.trace_start(1)
+            self.assertEqual(tracemalloc.get_traceback_limit(), 2)
+            kept = bytearray(1000000)
+            self.assertGreater(_maintenance.memory()["traced_memory_current"], 999999)
+            del kept
+        finally:
+            _maintenance.trace_stop()
+        self.assertFalse(tracemalloc.is_tracing())
+
+    def test_collect(self) -> None:
+        ring: List[Any] = []
+        ring.append(ring)
+        del ring
+        self.assertGreaterEqual(_maintenance.collect(2), 1)
+
+    def test_reload(self) -> None:
+        self.assertTrue(_maintenance.reload(colorsys.__name__))
+        self.assertFalse(_maintenance.reload("not_there_at_all"))
 
 
 class PlainPythonTest(unittest.TestCase):
