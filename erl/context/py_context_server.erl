@@ -336,7 +336,7 @@ back_off(Reason, #data{backoff = Backoff, opts = #{restart := #{min_backoff := M
 
 rest(Reason, Pause, Data) ->
     ok = py_registry:publish(self(), {unavailable, Reason}),
-    {next_state, backoff, Data, {state_timeout, Pause, again}}.
+    {next_state, backoff, Data, [{state_timeout, Pause, again}, {next_event, internal, swap}]}.
 
 %%% The end of the context
 

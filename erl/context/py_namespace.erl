@@ -52,15 +52,20 @@ scoped(Context, Term) ->
         none ->
             case find(Context) of
                 none -> Term;
-                0 -> claimed(gen_server:call(?MODULE, {claim, Context}, infinity), Term)
+                0 -> claim(Context, Term)
             end;
         Number ->
             erlang:append_element(Term, Number)
     end.
 
-%% The context ended meanwhile: then it does not matter.
-claimed(gone, Term) -> Term;
-claimed(Number, Term) -> erlang:append_element(Term, Number).
+%% Where the context, or everything, has ended meanwhile it does not matter.
+claim(Context, Term) ->
+    try gen_server:call(?MODULE, {claim, Context}, infinity) of
+        gone -> Term;
+        Number -> erlang:append_element(Term, Number)
+    catch
+        exit:_ -> Term
+    end.
 
 find(Key) ->
     try
