@@ -9,7 +9,7 @@
 
 suite() -> [{timetrap, {minutes, 2}}].
 
-all() -> [state, messages, channels].
+all() -> [state, messages, channels, pools].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -22,6 +22,7 @@ end_per_testcase(_, _) ->
 state(_) -> run("state.md").
 messages(_) -> run("messages.md").
 channels(_) -> run("channels.md").
+pools(_) -> run("pools.md").
 
 run(Page) ->
     {ok, Text} = file:read_file(filename:join([root(), "docs", Page])),

@@ -12,8 +12,8 @@ all() ->
     [renew, renew_under_load, requests_under_way_end_in_peace, many_wait_for_one,
      a_callback_goes_back_where_it_came_from, references_are_stale, busy_port,
      timeout_in_a_retired_helper, crash_of_a_retired_helper, caller_of_a_retired_helper_dies,
-     output_of_both, renew_without_a_helper, renew_while_it_crashes, failing_renewal,
-     stop_while_both_live, stop_while_the_next_one_starts, renew_nobody,
+     output_of_both, messages_of_both, renew_without_a_helper, renew_while_it_crashes,
+     failing_renewal, stop_while_both_live, stop_while_the_next_one_starts, renew_nobody,
      recycled_by_calls, recycled_by_age, recycled_by_memory, failing_recycling,
      reload_pool, reload_with_options, failing_reload, reload_own_runtime,
      reloads_at_the_same_time].
@@ -225,6 +225,30 @@ output_of_both(_) ->
     ?assertEqual({ok, 5}, answer(Running)),
     ?assertEqual({ok, 1}, py:eval(C, "1")),
     alone(C).
+
+%% A former helper still sends, and still receives.
+messages_of_both(_) ->
+    C = new(),
+    {ok, Channel} = py_channel:new(),
+    ok = py:exec(C, "import erlang\ndef echo(pid, channel):\n"
+                    "    for value in erlang.Channel(channel): erlang.send(pid, value)\n"
+                    "    return 'ended'\n"),
+    Self = self(),
+    Running = spawn_link(fun() ->
+                                 Self ! {self(), py:call(C, '__main__', echo, [Self, Channel])}
+                         end),
+    ok = py_channel:send(Channel, 1),
+    got(1),
+    ok = py_context:renew(C),
+    [begin ok = py_channel:send(Channel, N), got(N) end || N <- lists:seq(2, 20)],
+    {ok, none} = py:call(C, erlang, send, [Self, 21]),
+    got(21),
+    ok = py_channel:close(Channel),
+    ?assertEqual({ok, <<"ended">>}, answer(Running)),
+    alone(C).
+
+got(N) ->
+    receive N -> ok after 20000 -> ct:fail({not_received, N}) end.
 
 renew_without_a_helper(_) ->
     C = new(#{restart => #{free => 0, min_backoff => 60000, max_backoff => 60000,
