@@ -196,8 +196,18 @@ END_TEST
 
 START_TEST(test_bad_commands)
 {
-    static const unsigned ops[] = {0,  5000, 63, DRV_OP_RESERVE, DRV_OP_ATTACH,
-                                   20, 16,   90, DRV_OP_SETTINGS};
+    static const unsigned ops[] = {0,
+                                   5000,
+                                   63,
+                                   DRV_OP_RESERVE,
+                                   DRV_OP_ATTACH,
+                                   20,
+                                   16,
+                                   99,
+                                   DRV_OP_SETTINGS,
+                                   DRV_OP_WATCH,
+                                   DRV_OP_LEAST,
+                                   DRV_OP_ADOPT};
     uint8_t reply[128];
     const size_t n = ops[_i] < 64 && ops[_i] >= 16 ? 0 : 3;
     fake_control(f.port, ops[_i], "abc", n, reply, sizeof reply);
@@ -228,7 +238,7 @@ make_drv_hostile_suite(void)
     tcase_add_test(tc, test_first_frame_is_no_hello);
     tcase_add_test(tc, test_boot_error_is_passed_on);
     tcase_add_loop_test(tc, test_random_bytes, 0, 50);
-    tcase_add_loop_test(tc, test_bad_commands, 0, 9);
+    tcase_add_loop_test(tc, test_bad_commands, 0, 12);
     suite_add_tcase(s, tc);
     return s;
 }
