@@ -88,6 +88,7 @@ START_TEST(gone_is_told_to_one_who_looks)
     uint64_t id =
         begin(&p, EXEC("import _erlang, sys, time, types\n"
                        "seen = []\n"
+                       "sys.unraisablehook = lambda told: None\n"
                        "def gone(notice):\n"
                        "    seen.append(notice[0])\n"
                        "    raise ValueError('told')\n"
