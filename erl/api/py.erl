@@ -15,6 +15,9 @@
 
 %% Running Python.
 -export([call/3, call/4, call/5, eval/1, eval/2, eval/3, exec/1, exec/2, exec/3]).
+%% Without waiting.
+-export([cast/3, cast/4, cast/5, spawn_call/3, spawn_call/4, spawn_call/5, await/1, await/2,
+         parallel/1]).
 %% Objects that stay in Python.
 -export([call_method/3, getattr/2, to_term/1, is_ref/1]).
 %% Functions that Python may call.
@@ -146,6 +149,78 @@ timed(Options, Key) when is_map(Options), not is_map_key(timeout, Options) ->
     Options#{timeout => terrarium_config:get(Key)};
 timed(Options, _) ->
     Options.
+
+%%% Without waiting
+
+%% @doc Begin `Module.Function(*Args)' and do not wait for it.  The answer comes
+%% as `{py_response, Ref, Result}', to this process, once; {@link await/2}
+%% receives it.  See docs/async.md.
+-spec cast(name(), name(), [term()]) -> reference().
+cast(Module, Function, Args) ->
+    cast_form([Module, Function, Args]).
+
+%% @doc Either `cast(Module, Function, Args, Kwargs)' or
+%% `cast(ContextOrPool, Module, Function, Args)'.
+-spec cast(name() | target(), name(), name() | [term()], map() | [term()]) -> reference().
+cast(A, B, C, D) ->
+    cast_form([A, B, C, D]).
+
+%% @doc Either `cast(Module, Function, Args, Kwargs, Options)' or
+%% `cast(ContextOrPool, Module, Function, Args, Options)', where options are a
+%% timeout, or those of `call/5' and `reply': with `false' no message is sent.
+-spec cast(name() | target(), name(), name() | [term()], map() | [term()],
+           timeout() | map()) -> reference().
+cast(A, B, C, D, E) ->
+    cast_form([A, B, C, D, E]).
+
+cast_form(Parts) ->
+    case py_forms:parse(Parts) of
+        {ok, Form} -> cast_reply(py_forms:take(reply, Form, true));
+        {error, _} = Error -> py_cast:start(Error, Error, #{tag => py_response, reply => true})
+    end.
+
+cast_reply({Reply, Form}) when is_boolean(Reply) ->
+    {Context, Request} = py_forms:prepare(Form, 0),
+    py_cast:start(Context, Request, #{tag => py_response, reply => Reply});
+cast_reply({Reply, _}) ->
+    Error = {error, {invalid, reply, Reply}},
+    py_cast:start(Error, Error, #{tag => py_response, reply => true}).
+
+%% @equiv cast(Module, Function, Args)
+-spec spawn_call(name(), name(), [term()]) -> reference().
+spawn_call(Module, Function, Args) ->
+    cast_form([Module, Function, Args]).
+
+%% @doc The same as `cast/4'.
+-spec spawn_call(name() | target(), name(), name() | [term()], map() | [term()]) ->
+    reference().
+spawn_call(A, B, C, D) ->
+    cast_form([A, B, C, D]).
+
+%% @doc The same as `cast/5'.
+-spec spawn_call(name() | target(), name(), name() | [term()], map() | [term()],
+                 timeout() | map()) -> reference().
+spawn_call(A, B, C, D, E) ->
+    cast_form([A, B, C, D, E]).
+
+%% @doc Wait for the answer of a cast, for as long as a call may take.
+-spec await(reference()) -> py_context:result().
+await(Ref) ->
+    await(Ref, terrarium_config:get(call_timeout)).
+
+%% @doc The same with a timeout, which ends the call.  Once there was an answer,
+%% or a timeout, nothing comes any more; `{error, {invalid, ref, Ref}}' then.
+-spec await(reference(), timeout()) -> py_context:result().
+await(Ref, Timeout) ->
+    py_cast:await(Ref, Timeout, py_response).
+
+%% @doc Make these calls at once, in the contexts of the default pool in turn:
+%% their values in order, or the first error, in this order; the calls that are
+%% under way then are ended.
+-spec parallel([{name(), name(), [term()]} | {name(), name(), [term()], map()}]) ->
+    {ok, [term()]} | {error, term()}.
+parallel(Calls) ->
+    py_parallel:run(Calls).
 
 %%% Objects that stay in Python
 

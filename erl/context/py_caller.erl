@@ -6,10 +6,10 @@
 %% time limit; so no request is lost between a helper's death and the next one.
 -module(py_caller).
 
--export([run/6, on_ref/4, port_of/2, await/2, renew/2]).
+-export([run/6, run_apart/5, on_ref/4, port_of/2, await/2, renew/2]).
 -export([text/1, args/1, kwargs/1]).
 
--export_type([errors/0]).
+-export_type([errors/0, request/0]).
 
 -include("../port/py_wire.hrl").
 
@@ -24,6 +24,9 @@
                    pair | map | default}.
 %% The form of Python exceptions, and perhaps what becomes of output, at most so
 %% many bytes of it; `default' is what the context says.
+
+-type request() :: {Opcode :: byte(), Flags :: byte(), Term :: term(), py_request:deadline(),
+                    errors()}.
 
 %% @doc Make a request.
 -spec run(pid(), byte(), byte(), term(), py_request:deadline(), errors()) ->
@@ -70,7 +73,7 @@ submit({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term,
             _ = erase(?SERVING),
             later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
         {callback, _, _, _} = Callback ->
-            result(called(Callback, Context, Port, Limits), Context, Generation, Flags, Form);
+            result(called(Callback, Context, Port, Limits, none), Context, Generation, Flags, Form);
         Outcome ->
             result(Outcome, Context, Generation, Flags, Form)
     end.
@@ -108,19 +111,82 @@ later(Context, Opcode, Flags, Term, Deadline, Errors) ->
         {error, _} = Error -> Error
     end.
 
-%% Python has called a function of ours, and goes on with what it returns.
-called({callback, Id, Body, Deadline}, Context, Port, {Max, _} = Limits) ->
+%% @doc The same in a process that makes this one request for another, which is
+%% told by `Begun' as soon as the request has its place in the order, and
+%% monitored by `Owner': when it is dead, nobody wants the answer, the request is
+%% given up, and `owner_died' is thrown.
+-spec run_apart(pid(), request(), py_request:deadline(), fun(() -> term()), reference()) ->
+    {ok, term()} | {error, term()}.
+run_apart(Context, {Opcode, Flags, Term, _, Errors}, Deadline, Begun, Owner) ->
+    py_events:around(py_events:mode(), Context, Opcode, Term,
+                     fun(More) ->
+                             Request = {Opcode, Flags bor More, Term, Deadline, Errors},
+                             apart(Context, Request, Begun, Owner)
+                     end).
+
+apart(Context, {_, _, _, _, Errors} = Request, Begun, Owner) ->
+    case find(Context) of
+        {ready, _, _, _, Form} = Row ->
+            {Output, Max, Plain} = output(Errors, Form),
+            Submit = fun() -> submit_apart(Row, Plain, Context, Request, Begun, Owner) end,
+            case Output of
+                stream -> Submit();
+                capture -> captured(Max, Submit)
+            end;
+        starting ->
+            later_apart(Context, Request, Begun, Owner);
+        {unavailable, Reason} ->
+            {error, Reason};
+        gone ->
+            {error, {context_died, noproc}}
+    end.
+
+submit_apart({ready, Port, Generation, Limits, _}, Form, Context, Request, Begun, Owner) ->
+    {Opcode, Flags, Term, Deadline, _} = Request,
+    case py_request:start(Port, Opcode, Flags, Term, Deadline, Limits) of
+        down ->
+            _ = erase(?LAST_ROW),
+            later_apart(Context, setelement(5, Request, {stream, default, Form}), Begun, Owner);
+        First ->
+            Outcome = finish(First, Context, Port, Limits, Begun, Owner),
+            result(Outcome, Context, Generation, Flags, Form)
+    end.
+
+finish(First, Context, Port, Limits, Begun, Owner)
+  when element(1, First) =:= pending; element(1, First) =:= callback ->
+    _ = Begun(),
+    called(First, Context, Port, Limits, Owner);
+finish(Outcome, _, _, _, _, _) ->
+    Outcome.
+
+later_apart(Context, {_, _, _, Deadline, _} = Request, Begun, Owner) ->
+    _ = Begun(),
+    case await(Context, py_request:left(Deadline)) of
+        ok -> apart(Context, Request, Begun, Owner);
+        {error, timeout} -> py_answer:timeout(none);
+        {error, _} = Error -> Error
+    end.
+
+%% Python has called a function of ours, and goes on with what it returns; or its
+%% answer is still to come.
+called({callback, Id, Body, Deadline}, Context, Port, {Max, _} = Limits, Owner) ->
     Row = get(?LAST_ROW),
     Before = put(?SERVING, Row),
     Answer = py_callback:run(Body, Max, Context, Port, Deadline),
     _ = put(?SERVING, Before),
     _ = put(?LAST_ROW, Row),
     Outcome = case py_request:left(Deadline) of
-                  0 -> py_request:abandon(Port, Id, Deadline, Limits);
-                  _ -> py_request:resume(Port, Id, Answer, Deadline, Limits)
+                  0 -> {pending, Id, Deadline};
+                  _ -> py_request:resume(Port, Id, Answer, Deadline)
               end,
-    called(Outcome, Context, Port, Limits);
-called(Outcome, _, _, _) ->
+    called(Outcome, Context, Port, Limits, Owner);
+called({pending, Id, Deadline}, Context, Port, Limits, none) ->
+    called(py_request:await(Port, Id, Deadline, Limits), Context, Port, Limits, none);
+called({pending, Id, Deadline}, Context, Port, Limits, Owner) ->
+    called(py_request:finish(Port, Id, Deadline, Limits, Owner), Context, Port, Limits, Owner);
+called(owner_died, _, _, _, _) ->
+    throw(owner_died);
+called(Outcome, _, _, _, _) ->
     Outcome.
 
 form(default, {_, _, Form}) -> Form;
@@ -198,7 +264,7 @@ run_ref(Context, Ref, Opcode, Flags, Term) ->
     case py_registry:find(Context) of
         {ready, Port, Generation, Limits, Form} ->
             First = py_request:request(Port, Opcode, Flags, Term, infinity, Limits),
-            Outcome = called(First, Context, Port, Limits),
+            Outcome = called(First, Context, Port, Limits, none),
             case Outcome of
                 down -> {error, {stale_ref, Ref}};
                 _ -> result(Outcome, Context, Generation, 0, form(default, Form))

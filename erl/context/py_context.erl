@@ -27,6 +27,8 @@
 -export([start_link/2, start_link/3, new/1, stop/1, renew/1]).
 %% Running Python.
 -export([call/4, call/5, call/6, eval/2, eval/3, eval/4, exec/2, exec/3]).
+%% What a call is, for those who make it elsewhere.
+-export([prepare_call/6]).
 %% Objects that stay in Python.
 -export([call_method/4, getattr/3, to_term/1, is_ref/1, release/1]).
 %% Looking at it.
@@ -159,6 +161,12 @@ call(Context, Module, Function, Args, Kwargs) ->
 -spec call(context(), terrarium_config:name(), terrarium_config:name(), [term()], map(),
            call_options()) -> result().
 call(Context, Module, Function, Args, Kwargs, Options) ->
+    case checked(Module, Function, Args, Kwargs) of
+        {error, _} = Error -> Error;
+        {M, F, A, Kw} -> submit_call(Context, M, F, A, Kw, Options)
+    end.
+
+checked(Module, Function, Args, Kwargs) ->
     Checked = {py_caller:text(Module), py_caller:text(Function), py_caller:args(Args),
                py_caller:kwargs(Kwargs)},
     case Checked of
@@ -166,7 +174,7 @@ call(Context, Module, Function, Args, Kwargs, Options) ->
         {_, error, _, _} -> {error, {invalid, function, Function}};
         {_, _, error, _} -> {error, {invalid, args, Args}};
         {_, _, _, error} -> {error, {invalid, kwargs, Kwargs}};
-        {M, F, A, Kw} -> submit_call(Context, M, F, A, Kw, Options)
+        Good -> Good
     end.
 
 submit_call(Context, M, F, A, Kw, Timeout) when is_integer(Timeout), Timeout >= 0;
@@ -174,6 +182,14 @@ submit_call(Context, M, F, A, Kw, Timeout) when is_integer(Timeout), Timeout >= 
     Term = py_namespace:scope_call(Context, {M, F, A, Kw}),
     py_caller:run(Context, ?FRAME_CALL, 0, Term, Timeout, default);
 submit_call(Context, M, F, A, Kw, Options) ->
+    case with_more(Context, M, F, A, Kw, Options) of
+        {ok, {Opcode, Flags, Term, Timeout, Errors}} ->
+            py_caller:run(Context, Opcode, Flags, Term, Timeout, Errors);
+        {error, _} = Error ->
+            Error
+    end.
+
+with_more(Context, M, F, A, Kw, Options) ->
     with_options(Options,
                  fun(Timeout, Errors, Flags, More) ->
                          case py_caller:kwargs(More) of
@@ -182,10 +198,18 @@ submit_call(Context, M, F, A, Kw, Options) ->
                              Extra ->
                                  Call = {M, F, A, maps:merge(Kw, Extra)},
                                  Term = py_namespace:scope_call(Context, Call),
-                                 py_caller:run(Context, ?FRAME_CALL, Flags, Term, Timeout,
-                                               Errors)
+                                 {ok, {?FRAME_CALL, Flags, Term, Timeout, Errors}}
                          end
                  end).
+
+%% @private
+-spec prepare_call(context(), terrarium_config:name(), terrarium_config:name(), [term()],
+                   map(), call_options()) -> {ok, py_caller:request()} | {error, term()}.
+prepare_call(Context, Module, Function, Args, Kwargs, Options) ->
+    case checked(Module, Function, Args, Kwargs) of
+        {error, _} = Error -> Error;
+        {M, F, A, Kw} -> with_more(Context, M, F, A, Kw, Options)
+    end.
 
 %% @doc The value of an expression.
 -spec eval(context(), terrarium_config:name()) -> result().

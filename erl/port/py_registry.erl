@@ -2,7 +2,8 @@
 %% @doc Owns what must outlive the others: the driver's place in the VM, the
 %% table of contexts, the table of runtimes, the table of functions that Python
 %% may call, the table of what goes with a helper: its courier, and who waits
-%% for something on its behalf.
+%% for something on its behalf; and the table of processes that work for a
+%% reference.
 %%
 %% A context writes its own row of `py_contexts' and nobody else's; callers
 %% read it to find the port without asking a process.
@@ -13,6 +14,7 @@
 -export([publish/2, withdraw/1, find/1, contexts/0]).
 -export([put_runtime/2, remove_runtime/1, runtime/1, runtimes/0, put_inherited/2,
          take_inherited/1]).
+-export([put_worker/2, worker/1, remove_worker/1]).
 -export([put_function/2, remove_function/1, function/1, functions/0]).
 -export([put_courier/2, courier/1, drop_courier/1]).
 -export([enter_wait/3, take_wait/2, waits/1]).
@@ -28,6 +30,7 @@
 
 -type function_key() :: binary() | {binary(), binary()}.
 %% The name of a user's function; or service and function of this library's own.
+-define(WORKERS, py_workers).
 
 -type row() ::
     {ready, port(), Generation :: pos_integer(), py_request:limits(),
@@ -195,6 +198,34 @@ take_wait(Port, Token) ->
 waits(Port) ->
     [Token || [Token] <- ets:match(?HELPERS, {{wait, Port, '$1'}, '_'})].
 
+%% @doc The calling process works for this reference, on behalf of this owner.
+-spec put_worker(reference(), pid()) -> ok.
+put_worker(Ref, Owner) ->
+    try ets:insert(?WORKERS, {Ref, self(), Owner}) of
+        true -> ok
+    catch
+        error:badarg -> ok
+    end.
+
+%% @doc Who works for it, and on whose behalf.
+-spec worker(reference()) -> {pid(), pid()} | none.
+worker(Ref) ->
+    try ets:lookup(?WORKERS, Ref) of
+        [{_, Pid, Owner}] -> {Pid, Owner};
+        [] -> none
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc Nobody does any more.
+-spec remove_worker(reference()) -> ok.
+remove_worker(Ref) ->
+    try ets:delete(?WORKERS, Ref) of
+        true -> ok
+    catch
+        error:badarg -> ok
+    end.
+
 %% @private
 -spec init([]) -> {ok, state} | {stop, term()}.
 init([]) ->
@@ -206,6 +237,7 @@ init([]) ->
             ?RUNTIMES = ets:new(?RUNTIMES, Options),
             ?FUNCTIONS = ets:new(?FUNCTIONS, Options),
             ?HELPERS = ets:new(?HELPERS, [{write_concurrency, true} | Options]),
+            ?WORKERS = ets:new(?WORKERS, [named_table, public, set, {write_concurrency, true}]),
             {ok, state};
         {error, Reason} ->
             {stop, Reason}

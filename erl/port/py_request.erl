@@ -8,7 +8,8 @@
 %% request is left in the caller's mailbox.
 -module(py_request).
 
--export([request/6, resume/5, abandon/4, submit/4, collect/4, deadline/1, left/1]).
+-export([request/6, resume/4, await/4, start/6, finish/5, submit/4, collect/4]).
+-export([deadline/1, left/1]).
 
 -export_type([deadline/0, limits/0, outcome/0]).
 
@@ -31,7 +32,8 @@
     {answer, byte(), binary()}
     %% the helper's answer; opcode 0: what `fail/2' was given
   | {callback, Id :: binary(), Body :: binary(), deadline()}
-    %% Python waits for a function: run it and `resume/5', or `abandon/4'
+    %% Python waits for a function: run it and `resume/4', or `await/4' if its time
+    %% is up
   | {timeout, none | {byte(), binary()}}
     %% the time was up; what the request said as it was ended
   | {lost, term()}
@@ -49,16 +51,31 @@ request(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
         Size when Size < ?SMALL, Size =< Max ->
             small(Port, op(Opcode, Flags), term_to_binary(Term), Timeout, Limits);
         _ ->
-            IoVec = erlang:term_to_iovec(Term),
-            sized(Port, Opcode, Flags, IoVec, iolist_size(IoVec), Timeout, Limits)
+            pending(Port, vectored(Port, Opcode, Flags, Term, Timeout, Limits), Limits)
     end.
 
-sized(_, _, _, _, Size, _, {Max, _}) when Size > Max ->
-    {too_large, Size, Max};
-sized(Port, Opcode, Flags, IoVec, Size, Timeout, Limits) when Size < ?SMALL ->
-    small(Port, op(Opcode, Flags), IoVec, Timeout, Limits);
-sized(Port, Opcode, Flags, IoVec, _, Timeout, Limits) ->
-    large(Port, <<Opcode, Flags>>, IoVec, Timeout, Limits).
+%% @doc Submit a request, and wait no longer than until it is accepted: what
+%% follows is for `finish/5', or it is there at once.
+-spec start(port(), byte(), byte(), term(), deadline(), limits()) ->
+    {pending, Id :: binary(), deadline()} | outcome().
+start(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
+    case erlang:external_size(Term) of
+        Size when Size < ?SMALL, Size =< Max ->
+            submitted(Port, op(Opcode, Flags), term_to_binary(Term), Timeout);
+        _ ->
+            vectored(Port, Opcode, Flags, Term, Timeout, Limits)
+    end.
+
+pending(Port, {pending, Id, Deadline}, Limits) -> await(Port, Id, Deadline, Limits);
+pending(_, Outcome, _) -> Outcome.
+
+vectored(Port, Opcode, Flags, Term, Timeout, {Max, _}) ->
+    IoVec = erlang:term_to_iovec(Term),
+    case iolist_size(IoVec) of
+        Size when Size > Max -> {too_large, Size, Max};
+        Size when Size < ?SMALL -> submitted(Port, op(Opcode, Flags), IoVec, Timeout);
+        _ -> large(Port, <<Opcode, Flags>>, IoVec, Timeout)
+    end.
 
 %% The command that submits a request.
 op(Opcode, Flags) ->
@@ -72,21 +89,34 @@ small(Port, Op, Body, Timeout, Limits) ->
             {answer, Opcode, Answer};
         <<?REPLY_PENDING, Id:8/binary>> ->
             await(Port, Id, Timeout, Limits);
-        <<?REPLY_CALLBACK, Id:8/binary, Asked/binary>> ->
-            {callback, Id, Asked, deadline(Timeout)};
-        <<?REPLY_BUSY>> ->
-            Retry = fun(Deadline) -> small(Port, Op, Body, Deadline, Limits) end,
-            when_ready(Port, deadline(Timeout), Retry);
         Other ->
-            not_taken(Other)
+            pending(Port, not_answered(Port, Op, Body, Timeout, Other), Limits)
     end.
 
-large(Port, Head, IoVec, Timeout, Limits) ->
+submitted(Port, Op, Body, Timeout) ->
+    case py_port:control(Port, Op, Body) of
+        <<Kind, _/binary>> = Reply when Kind =:= ?REPLY_RESULT; Kind =:= ?REPLY_ANSWER ->
+            answer(Reply);
+        <<?REPLY_PENDING, Id:8/binary>> ->
+            {pending, Id, deadline(Timeout)};
+        Other ->
+            not_answered(Port, Op, Body, Timeout, Other)
+    end.
+
+not_answered(_, _, _, Timeout, <<?REPLY_CALLBACK, Id:8/binary, Asked/binary>>) ->
+    {callback, Id, Asked, deadline(Timeout)};
+not_answered(Port, Op, Body, Timeout, <<?REPLY_BUSY>>) ->
+    Retry = fun(Deadline) -> submitted(Port, Op, Body, Deadline) end,
+    when_ready(Port, deadline(Timeout), Retry);
+not_answered(_, _, _, _, Other) ->
+    not_taken(Other).
+
+large(Port, Head, IoVec, Timeout) ->
     case py_port:control(Port, ?OP_RESERVE, Head) of
         <<?REPLY_PENDING, Id:8/binary>> ->
-            command(Port, Id, Head, IoVec, Timeout, Limits);
+            command(Port, Id, Head, IoVec, Timeout);
         <<?REPLY_BUSY>> ->
-            Retry = fun(Deadline) -> large(Port, Head, IoVec, Deadline, Limits) end,
+            Retry = fun(Deadline) -> large(Port, Head, IoVec, Deadline) end,
             when_ready(Port, deadline(Timeout), Retry);
         Other ->
             not_taken(Other)
@@ -94,36 +124,64 @@ large(Port, Head, IoVec, Timeout, Limits) ->
 
 %% Between the reservation and the command another caller may have filled the
 %% port: then we give the reservation back and queue like everybody else.
-command(Port, Id, Head, IoVec, Timeout, Limits) ->
+command(Port, Id, Head, IoVec, Timeout) ->
     case py_port:command(Port, [Id | IoVec]) of
         true ->
-            await(Port, Id, Timeout, Limits);
+            {pending, Id, deadline(Timeout)};
         down ->
             down;
         false ->
             _ = py_port:control(Port, ?OP_CANCEL_CALL, Id),
-            Retry = fun(Deadline) -> large(Port, Head, IoVec, Deadline, Limits) end,
+            Retry = fun(Deadline) -> large(Port, Head, IoVec, Deadline) end,
             when_ready(Port, deadline(Timeout), Retry)
     end.
 
 not_taken(<<?REPLY_REFUSED, Text/binary>>) -> {refused, Text};
 not_taken(_) -> down.
 
-%% @doc Answer a request's callback, and wait for what becomes of the request.
--spec resume(port(), binary(), {binary(), byte(), binary()}, deadline(), limits()) -> outcome().
-resume(Port, Id, {Number, Opcode, Etf}, Deadline, Limits) ->
+%% @doc Answer a request's callback: what becomes of the request is for
+%% `await/4' or `finish/5', or it is there at once.
+-spec resume(port(), binary(), {binary(), byte(), binary()}, deadline()) ->
+    {pending, Id :: binary(), deadline()} | outcome().
+resume(Port, Id, {Number, Opcode, Etf}, Deadline) ->
     case py_port:control(Port, ?OP_RESUME, [Id, Number, Opcode, Etf]) of
         <<?REPLY_RESULT, _/binary>> = Answer -> {answer, ?FRAME_RESULT, Answer};
         <<?REPLY_CALLBACK, Id:8/binary, Asked/binary>> -> {callback, Id, Asked, Deadline};
-        <<?REPLY_PENDING, Id:8/binary>> -> await(Port, Id, Deadline, Limits);
+        <<?REPLY_PENDING, Id:8/binary>> -> {pending, Id, Deadline};
         <<?REPLY_ANSWER, _/binary>> = Reply -> answer(Reply);
         _ -> {lost, gone}
     end.
 
-%% @doc The time is up while a callback ran: end the request.
--spec abandon(port(), binary(), deadline(), limits()) -> outcome().
-abandon(Port, Id, Deadline, Limits) ->
-    await(Port, Id, Deadline, Limits).
+
+%% @doc Wait for what `start/6' began, by a process that has nothing else to do,
+%% and is told `owner_died' when this monitor fires: then the request has been
+%% given up.
+-spec finish(port(), binary(), deadline(), limits(), reference()) ->
+    outcome() | owner_died.
+finish(Port, Id, Deadline, Limits, Owner) ->
+    Ref = erlang:monitor(port, Port),
+    case py_port:control(Port, ?OP_ATTACH, [Id, term_to_binary(Ref)]) of
+        <<?REPLY_OK>> -> watch(Port, Id, Ref, Deadline, Limits, Owner);
+        Reply -> attached(Reply, Id, Ref, Deadline)
+    end.
+
+watch(Port, Id, Ref, Deadline, Limits, Owner) ->
+    receive
+        {py_answer, Ref, Opcode, Body} ->
+            _ = erlang:demonitor(Ref, [flush]),
+            told(Opcode, Body, Id, Deadline);
+        {'DOWN', Ref, port, _, Reason} ->
+            {lost, Reason};
+        {'DOWN', Owner, process, _, _} ->
+            _ = erlang:demonitor(Ref, [flush]),
+            _ = py_port:control(Port, ?OP_CANCEL_CALL, Id),
+            owner_died
+    after left(Deadline) ->
+        give_up(Port, Id, Ref, Limits)
+    end.
+
+told(?FRAME_CALLBACK, Asked, Id, Deadline) -> {callback, Id, Asked, Deadline};
+told(Opcode, Body, _, _) -> {answer, Opcode, Body}.
 
 %% @doc Submit a small request and do not wait: a ticket for `collect/4', or
 %% what became of it at once.  Of a caller that never collects, the answer
@@ -167,8 +225,11 @@ collect(Port, {ticket, Ref, Id}, Timeout, Limits) ->
 collect(_, Outcome, _, _) ->
     Outcome.
 
+%% @doc Wait for what becomes of a request; if its time is up, end it.
+%%
 %% The reference is made, handed over and waited for in this one function: that
 %% is what lets the compiler skip the messages that were there before it.
+-spec await(port(), binary(), deadline(), limits()) -> outcome().
 await(Port, Id, Timeout, Limits) ->
     Deadline = deadline(Timeout),
     Ref = erlang:monitor(port, Port),
@@ -186,15 +247,20 @@ await(Port, Id, Timeout, Limits) ->
             after left(Deadline) ->
                 give_up(Port, Id, Ref, Limits)
             end;
-        <<Kind, _/binary>> = Reply when Kind =:= ?REPLY_RESULT; Kind =:= ?REPLY_ANSWER ->
-            _ = erlang:demonitor(Ref, [flush]),
-            answer(Reply);
-        <<?REPLY_CALLBACK, Id:8/binary, Asked/binary>> ->
-            _ = erlang:demonitor(Ref, [flush]),
-            {callback, Id, Asked, Deadline};
-        _ ->
-            lost(Ref)
+        Reply ->
+            attached(Reply, Id, Ref, Deadline)
     end.
+
+%% What there is to say was there before we asked.
+attached(<<?REPLY_CALLBACK, Id:8/binary, Asked/binary>>, Id, Ref, Deadline) ->
+    _ = erlang:demonitor(Ref, [flush]),
+    {callback, Id, Asked, Deadline};
+attached(<<Kind, _/binary>> = Reply, _, Ref, _)
+  when Kind =:= ?REPLY_RESULT; Kind =:= ?REPLY_ANSWER ->
+    _ = erlang:demonitor(Ref, [flush]),
+    answer(Reply);
+attached(_, _, Ref, _) ->
+    lost(Ref).
 
 answer(<<?REPLY_RESULT, _/binary>> = Answer) -> {answer, ?FRAME_RESULT, Answer};
 answer(<<?REPLY_ANSWER, Opcode, Body/binary>>) -> {answer, Opcode, Body}.

@@ -1,0 +1,143 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Calls whose answer comes later, as one message.
+%%
+%% Each has a process of its own, which makes the request, runs the Erlang
+%% functions that Python calls meanwhile, and sends `{Tag, Ref, Result}' to the
+%% alias that `Ref' is.  A call begins in the order in which its caller made it:
+%% whoever casts waits until the request has been submitted, which takes no
+%% longer than that unless the context has more than it can take.
+%%
+%% Nothing of a call outlasts it but that message.  Who awaits in vain takes the
+%% alias back, so that nothing comes later, and ends the process, which ends the
+%% Python code.
+-module(py_cast).
+
+-export([start/3, await/3, cancel/1]).
+
+-export_type([options/0]).
+
+-type options() :: #{tag := atom(), reply := boolean()}.
+%% The first element of the message, and whether there is one.
+
+%% @doc Begin a request, or tell of the error that it is.
+-spec start({ok, pid()} | {error, term()}, {ok, py_caller:request()} | {error, term()},
+            options()) -> reference().
+start({ok, Context}, {ok, Request}, Options) ->
+    Ref = address(Options),
+    Pid = spawn(fun begin_when_told/0),
+    Mon = erlang:monitor(process, Pid, [{alias, demonitor}]),
+    Pid ! {cast, Mon, self(), Ref, Context, Request, Options},
+    receive
+        {Mon, begun} -> ok;
+        {'DOWN', Mon, process, _, _} -> ok
+    end,
+    _ = erlang:demonitor(Mon, [flush]),
+    Ref;
+start({error, _} = Error, _, Options) ->
+    failed(Error, Options);
+start(_, {error, _} = Error, Options) ->
+    failed(Error, Options).
+
+address(#{reply := true}) -> erlang:alias([reply]);
+address(#{reply := false}) -> make_ref().
+
+failed(Error, Options) ->
+    Ref = address(Options),
+    ok = tell(Ref, Error, Options),
+    Ref.
+
+tell(Ref, Result, #{reply := true, tag := Tag}) ->
+    _ = Ref ! {Tag, Ref, Result},
+    ok;
+tell(_, _, #{reply := false}) ->
+    ok.
+
+%%% The process of a call
+
+begin_when_told() ->
+    receive
+        {cast, Mon, Caller, Ref, Context, Request, Options} ->
+            run(Mon, Caller, Ref, Context, Request, Options)
+    end.
+
+run(Mon, Caller, Ref, Context, Request, Options) ->
+    Owner = case Options of
+                #{reply := true} -> erlang:monitor(process, Caller);
+                #{reply := false} -> make_ref()
+            end,
+    Begun = fun() ->
+                    ok = py_registry:put_worker(Ref, Caller),
+                    Mon ! {Mon, begun}
+            end,
+    Deadline = py_request:deadline(element(4, Request)),
+    try py_caller:run_apart(Context, Request, Deadline, Begun, Owner) of
+        Result -> tell(Ref, Result, Options)
+    catch
+        throw:owner_died -> ok
+    end,
+    py_registry:remove_worker(Ref).
+
+%%% Waiting
+
+%% @doc Wait for the message of a call; `timeout' ends the call.
+-spec await(reference(), timeout(), atom()) -> {ok, term()} | {error, term()}.
+await(Ref, Timeout, Tag) when is_reference(Ref) ->
+    receive
+        {Tag, Ref, Result} -> Result
+    after 0 ->
+        case py_registry:worker(Ref) of
+            {Pid, Owner} when Owner =:= self() -> wait(Ref, Pid, Timeout, Tag);
+            {_, _} -> {error, {invalid, ref, Ref}};
+            none -> last_look(Ref, Tag)
+        end
+    end;
+await(Other, _, _) ->
+    {error, {invalid, ref, Other}}.
+
+wait(Ref, Pid, Timeout, Tag) ->
+    Mon = erlang:monitor(process, Pid),
+    receive
+        {Tag, Ref, Result} ->
+            _ = erlang:demonitor(Mon, [flush]),
+            Result;
+        {'DOWN', Mon, process, _, _} ->
+            last_look(Ref, Tag)
+    after Timeout ->
+        _ = erlang:demonitor(Mon, [flush]),
+        end_it(Ref, Pid),
+        timed_out(Ref, Tag)
+    end.
+
+%% It has ended, so its message is here, if there ever was one.
+last_look(Ref, Tag) ->
+    receive
+        {Tag, Ref, Result} -> Result
+    after 0 ->
+        {error, {invalid, ref, Ref}}
+    end.
+
+%% The answer may have come just now.
+timed_out(Ref, Tag) ->
+    receive
+        {Tag, Ref, Result} -> Result
+    after 0 ->
+        py_answer:timeout(none)
+    end.
+
+%% @doc End a call of this process: its message comes no more, and if it has come
+%% it goes; the Python code is ended.
+-spec cancel(reference()) -> ok.
+cancel(Ref) ->
+    _ = case py_registry:worker(Ref) of
+            {Pid, _} -> end_it(Ref, Pid);
+            none -> ok
+        end,
+    receive
+        {_, Ref, _} -> ok
+    after 0 -> ok
+    end.
+
+end_it(Ref, Pid) ->
+    _ = erlang:unalias(Ref),
+    exit(Pid, kill),
+    py_registry:remove_worker(Ref).
