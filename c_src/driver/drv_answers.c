@@ -97,6 +97,10 @@ settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
     size_t bytes = q->bytes;
     if (pending_listed(q))
         pending_unlink(&h->pending, q);
+    else if (q->state == PENDING_DETACHED) {
+        h->detached--;
+        load_add(&h->load, -1);
+    }
     helper_forget_held(h, q);
     callbacks_forget(h, q);
     q->state = PENDING_ANSWERED;
@@ -142,7 +146,8 @@ int
 calls_answer(struct helper *h, struct drv_frame *f)
 {
     struct pending *q = pending_find(&h->pending, f->h.id);
-    int known = q != NULL && q->state == PENDING_SENT;
+    int known =
+        q != NULL && (q->state == PENDING_SENT || q->state == PENDING_DETACHED);
     if (known) {
         count_answer(h, f->h.opcode);
         if (f->h.opcode != WIRE_CANCELLED)
@@ -154,6 +159,27 @@ calls_answer(struct helper *h, struct drv_frame *f)
     if (f->bin != NULL)
         driver_free_binary(f->bin);
     return known ? 0 : E_REFUSED;
+}
+
+/* The line goes on without it. */
+int
+calls_detached(struct helper *h, uint64_t id)
+{
+    struct pending *q = pending_find(&h->pending, id);
+    if (q == NULL || q->state != PENDING_SENT || !(q->flags & WIRE_FLAG_ASYNC))
+        return E_REFUSED;
+    size_t bytes = q->bytes;
+    pending_unlink(&h->pending, q);
+    helper_forget_held(h, q);
+    callbacks_forget(h, q);
+    bet_let_go(h, q);
+    q->state = PENDING_DETACHED;
+    q->bytes = 0;
+    h->detached++;
+    calls_settled(h, bytes);
+    load_add(&h->load, 1); /* it is still at work */
+    calls_start_grace(h);
+    return 0;
 }
 
 ErlDrvSSizeT

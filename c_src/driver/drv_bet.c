@@ -71,6 +71,15 @@ bet_off(struct helper *h)
     lane_release(&h->channel.lane);
 }
 
+void
+bet_let_go(struct helper *h, const struct pending *q)
+{
+    if (h->bet.on != q)
+        return;
+    h->bet.on = NULL;
+    h->bet.reply = -1;
+}
+
 /* 1 when there is something to read.  At first the bell is held back: most
  * answers come before the helper could have gone to sleep. */
 static int

@@ -315,13 +315,16 @@ give_up(struct helper *h, struct pending *q)
         drop_queued(h, q);
         return;
     }
-    if (q->state != PENDING_SENT) {
+    if (q->state != PENDING_SENT && q->state != PENDING_DETACHED) {
         calls_end(h, q);
         return;
     }
     forget_monitor(h, q);
     q->orphan = 1;
-    cancel_sent(h, q);
+    if (q->state == PENDING_SENT)
+        cancel_sent(h, q);
+    else
+        helper_write_frame(h, WIRE_CANCEL, 0, q->id, NULL, 0);
 }
 
 ErlDrvSSizeT

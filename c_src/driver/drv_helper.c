@@ -216,6 +216,9 @@ take_frame(struct helper *h, struct drv_frame *f)
     else if (f->h.opcode == WIRE_STARTED) {
         if (callbacks_started(h, f->h.id) != 0)
             helper_violation(h, "the start of a request that cannot start");
+    } else if (f->h.opcode == WIRE_DETACHED) {
+        if (calls_detached(h, f->h.id) != 0)
+            helper_violation(h, "a request left that is not awaited");
     } else if (calls_answer(h, f) != 0)
         helper_violation(h, "an answer to a request that is not waiting");
 }
@@ -307,8 +310,8 @@ wanted(struct helper *h)
 {
     int want = 0;
     if (!h->courier.stalled &&
-        (h->pending.first != NULL || h->state == HELPER_BOOTING || h->unread ||
-         !channel_has_lane(&h->channel)))
+        (h->pending.first != NULL || h->detached > 0 || h->unread ||
+         h->state == HELPER_BOOTING || !channel_has_lane(&h->channel)))
         want |= CHANNEL_READ;
     if (driver_sizeq(h->base.port) > 0)
         want |= CHANNEL_WRITE;

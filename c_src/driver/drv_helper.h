@@ -90,6 +90,7 @@ struct helper {
     int resignal; /* a CANCEL frame waits in the queue: signal again after */
     struct pending *top;  /* the request begun last, while one is calling */
     uint32_t calling;     /* requests that wait for a callback */
+    uint32_t detached;    /* requests that go on beside the others */
     struct pending *held; /* large request whose last byte is held back */
     uint8_t held_byte;
     uint32_t grace_ms;
@@ -149,6 +150,8 @@ int bet_begin(struct helper *h, struct pending *q, size_t n);
 int bet_take_slot(struct helper *h);
 /* No slot, or the request was not written after all. */
 void bet_off(struct helper *h);
+/* It will not be answered soon: if it is polled for, no longer. */
+void bet_let_go(struct helper *h, const struct pending *q);
 /* Poll.  1 with the answer in r and its size in *size (q has ended);
  * 0: not answered in time. */
 int bet_poll(struct helper *h, struct pending *q, struct drv_reply *r,
@@ -253,6 +256,8 @@ void calls_pump(struct helper *h);
 /* RESULT, ERROR or CANCELLED.  Takes f->bin.  0, or E_REFUSED: no such
  * request. */
 int calls_answer(struct helper *h, struct drv_frame *f);
+/* A DETACHED frame.  0, or E_REFUSED: that cannot be. */
+int calls_detached(struct helper *h, uint64_t id);
 /* When a cancelled request becomes the first it may be running: it has the
  * grace period to end. */
 void calls_start_grace(struct helper *h);

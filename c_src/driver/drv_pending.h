@@ -6,7 +6,8 @@
  * Requests stand in a list in the order of their submission: first those that
  * were written to the helper (SENT), then those that wait here because the
  * window is full (QUEUED).  The helper serves in that order, so the first one
- * is the one that runs, and a QUEUED one can be dropped without a trace.
+ * is the one that runs, and a QUEUED one can be dropped without a trace.  One
+ * that is DETACHED has left the list before its answer.
  * Ownership: the table owns entries, their references and held answers; the
  * caller of pending_free has ended the entry's monitor.
  * Threads: the port's. */
@@ -22,6 +23,7 @@ enum pending_state {
     PENDING_RESERVED, /* has an id, its body has not been given yet */
     PENDING_QUEUED,   /* complete, but not yet written */
     PENDING_SENT,     /* on its way, or running */
+    PENDING_DETACHED, /* goes on beside the others, in no list */
     PENDING_ANSWERED  /* answer held until its caller says where to */
 };
 

@@ -2,6 +2,7 @@
 #include "dispatch.h"
 
 #include "crash.h"
+#include "detached.h"
 #include "err.h"
 #include "etf_decode.h"
 #include "etf_encode.h"
@@ -36,8 +37,6 @@ run(struct context *c, struct request *r)
     request_drop_body(r);
     PyObject *result = body ? h(c, body) : NULL;
     Py_XDECREF(body);
-    if (result != NULL && (r->h.flags & WIRE_FLAG_RETURN_REF))
-        Py_SETREF(result, objref_put(&c->refs, result));
     return result;
 }
 
@@ -52,7 +51,7 @@ draft_error(struct session *s, uint64_t id, PyObject *exc, struct draft **d)
     int r = session_begin(s, &h, &new);
     if (r != 0)
         return r;
-    if (id != 0 && interrupt_was_hit())
+    if (id != 0 && session_is_main(s) && interrupt_was_hit())
         stack = crash_text(&n);
     r = pyerr_put(&new->out.bytes, exc, stack, n);
     if (r == 0)
@@ -92,7 +91,8 @@ draft_answer(struct session *s, uint64_t id, PyObject *result, struct draft **d)
     Py_XDECREF(result);
     if (PyErr_Occurred())
         PyErr_WriteUnraisable(NULL);
-    if (stream_finish() == 0)
+    /* What is unfinished there is of what the main thread runs. */
+    if (!session_is_main(s) || stream_finish() == 0)
         return e;
     if (e == 0)
         session_discard(s, *d);
@@ -100,16 +100,30 @@ draft_answer(struct session *s, uint64_t id, PyObject *result, struct draft **d)
 }
 
 int
-dispatch_request(struct session *s, struct request *r)
+dispatch_answer(struct session *s, uint64_t id, uint8_t flags, PyObject *result)
 {
     struct draft *d = NULL;
-    PyObject *result = run(s->context, r);
-    if (forked())
-        forked_exit(result ? NULL : py_err_take());
-    int e = draft_answer(s, r->h.id, result, &d);
+    if (result != NULL && (flags & WIRE_FLAG_RETURN_REF))
+        Py_SETREF(result, objref_put(&s->context->refs, result));
+    int e = draft_answer(s, id, result, &d);
     if (forked())
         forked_exit(NULL);
     return e == 0 ? session_commit(s, d) : e;
+}
+
+int
+dispatch_request(struct session *s, struct request *r)
+{
+    PyObject *result = run(s->context, r);
+    if (forked())
+        forked_exit(result ? NULL : py_err_take());
+    if (result != NULL && (r->h.flags & WIRE_FLAG_ASYNC) &&
+        detached_can_be(result)) {
+        if (stream_finish() == 0)
+            return detached_begin(s, r, result);
+        Py_CLEAR(result);
+    }
+    return dispatch_answer(s, r->h.id, r->h.flags, result);
 }
 
 void

@@ -4,6 +4,7 @@
 #include "erlmod.h"
 
 #include "callback.h"
+#include "detached.h"
 #include "erltypes.h"
 #include "etf_decode.h"
 #include "etf_encode.h"
@@ -151,6 +152,45 @@ mod_traced(PyObject *self, PyObject *none)
 PyDoc_STRVAR(request_doc, "_request()\n--\n\nThe request that runs in this "
                           "thread, by its id; or 0.");
 PyDoc_STRVAR(traced_doc, "_traced()\n--\n\nAre spans recorded?");
+/* (number, error, value) */
+static PyObject *
+mod_detached_answer(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    (void)self;
+    if (n != 3) {
+        PyErr_Format(PyExc_TypeError,
+                     "_detached_answer takes 3 arguments, not %zd", n);
+        return NULL;
+    }
+    int r = detached_answer(args[0], args[1], args[2]);
+    return r < 0 ? NULL : PyBool_FromLong(r);
+}
+
+static PyObject *
+mod_detached_cancelled(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    return detached_take_cancelled();
+}
+
+static PyObject *
+mod_detached_fileno(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    int fd = detached_fd();
+    return fd < 0 ? NULL : PyLong_FromLong(fd);
+}
+
+PyDoc_STRVAR(detached_answer_doc,
+             "_detached_answer(number, error, value, /)\n--\n\n"
+             "Answer a request that is awaited; False: it has been answered.");
+PyDoc_STRVAR(detached_cancelled_doc,
+             "_detached_cancelled()\n--\n\n"
+             "Numbers of such requests that were given up since.");
+PyDoc_STRVAR(detached_fileno_doc, "_detached_fileno()\n--\n\n"
+                                  "Readable when there are some.");
 PyDoc_STRVAR(begin_call_doc,
              "_begin_call(name, args, kwargs, when_there, /)\n--\n\n"
              "Call without waiting: when_there(error, value) comes later, in "
@@ -181,6 +221,11 @@ static PyMethodDef methods[] = {
     {"_fileno", mod_fileno, METH_NOARGS, fileno_doc},
     {"_request", mod_request, METH_NOARGS, request_doc},
     {"_traced", mod_traced, METH_NOARGS, traced_doc},
+    {"_detached_answer", (PyCFunction)(void (*)(void))mod_detached_answer,
+     METH_FASTCALL, detached_answer_doc},
+    {"_detached_cancelled", mod_detached_cancelled, METH_NOARGS,
+     detached_cancelled_doc},
+    {"_detached_fileno", mod_detached_fileno, METH_NOARGS, detached_fileno_doc},
     {"encode", (PyCFunction)(void (*)(void))mod_encode,
      METH_VARARGS | METH_KEYWORDS, encode_doc},
     {"decode", (PyCFunction)(void (*)(void))mod_decode,

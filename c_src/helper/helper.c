@@ -52,6 +52,7 @@ set_up(int sock, int blackbox_fd, struct session *s, struct context *c)
         set_up_failed("the session");
     callback_init(s);
     message_init(s);
+    detached_init(s);
 }
 
 static int
@@ -149,6 +150,7 @@ helper_main(int sock, int blackbox_fd, int lane_fd)
         r = session_run(&session);
     if (r != 0)
         session_end(r);
+    detached_close();
     context_fini(&context);
     stop(&session);
 }

@@ -33,6 +33,7 @@ session_init(struct session *s, int sock, struct context *context)
     s->context = context;
     s->main_thread = PyThread_get_thread_ident();
     s->idle.nudge.fd = -1;
+    s->detached.nudge.fd = -1;
     queue_init(&s->queue);
     queue_init(&s->nested);
     queue_init(&s->gone);

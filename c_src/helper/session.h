@@ -15,6 +15,7 @@
 #include "callback.h"
 #include "channel.h"
 #include "context.h"
+#include "detached.h"
 #include "frame.h"
 #include "idle.h"
 #include "large.h"
@@ -29,14 +30,15 @@ struct session {
     struct large large; /* part of the frame begun, received apart */
     size_t looked;      /* bytes of it, when such a part was last looked for */
     struct queue queue;
-    struct queue nested;     /* what processes that run callbacks ask for */
-    struct request *current; /* published as the one being run */
-    struct calls calls;      /* of Erlang functions */
-    struct queue gone;       /* receivers of messages, to be told */
-    uint32_t sends;          /* messages sent */
-    int answered;            /* the one that has just been run */
-    int traced;              /* as the last one that began says */
-    int ready;               /* HELLO has been said */
+    struct queue nested;      /* what processes that run callbacks ask for */
+    struct request *current;  /* published as the one being run */
+    struct calls calls;       /* of Erlang functions */
+    struct detached detached; /* requests that the event loop works on */
+    struct queue gone;        /* receivers of messages, to be told */
+    uint32_t sends;           /* messages sent */
+    int answered;             /* the one that has just been run */
+    int traced;               /* as the last one that began says */
+    int ready;                /* HELLO has been said */
     unsigned long main_thread;
     struct out out;       /* whole frames not yet written */
     int unasked;          /* among them is one that the VM does not wait for */

@@ -130,12 +130,12 @@ read_some(struct session *s, int *drained)
 }
 
 /* A request that runs can not be cancelled by a frame, but one that has not
- * begun to, or that waits for a callback. */
+ * begun to, or that waits for a callback, or that is detached. */
 static void
 cancel(struct session *s, uint64_t id)
 {
     struct request *r = s->current;
-    if (callback_cancel(&s->calls, id))
+    if (detached_cancel(&s->detached, id) || callback_cancel(&s->calls, id))
         return;
     if (r == NULL || r->h.id != id)
         r = queue_find(&s->queue, id);

@@ -18,6 +18,9 @@
 %% Without waiting.
 -export([cast/3, cast/4, cast/5, spawn_call/3, spawn_call/4, spawn_call/5, await/1, await/2,
          parallel/1]).
+%% Coroutines.
+-export([async_call/3, async_call/4, async_call/5, async_await/1, async_await/2,
+         async_gather/1, async_gather/2, async_gather/3]).
 %% Objects that stay in Python.
 -export([call_method/3, getattr/2, to_term/1, is_ref/1]).
 %% Functions that Python may call.
@@ -221,6 +224,58 @@ await(Ref, Timeout) ->
     {ok, [term()]} | {error, term()}.
 parallel(Calls) ->
     py_parallel:run(Calls).
+
+%%% Coroutines
+
+%% @doc Call a coroutine function; the event loop of the context awaits what it
+%% returns, beside other requests and other coroutines.  {@link async_await/2}
+%% receives the value.  See docs/async.md.
+-spec async_call(name(), name(), [term()]) -> reference().
+async_call(Module, Function, Args) ->
+    py_event_loop:start([Module, Function, Args], py_response).
+
+%% @doc Either `async_call(Module, Function, Args, Kwargs)' or
+%% `async_call(ContextOrPool, Module, Function, Args)'.
+-spec async_call(name() | target(), name(), name() | [term()], map() | [term()]) ->
+    reference().
+async_call(A, B, C, D) ->
+    py_event_loop:start([A, B, C, D], py_response).
+
+%% @doc Either of these with a timeout or options, as `cast/5'.
+-spec async_call(name() | target(), name(), name() | [term()], map() | [term()],
+                 timeout() | map()) -> reference().
+async_call(A, B, C, D, E) ->
+    py_event_loop:start([A, B, C, D, E], py_response).
+
+%% @doc Wait for what a coroutine returns.
+-spec async_await(reference()) -> py_context:result().
+async_await(Ref) ->
+    await(Ref).
+
+%% @doc The same with a timeout; then the coroutine is cancelled.
+-spec async_await(reference(), timeout()) -> py_context:result().
+async_await(Ref, Timeout) ->
+    await(Ref, Timeout).
+
+%% @doc Run these coroutines at once, on the event loop of the caller's context:
+%% their values in order, or all that went wrong, by place (from 1).
+-spec async_gather(py_parallel:calls()) -> py_context:result().
+async_gather(Calls) ->
+    async_gather(default, Calls, terrarium_config:get(call_timeout)).
+
+%% @doc Either `async_gather(Calls, Timeout)', all within this time, or
+%% `async_gather(ContextOrPool, Calls)'.
+-spec async_gather(py_parallel:calls() | target(), timeout() | py_parallel:calls()) ->
+    py_context:result().
+async_gather(Calls, Timeout) when is_list(Calls) ->
+    async_gather(default, Calls, Timeout);
+async_gather(Target, Calls) ->
+    async_gather(Target, Calls, terrarium_config:get(call_timeout)).
+
+%% @doc The same with both.
+-spec async_gather(target(), py_parallel:calls(), timeout()) -> py_context:result().
+async_gather(Target, Calls, Timeout) ->
+    py_parallel:gather(Target, Calls, Timeout).
 
 %%% Objects that stay in Python
 

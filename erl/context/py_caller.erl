@@ -214,7 +214,7 @@ captured(Max, Run) ->
 
 result({answer, ?FRAME_RESULT, Body}, _, _, Flags, _) when Flags band ?FLAG_RETURN_REF =:= 0 ->
     py_answer:value(Body);
-result({answer, ?FRAME_RESULT, Body}, Context, Generation, _Ref, _) ->
+result({answer, ?FRAME_RESULT, Body}, Context, Generation, _, _) ->
     case py_answer:value(Body) of
         {ok, Id} when is_integer(Id), Id >= 0 -> {ok, py_ref:new(Context, Generation, Id)};
         {ok, _} -> {error, {protocol, <<"no reference in the answer">>}};

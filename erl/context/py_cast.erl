@@ -12,9 +12,11 @@
 %% Python code.
 -module(py_cast).
 
--export([start/3, await/3, cancel/1]).
+-export([start/3, coroutine/1, await/3, cancel/1]).
 
 -export_type([options/0]).
+
+-include("../port/py_wire.hrl").
 
 -type options() :: #{tag := atom(), reply := boolean()}.
 %% The first element of the message, and whether there is one.
@@ -37,6 +39,12 @@ start({error, _} = Error, _, Options) ->
     failed(Error, Options);
 start(_, {error, _} = Error, Options) ->
     failed(Error, Options).
+
+%% @doc Begin a coroutine on the event loop of its context.
+-spec coroutine(py_forms:form()) -> reference().
+coroutine(Form) ->
+    {Context, Request} = py_forms:prepare(Form, ?FLAG_ASYNC),
+    start(Context, Request, #{tag => async_result, reply => true}).
 
 address(#{reply := true}) -> erlang:alias([reply]);
 address(#{reply := false}) -> make_ref().

@@ -27,6 +27,8 @@
 -export([start_link/2, start_link/3, new/1, stop/1, renew/1]).
 %% Running Python.
 -export([call/4, call/5, call/6, eval/2, eval/3, eval/4, exec/2, exec/3]).
+%% Coroutines.
+-export([submit/4, submit/5, submit_await/4, submit_await/5, submit_await/6]).
 %% What a call is, for those who make it elsewhere.
 -export([prepare_call/6]).
 %% Objects that stay in Python.
@@ -261,6 +263,40 @@ exec(Context, Code, Options) ->
                 {error, _} = Error -> Error
             end
     end.
+
+%%% Coroutines
+
+%% @doc Start a coroutine on the context's event loop; its value comes as
+%% `{async_result, Ref, Result}', which `py_event_loop:await/1,2' receives.
+-spec submit(context(), terrarium_config:name(), terrarium_config:name(), [term()]) ->
+    reference().
+submit(Context, Module, Function, Args) ->
+    submit(Context, Module, Function, Args, #{}).
+
+%% @doc The same with keyword arguments.
+-spec submit(context(), terrarium_config:name(), terrarium_config:name(), [term()], map()) ->
+    reference().
+submit(Context, Module, Function, Args, Kwargs) ->
+    py_cast:coroutine({Context, Module, Function, Args, Kwargs, infinity}).
+
+%% @doc Run a coroutine on the context's event loop to its end.
+-spec submit_await(context(), terrarium_config:name(), terrarium_config:name(), [term()]) ->
+    result().
+submit_await(Context, Module, Function, Args) ->
+    submit_await(Context, Module, Function, Args, #{}).
+
+%% @doc The same with keyword arguments.
+-spec submit_await(context(), terrarium_config:name(), terrarium_config:name(), [term()],
+                   map()) -> result().
+submit_await(Context, Module, Function, Args, Kwargs) ->
+    submit_await(Context, Module, Function, Args, Kwargs, infinity).
+
+%% @doc The same with a timeout or other options.
+-spec submit_await(context(), terrarium_config:name(), terrarium_config:name(), [term()],
+                   map(), call_options()) -> result().
+submit_await(Context, Module, Function, Args, Kwargs, Options) ->
+    Ref = py_cast:coroutine({Context, Module, Function, Args, Kwargs, Options}),
+    py_cast:await(Ref, infinity, async_result).
 
 %%% Objects that stay in Python
 

@@ -2,7 +2,8 @@
 %% @doc Several calls at once, and all their values or what went wrong.
 -module(py_parallel).
 
--export([run/1, gather/4]).
+-export([run/1, gather/3]).
+
 
 -export_type([calls/0]).
 
@@ -78,19 +79,19 @@ first_error([Ref | Rest], Timeout, Values) ->
 
 %% @doc All in one context, as coroutines, within one time limit: the values in
 %% order, or all that went wrong, by place (from 1).
--spec gather(pid() | atom(), calls(), timeout(), byte()) ->
+-spec gather(pid() | atom(), calls(), timeout()) ->
     {ok, [term()]} | {error, {gather_failed, [{pos_integer(), term()}]} | term()}.
-gather(Target, Calls, Timeout, Flags) when length(Calls) >= 0 ->
+gather(Target, Calls, Timeout) when length(Calls) >= 0 ->
     case py_forms:context(Target) of
         {ok, Context} ->
             Deadline = py_request:deadline(Timeout),
-            Refs = start(Calls, [Context], [Context], Flags),
+            Refs = start(Calls, [Context], [Context], ?FLAG_ASYNC),
             collected([py_cast:await(Ref, py_request:left(Deadline), py_response)
                        || Ref <- Refs]);
         {error, _} = Error ->
             Error
     end;
-gather(_, Calls, _, _) ->
+gather(_, Calls, _) ->
     {error, {invalid, calls, Calls}}.
 
 collected(Results) ->

@@ -47,6 +47,7 @@ from erlang.channel import (
     ChannelClosed,
     PyBuffer,
 )
+from erlang._tasks import run, sleep, spawn_task
 
 __all__ = [
     "Atom",
@@ -79,9 +80,12 @@ __all__ = [
     "encode",
     "monitor",
     "reply",
+    "run",
     "self",
     "send",
     "setup_logging",
+    "sleep",
+    "spawn_task",
     "state_clear",
     "state_decr",
     "state_delete",
