@@ -89,6 +89,21 @@ measure(struct helper *h, const struct pending *q)
     latency_add(&h->latency, spin_now() - q->from, polled ? LATENCY_ONE_IN : 1);
 }
 
+/* The answer is a reference that nobody will hold: <<131, Number>> becomes
+ * {Number}, which is for RELEASE. */
+static void
+release_unwanted(struct helper *h, const struct pending *q, uint8_t opcode,
+                 const uint8_t *body, size_t n)
+{
+    enum { LONGEST = 16 };
+    uint8_t release[LONGEST + 2] = {131, 104, 1};
+    if (opcode != WIRE_RESULT || n < 2 || n > LONGEST ||
+        !(q->flags & (WIRE_FLAG_RETURN_REF | WIRE_FLAG_STREAM)))
+        return;
+    memcpy(release + 3, body + 1, n - 1);
+    helper_write_frame(h, WIRE_RELEASE, 0, 0, release, n + 2);
+}
+
 /* The one place where a request that was sent ends with an answer. */
 static void
 settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
@@ -108,6 +123,7 @@ settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
         calls_end(h, q);
     } else if (q->orphan) {
         h->stats.unwanted++;
+        release_unwanted(h, q, opcode, body, n);
         calls_end(h, q);
     } else if (q->ref != NULL) {
         send_answer(h, q, opcode, body, n, bin);

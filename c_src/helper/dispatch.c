@@ -61,6 +61,17 @@ draft_error(struct session *s, uint64_t id, PyObject *exc, struct draft **d)
     return r;
 }
 
+/* erlang._stream.Stream(value); takes it. */
+static PyObject *
+stream_over(PyObject *value)
+{
+    PyObject *m = PyImport_ImportModule("erlang._stream");
+    PyObject *s = m ? PyObject_CallMethod(m, "Stream", "O", value) : NULL;
+    Py_XDECREF(m);
+    Py_DECREF(value);
+    return s;
+}
+
 int
 dispatch_error(struct session *s, uint64_t id, PyObject *exc)
 {
@@ -103,7 +114,9 @@ int
 dispatch_answer(struct session *s, uint64_t id, uint8_t flags, PyObject *result)
 {
     struct draft *d = NULL;
-    if (result != NULL && (flags & WIRE_FLAG_RETURN_REF))
+    if (result != NULL && (flags & WIRE_FLAG_STREAM))
+        result = stream_over(result);
+    if (result != NULL && (flags & (WIRE_FLAG_RETURN_REF | WIRE_FLAG_STREAM)))
         Py_SETREF(result, objref_put(&s->context->refs, result));
     int e = draft_answer(s, id, result, &d);
     if (forked())

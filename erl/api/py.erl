@@ -21,6 +21,9 @@
 %% Coroutines.
 -export([async_call/3, async_call/4, async_call/5, async_await/1, async_await/2,
          async_gather/1, async_gather/2, async_gather/3]).
+%% Iterators.
+-export([stream/3, stream/4, stream/5, stream_eval/1, stream_eval/2, stream_start/3,
+         stream_start/4, stream_start/5, stream_cancel/1]).
 %% Objects that stay in Python.
 -export([call_method/3, getattr/2, to_term/1, is_ref/1]).
 %% Functions that Python may call.
@@ -276,6 +279,108 @@ async_gather(Target, Calls) ->
 -spec async_gather(target(), py_parallel:calls(), timeout()) -> py_context:result().
 async_gather(Target, Calls, Timeout) ->
     py_parallel:gather(Target, Calls, Timeout).
+
+%%% Iterators
+
+%% @doc All that the iterator yields which `Module.Function(*Args)' returns: a
+%% generator, sync or async, or anything else that can be iterated over.  See
+%% docs/streams.md.
+-spec stream(name(), name(), [term()]) -> {ok, [term()]} | {error, term()}.
+stream(Module, Function, Args) ->
+    stream_form([Module, Function, Args]).
+
+%% @doc Either `stream(Module, Function, Args, Kwargs)' or
+%% `stream(ContextOrPool, Module, Function, Args)'.
+-spec stream(name() | target(), name(), name() | [term()], map() | [term()]) ->
+    {ok, [term()]} | {error, term()}.
+stream(A, B, C, D) ->
+    stream_form([A, B, C, D]).
+
+%% @doc Either of these with a timeout or options, as `call/5'.
+-spec stream(name() | target(), name(), name() | [term()], map() | [term()],
+             timeout() | map()) -> {ok, [term()]} | {error, term()}.
+stream(A, B, C, D, E) ->
+    stream_form([A, B, C, D, E]).
+
+stream_form(Parts) ->
+    case py_forms:parse(Parts) of
+        {ok, Form} ->
+            {Context, Request} = py_forms:prepare(Form, 0),
+            py_stream:collect(Context, Request);
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @doc All that the value of an expression yields.
+-spec stream_eval(name()) -> {ok, [term()]} | {error, term()}.
+stream_eval(Code) ->
+    stream_eval(default, Code, #{}).
+
+%% @doc Either `stream_eval(Code, Locals)' or `stream_eval(ContextOrPool,
+%% Code)'.
+-spec stream_eval(name() | target(), map() | name()) -> {ok, [term()]} | {error, term()}.
+stream_eval(Code, Locals) when is_map(Locals) ->
+    stream_eval(default, Code, Locals);
+stream_eval(Target, Code) ->
+    stream_eval(Target, Code, #{}).
+
+stream_eval(Target, Code, Locals) ->
+    Options = case is_pid(Target) of
+                  true -> infinity;
+                  false -> terrarium_config:get(call_timeout)
+              end,
+    case py_forms:context(Target) of
+        {ok, Context} ->
+            Request = py_context:prepare_eval(Context, Code, Locals, Options),
+            py_stream:collect({ok, Context}, Request);
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @doc Send what an iterator yields to this process: `{py_stream, Ref, {data,
+%% Item}}' for each item, then `{py_stream, Ref, done}' or `{py_stream, Ref,
+%% {error, Reason}}'.  No more than some messages are ever unread.
+-spec stream_start(name(), name(), [term()]) -> {ok, reference()} | {error, term()}.
+stream_start(Module, Function, Args) ->
+    stream_start_form([Module, Function, Args], #{}).
+
+%% @doc Either `stream_start(Module, Function, Args, Options)' or
+%% `stream_start(ContextOrPool, Module, Function, Args)'.
+-spec stream_start(name() | target(), name(), name() | [term()], map() | [term()]) ->
+    {ok, reference()} | {error, term()}.
+stream_start(Module, Function, Args, Options) when is_map(Options) ->
+    stream_start_form([Module, Function, Args], Options);
+stream_start(Target, Module, Function, Args) ->
+    stream_start_form([Target, Module, Function, Args], #{}).
+
+%% @doc With the options `kwargs', `timeout' (for each request; none),
+%% `errors', `owner' (who gets the messages), `window' (how many may be unread;
+%% 100) and `batch' (how many items may come together; 32).
+-spec stream_start(target(), name(), name(), [term()], map()) ->
+    {ok, reference()} | {error, term()}.
+stream_start(Target, Module, Function, Args, Options) ->
+    stream_start_form([Target, Module, Function, Args], Options).
+
+stream_start_form(Parts, Options) when is_map(Options) ->
+    Own = maps:with([owner, window, batch], Options),
+    case py_forms:parse(Parts) of
+        {ok, {Target, M, F, A, Kw, _}} ->
+            Rest = maps:merge(#{timeout => infinity}, maps:without(maps:keys(Own), Options)),
+            {Context, Request} = py_forms:prepare({Target, M, F, A, Kw, Rest}, 0),
+            py_stream:start(Context, Request, Own);
+        {error, _} = Error ->
+            Error
+    end;
+stream_start_form(_, Options) ->
+    {error, {invalid, options, Options}}.
+
+%% @doc End a stream.  Its generator is closed; what it has sent to this process
+%% and was not read is removed.
+-spec stream_cancel(reference()) -> ok | {error, term()}.
+stream_cancel(Ref) when is_reference(Ref) ->
+    py_stream:cancel(Ref);
+stream_cancel(Ref) ->
+    {error, {invalid, ref, Ref}}.
 
 %%% Objects that stay in Python
 

@@ -6,13 +6,14 @@
 %% time limit; so no request is lost between a helper's death and the next one.
 -module(py_caller).
 
--export([run/6, run_apart/5, on_ref/4, port_of/2, await/2, renew/2]).
+-export([run/6, run_apart/5, on_ref/4, on_ref/5, port_of/2, await/2, renew/2]).
 -export([text/1, args/1, kwargs/1]).
 
 -export_type([errors/0, request/0]).
 
 -include("../port/py_wire.hrl").
 
+-define(REFS, (?FLAG_RETURN_REF bor ?FLAG_STREAM)).
 -define(LAST_ROW, '$py_last_context').
 %% The row of the context whose callback runs in this process.
 -define(SERVING, '$py_serving').
@@ -212,7 +213,7 @@ captured(Max, Run) ->
             Error
     end.
 
-result({answer, ?FRAME_RESULT, Body}, _, _, Flags, _) when Flags band ?FLAG_RETURN_REF =:= 0 ->
+result({answer, ?FRAME_RESULT, Body}, _, _, Flags, _) when Flags band ?REFS =:= 0 ->
     py_answer:value(Body);
 result({answer, ?FRAME_RESULT, Body}, Context, Generation, _, _) ->
     case py_answer:value(Body) of
@@ -245,13 +246,21 @@ result({refused, Text}, _, _, _, _) ->
 -spec on_ref(pid(), py_ref:t(), byte(), fun((non_neg_integer()) -> term())) ->
     {ok, term()} | {error, term()}.
 on_ref(Context, Ref, Opcode, Term) ->
+    on_ref(Context, Ref, Opcode, Term, {infinity, default, 0}).
+
+%% @doc The same with a time limit, the form of exceptions, and flags.
+-spec on_ref(pid(), py_ref:t(), byte(), fun((non_neg_integer()) -> term()),
+             {py_request:deadline(), errors(), byte()}) ->
+    {ok, term()} | {error, term()}.
+on_ref(Context, Ref, Opcode, Term, How) ->
     case py_ref:is_ref(Ref) andalso py_ref:context(Ref) =:= Context of
         true ->
             case port_of(Context, Ref) of
                 {ok, _} ->
                     Body = Term(py_ref:id(Ref)),
                     py_events:around(py_events:mode(), Context, Opcode, Body,
-                                     fun(Flags) -> run_ref(Context, Ref, Opcode, Flags, Body) end);
+                                     fun(More) -> run_ref(Context, Ref, Opcode, Body, How, More)
+                                     end);
                 {error, _} = Error -> Error
             end;
         false ->
@@ -259,18 +268,27 @@ on_ref(Context, Ref, Opcode, Term) ->
     end.
 
 %% The generation counts at the moment of submission: a port belongs to one.
-run_ref(Context, Ref, Opcode, Flags, Term) ->
+run_ref(Context, Ref, Opcode, Term, {Timeout, Errors, Flags}, More) ->
     Generation = py_ref:generation(Ref),
     case py_registry:find(Context) of
-        {ready, Port, Generation, Limits, Form} ->
-            First = py_request:request(Port, Opcode, Flags, Term, infinity, Limits),
-            Outcome = called(First, Context, Port, Limits, none),
-            case Outcome of
-                down -> {error, {stale_ref, Ref}};
-                _ -> result(Outcome, Context, Generation, 0, form(default, Form))
+        {ready, _, Generation, _, Form} = Row ->
+            {Output, Max, Plain} = output(Errors, Form),
+            Request = {Opcode, Flags bor More, Term, Timeout, Plain},
+            Submit = fun() -> submit_ref(Row, Context, Ref, Request) end,
+            case Output of
+                stream -> Submit();
+                capture -> captured(Max, Submit)
             end;
         _ ->
             {error, {stale_ref, Ref}}
+    end.
+
+submit_ref({ready, Port, Generation, Limits, _}, Context, Ref, Request) ->
+    {Opcode, Flags, Term, Timeout, Form} = Request,
+    First = py_request:request(Port, Opcode, Flags, Term, Timeout, Limits),
+    case called(First, Context, Port, Limits, none) of
+        down -> {error, {stale_ref, Ref}};
+        Outcome -> result(Outcome, Context, Generation, Flags, Form)
     end.
 
 %% @doc The port of the helper in which the object lives.

@@ -30,7 +30,7 @@
 %% Coroutines.
 -export([submit/4, submit/5, submit_await/4, submit_await/5, submit_await/6]).
 %% What a call is, for those who make it elsewhere.
--export([prepare_call/6]).
+-export([prepare_call/6, prepare_eval/4]).
 %% Objects that stay in Python.
 -export([call_method/4, getattr/3, to_term/1, is_ref/1, release/1]).
 %% Looking at it.
@@ -227,6 +227,17 @@ eval(Context, Code, Locals) ->
 %% @doc The same with a timeout or other options.
 -spec eval(context(), terrarium_config:name(), map(), call_options()) -> result().
 eval(Context, Code, Locals, Options) ->
+    case prepare_eval(Context, Code, Locals, Options) of
+        {ok, {Opcode, Flags, Term, Timeout, Errors}} ->
+            py_caller:run(Context, Opcode, Flags, Term, Timeout, Errors);
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @private
+-spec prepare_eval(context(), terrarium_config:name(), map(), call_options()) ->
+    {ok, py_caller:request()} | {error, term()}.
+prepare_eval(Context, Code, Locals, Options) ->
     case {py_caller:text(Code), py_caller:kwargs(Locals)} of
         {error, _} ->
             {error, {invalid, code, Code}};
@@ -234,10 +245,9 @@ eval(Context, Code, Locals, Options) ->
             {error, {invalid, locals, Locals}};
         {C, L} ->
             Term = py_namespace:scope(Context, {C, L}),
-            Run = fun(Timeout, Errors, Flags, _) ->
-                          py_caller:run(Context, ?FRAME_EVAL, Flags, Term, Timeout, Errors)
-                  end,
-            with_options(Options, Run)
+            with_options(Options, fun(Timeout, Errors, Flags, _) ->
+                                          {ok, {?FRAME_EVAL, Flags, Term, Timeout, Errors}}
+                                  end)
     end.
 
 %% @doc Run statements in the context's namespace (its `__main__').
