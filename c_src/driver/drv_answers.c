@@ -10,8 +10,8 @@
 
 enum { ATTACH_COPIES = 4096 }; /* a longer answer comes as a message */
 
-/* {py_answer, Ref, Opcode, Body} to its caller. */
-static void
+/* {py_answer, Ref, Opcode, Body} to its caller.  1, or 0: it is dead. */
+static int
 send_answer(struct helper *h, const struct pending *q, uint8_t opcode,
             const uint8_t *body, size_t n, ErlDrvBinary *bin)
 {
@@ -36,7 +36,7 @@ send_answer(struct helper *h, const struct pending *q, uint8_t opcode,
     }
     spec[k++] = ERL_DRV_TUPLE;
     spec[k++] = 4;
-    erl_drv_send_term(h->base.term, q->caller, spec, k);
+    return erl_drv_send_term(h->base.term, q->caller, spec, k) > 0;
 }
 
 /* Keep an answer until its caller attaches; without memory it is dropped and
@@ -92,8 +92,8 @@ measure(struct helper *h, const struct pending *q)
 /* The answer is a reference that nobody will hold: <<131, Number>> becomes
  * {Number}, which is for RELEASE. */
 static void
-release_unwanted(struct helper *h, const struct pending *q, uint8_t opcode,
-                 const uint8_t *body, size_t n)
+release_reference(struct helper *h, const struct pending *q, uint8_t opcode,
+                  const uint8_t *body, size_t n)
 {
     enum { LONGEST = 16 };
     uint8_t release[LONGEST + 2] = {131, 104, 1};
@@ -102,6 +102,15 @@ release_unwanted(struct helper *h, const struct pending *q, uint8_t opcode,
         return;
     memcpy(release + 3, body + 1, n - 1);
     helper_write_frame(h, WIRE_RELEASE, 0, 0, release, n + 2);
+}
+
+void
+calls_drop_held(struct helper *h, const struct pending *q)
+{
+    if (q->answer != NULL)
+        release_reference(h, q, q->answer_opcode,
+                          (uint8_t *)q->answer->orig_bytes + q->answer_at,
+                          q->answer_len);
 }
 
 /* The one place where a request that was sent ends with an answer. */
@@ -123,10 +132,11 @@ settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
         calls_end(h, q);
     } else if (q->orphan) {
         h->stats.unwanted++;
-        release_unwanted(h, q, opcode, body, n);
+        release_reference(h, q, opcode, body, n);
         calls_end(h, q);
     } else if (q->ref != NULL) {
-        send_answer(h, q, opcode, body, n, bin);
+        if (!send_answer(h, q, opcode, body, n, bin))
+            release_reference(h, q, opcode, body, n);
         calls_end(h, q);
     } else {
         hold_answer(h, q, opcode, body, n, bin);

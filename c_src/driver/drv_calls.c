@@ -316,6 +316,7 @@ give_up(struct helper *h, struct pending *q)
         return;
     }
     if (q->state != PENDING_SENT && q->state != PENDING_DETACHED) {
+        calls_drop_held(h, q);
         calls_end(h, q);
         return;
     }

@@ -233,6 +233,8 @@ ErlDrvSSizeT calls_go_on(struct helper *h, struct pending *q,
  * it asks.  A message that is not the end leaves it without an address. */
 void calls_deliver(struct helper *h, struct pending *q, uint8_t opcode,
                    const uint8_t *body, size_t n, ErlDrvBinary *bin);
+/* What was kept will not be asked for. */
+void calls_drop_held(struct helper *h, const struct pending *q);
 /* What was kept. */
 ErlDrvSSizeT calls_reply_held(struct helper *h, struct pending *q,
                               struct drv_reply *r);

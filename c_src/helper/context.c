@@ -21,6 +21,7 @@ context_init(struct context *c)
         return -1;
     if (objref_init(&c->refs) < 0)
         return -1;
+    c->limits.refs = &c->refs;
     if (code_cache_init(&c->eval, "eval") < 0)
         return -1;
     return code_cache_init(&c->exec, "exec");

@@ -259,6 +259,7 @@ add_names(PyObject *module)
         {"FrozenMap", (PyObject *)&FrozenMap_Type},
         {"DecodeError", DecodeError},
         {"EncodeError", EncodeError},
+        {"StaleReference", StaleReference},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (PyModule_AddObjectRef(module, names[i].name, names[i].object) < 0)

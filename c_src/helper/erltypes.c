@@ -6,6 +6,7 @@
 
 PyObject *DecodeError;
 PyObject *EncodeError;
+PyObject *StaleReference;
 
 static int
 make_exceptions(void)
@@ -20,7 +21,11 @@ make_exceptions(void)
             NULL);
         Py_DECREF(bases);
     }
-    return DecodeError != NULL && EncodeError != NULL ? 0 : -1;
+    StaleReference = PyErr_NewExceptionWithDoc(
+        "erlang.StaleReference",
+        "A reference from Erlang to an object that is not in this context.",
+        PyExc_LookupError, NULL);
+    return DecodeError && EncodeError && StaleReference ? 0 : -1;
 }
 
 int

@@ -15,8 +15,9 @@ struct dec {
     uint64_t owed;
     uint32_t depth; /* open containers */
     uint32_t max_depth;
-    uint32_t frozen; /* inside how many keys */
-    int inflated;    /* bytes are counted in the inflated term */
+    uint32_t frozen;           /* inside how many keys */
+    int inflated;              /* bytes are counted in the inflated term */
+    const struct objref *refs; /* NULL: references are tuples */
     struct etf_part *part;
     const uint8_t *part_at; /* where it was; NULL: there is none */
 };

@@ -19,7 +19,10 @@
 #include "etf_dec.h"
 #include "etf_inflate.h"
 #include "etf_tags.h"
+#include "objref.h"
 #include "rd.h"
+
+enum { REF_PARTS = 5 }; /* of the tuple that is a reference to an object */
 
 static PyObject *decode(struct dec *d);
 
@@ -174,6 +177,27 @@ bytes_pair(struct dec *d, size_t n)
     return 0;
 }
 
+/* {py_ref, Context, Generation, Id, Handle}, as erl/context/py_ref.erl has it,
+ * becomes the object; takes the tuple. */
+static PyObject *
+referred_to(const struct dec *d, PyObject *tuple)
+{
+    enum { ID = 3 };
+    PyObject *name = PyTuple_GET_ITEM(tuple, 0);
+    if (Py_TYPE(name) != &Atom_Type ||
+        PyUnicode_CompareWithASCIIString(name, "py_ref") != 0)
+        return tuple;
+    PyObject *o = objref_get(d->refs, PyTuple_GET_ITEM(tuple, ID));
+    if (o == NULL && PyErr_ExceptionMatches(PyExc_LookupError)) {
+        PyErr_Clear();
+        PyErr_Format(StaleReference,
+                     "the object of reference %S is not in this context",
+                     PyTuple_GET_ITEM(tuple, ID));
+    }
+    Py_DECREF(tuple);
+    return o;
+}
+
 static PyObject *
 dec_tuple(struct dec *d, size_t width)
 {
@@ -198,7 +222,7 @@ dec_tuple(struct dec *d, size_t width)
         PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, o);
     }
     d->depth--;
-    return tuple;
+    return n == REF_PARTS && d->refs != NULL ? referred_to(d, tuple) : tuple;
 }
 
 /* The key of the dict that is equal to this one; borrowed, or NULL. */
@@ -380,8 +404,10 @@ decode_compressed(struct dec *d, size_t max)
         dec_fail_code(d, d->rd.p, r);
         goto out;
     }
-    struct dec inner = {
-        .start = out.data, .max_depth = d->max_depth, .inflated = 1};
+    struct dec inner = {.start = out.data,
+                        .max_depth = d->max_depth,
+                        .inflated = 1,
+                        .refs = d->refs};
     rd_init(&inner.rd, out.data, out.len);
     o = decode_whole(&inner);
 out:
@@ -394,7 +420,8 @@ etf_decode_part(const uint8_t *p, size_t n, struct etf_part *part,
                 const struct etf_limits *lim)
 {
     struct etf_limits l = etf_limits_of(lim);
-    struct dec d = {.start = p, .max_depth = l.max_depth, .part = part};
+    struct dec d = {
+        .start = p, .max_depth = l.max_depth, .refs = l.refs, .part = part};
     if (erltypes_ready() < 0)
         return NULL;
     rd_init(&d.rd, p, n);

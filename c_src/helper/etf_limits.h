@@ -16,9 +16,13 @@ enum {
     ETF_MAX_BIG = 1 << 20
 };
 
+struct objref;
+
 struct etf_limits {
-    uint32_t max_depth;  /* open containers around a term */
-    size_t max_inflated; /* bytes of a compressed term, inflated */
+    uint32_t max_depth;        /* open containers around a term */
+    size_t max_inflated;       /* bytes of a compressed term, inflated */
+    const struct objref *refs; /* what references in a term stand for; NULL:
+                                  they are tuples like others */
 };
 
 static inline struct etf_limits

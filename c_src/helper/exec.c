@@ -298,10 +298,15 @@ exec_to_term(struct context *c, PyObject *body)
 void
 exec_release(struct context *c, PyObject *body)
 {
-    if (shape(body, 1) < 0)
+    if (shape(body, 1) < 0) {
         PyErr_Clear();
-    else
-        objref_release(&c->refs, PyTuple_GET_ITEM(body, 0));
+        return;
+    }
+    PyObject *refs = PyTuple_GET_ITEM(body, 0);
+    if (!PyList_Check(refs))
+        objref_release(&c->refs, refs);
+    for (Py_ssize_t i = 0; PyList_Check(refs) && i < PyList_GET_SIZE(refs); i++)
+        objref_release(&c->refs, PyList_GET_ITEM(refs, i));
 }
 
 void

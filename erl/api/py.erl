@@ -25,7 +25,7 @@
 -export([stream/3, stream/4, stream/5, stream_eval/1, stream_eval/2, stream_start/3,
          stream_start/4, stream_start/5, stream_cancel/1]).
 %% Objects that stay in Python.
--export([call_method/3, getattr/2, to_term/1, is_ref/1]).
+-export([call_method/3, call_method/4, getattr/2, getattr/3, to_term/1, is_ref/1]).
 %% Functions that Python may call.
 -export([register_function/2, register_function/3, unregister_function/1]).
 %% State that Erlang and Python share.
@@ -390,10 +390,21 @@ stream_cancel(Ref) ->
 call_method(Ref, Name, Args) ->
     on_ref(Ref, fun(Context) -> py_context:call_method(Context, Ref, Name, Args) end).
 
+%% @doc The same with a timeout or the options of `call/5'.
+-spec call_method(py_ref:t(), name(), [term()], py_context:call_options()) ->
+    py_context:result().
+call_method(Ref, Name, Args, Options) ->
+    on_ref(Ref, fun(Context) -> py_context:call_method(Context, Ref, Name, Args, Options) end).
+
 %% @doc An attribute of such an object.
 -spec getattr(py_ref:t(), name()) -> py_context:result().
 getattr(Ref, Name) ->
     on_ref(Ref, fun(Context) -> py_context:getattr(Context, Ref, Name) end).
+
+%% @doc The same with a timeout or the options of `call/5'.
+-spec getattr(py_ref:t(), name(), py_context:call_options()) -> py_context:result().
+getattr(Ref, Name, Options) ->
+    on_ref(Ref, fun(Context) -> py_context:getattr(Context, Ref, Name, Options) end).
 
 on_ref(Ref, Run) ->
     case py_ref:is_ref(Ref) of

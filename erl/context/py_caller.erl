@@ -74,9 +74,10 @@ submit({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term,
             _ = erase(?SERVING),
             later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
         {callback, _, _, _} = Callback ->
-            result(called(Callback, Context, Port, Limits, none), Context, Generation, Flags, Form);
+            Outcome = called(Callback, Context, Port, Limits, none),
+            sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation);
         Outcome ->
-            result(Outcome, Context, Generation, Flags, Form)
+            sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation)
     end.
 
 %% A row with a port is good as long as the port takes requests, so the calling
@@ -150,7 +151,7 @@ submit_apart({ready, Port, Generation, Limits, _}, Form, Context, Request, Begun
             later_apart(Context, setelement(5, Request, {stream, default, Form}), Begun, Owner);
         First ->
             Outcome = finish(First, Context, Port, Limits, Begun, Owner),
-            result(Outcome, Context, Generation, Flags, Form)
+            sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation)
     end.
 
 finish(First, Context, Port, Limits, Begun, Owner)
@@ -190,6 +191,21 @@ called(owner_died, _, _, _, _) ->
 called(Outcome, _, _, _, _) ->
     Outcome.
 
+%% A reference in the arguments that the helper does not know is said to be
+%% that, and not what Python made of it.
+sound({error, {"StaleReference", _}} = Error, Term, Context, Generation) ->
+    stale(Error, Term, Context, Generation);
+sound({error, #{type := <<"StaleReference">>}} = Error, Term, Context, Generation) ->
+    stale(Error, Term, Context, Generation);
+sound(Result, _, _, _) ->
+    Result.
+
+stale(Error, Term, Context, Generation) ->
+    case py_ref:stale(Term, Context, Generation) of
+        {ok, Ref} -> {error, {stale_ref, Ref}};
+        none -> Error
+    end.
+
 form(default, {_, _, Form}) -> Form;
 form(default, Form) -> Form;
 form(Form, _) -> Form.
@@ -227,6 +243,10 @@ result({answer, 0, Etf}, _, _, _, _) ->
     py_answer:failed(Etf);
 result({answer, Opcode, _}, _, _, _, _) ->
     {error, {protocol, {opcode, Opcode}}};
+result({timeout, {?FRAME_RESULT, _} = Last}, Context, Generation, Flags, Form) ->
+    %% If it is a reference nobody will have it: made here, it is let go of.
+    _ = result({answer, ?FRAME_RESULT, element(2, Last)}, Context, Generation, Flags, Form),
+    py_answer:timeout(Last);
 result({timeout, Last}, _, _, _, _) ->
     py_answer:timeout(Last);
 result({lost, Reason}, Context, _, _, _) ->
@@ -288,7 +308,8 @@ submit_ref({ready, Port, Generation, Limits, _}, Context, Ref, Request) ->
     First = py_request:request(Port, Opcode, Flags, Term, Timeout, Limits),
     case called(First, Context, Port, Limits, none) of
         down -> {error, {stale_ref, Ref}};
-        Outcome -> result(Outcome, Context, Generation, Flags, Form)
+        Outcome ->
+            sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation)
     end.
 
 %% @doc The port of the helper in which the object lives.

@@ -32,7 +32,7 @@
 %% What a call is, for those who make it elsewhere.
 -export([prepare_call/6, prepare_eval/4]).
 %% Objects that stay in Python.
--export([call_method/4, getattr/3, to_term/1, is_ref/1, release/1]).
+-export([call_method/4, call_method/5, getattr/3, getattr/4, to_term/1, is_ref/1, release/1]).
 %% Looking at it.
 -export([interrupt/1, info/1, info/2, backtrace/1, get_interp_id/1]).
 
@@ -313,18 +313,50 @@ submit_await(Context, Module, Function, Args, Kwargs, Options) ->
 %% @doc Call a method of a referenced object.
 -spec call_method(context(), py_ref:t(), terrarium_config:name(), [term()]) -> result().
 call_method(Context, Ref, Name, Args) ->
+    call_method(Context, Ref, Name, Args, infinity).
+
+%% @doc The same with a timeout or other options.
+-spec call_method(context(), py_ref:t(), terrarium_config:name(), [term()], call_options()) ->
+    result().
+call_method(Context, Ref, Name, Args, Options) ->
     case {py_caller:text(Name), py_caller:args(Args)} of
-        {error, _} -> {error, {invalid, name, Name}};
-        {_, error} -> {error, {invalid, args, Args}};
-        {N, A} -> py_caller:on_ref(Context, Ref, ?FRAME_METHOD, fun(Id) -> {Id, N, A, #{}} end)
+        {error, _} ->
+            {error, {invalid, name, Name}};
+        {_, error} ->
+            {error, {invalid, args, Args}};
+        {N, A} ->
+            with_options(Options, fun(Timeout, Errors, Flags, More) ->
+                                          method(Context, Ref, {N, A, More},
+                                                 {Timeout, Errors, Flags})
+                                  end)
+    end.
+
+method(Context, Ref, {Name, Args, Kwargs}, How) ->
+    case py_caller:kwargs(Kwargs) of
+        error ->
+            {error, {invalid, kwargs, Kwargs}};
+        Kw ->
+            py_caller:on_ref(Context, Ref, ?FRAME_METHOD, fun(Id) -> {Id, Name, Args, Kw} end,
+                             How)
     end.
 
 %% @doc An attribute of a referenced object.
 -spec getattr(context(), py_ref:t(), terrarium_config:name()) -> result().
 getattr(Context, Ref, Name) ->
+    getattr(Context, Ref, Name, infinity).
+
+%% @doc The same with a timeout or other options.
+-spec getattr(context(), py_ref:t(), terrarium_config:name(), call_options()) -> result().
+getattr(Context, Ref, Name, Options) ->
     case py_caller:text(Name) of
-        error -> {error, {invalid, name, Name}};
-        N -> py_caller:on_ref(Context, Ref, ?FRAME_GETATTR, fun(Id) -> {Id, N} end)
+        error ->
+            {error, {invalid, name, Name}};
+        N ->
+            Run = fun(Timeout, Errors, Flags, _) ->
+                          py_caller:on_ref(Context, Ref, ?FRAME_GETATTR,
+                                           fun(Id) -> {Id, N} end, {Timeout, Errors, Flags})
+                  end,
+            with_options(Options, Run)
     end.
 
 %% @doc The value of a referenced object.

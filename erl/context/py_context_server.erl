@@ -98,6 +98,9 @@ handle_event(info, {'DOWN', Ref, process, _, _}, State, #data{ref = Ref} = Data)
     helper(runtime_gone, State, Data);
 handle_event(info, {'DOWN', Owner, process, _, _}, _, #data{owner = Owner}) ->
     {stop, normal};
+handle_event(info, {py_release, Generation, Id}, _, Data) ->
+    ok = py_ref:collected(Generation, Id, Data#data.generation, Data#data.port),
+    keep_state_and_data;
 handle_event(info, {Port, Message}, State, #data{port = Port} = Data) when is_port(Port) ->
     port(Message, State, Data);
 handle_event(info, {'EXIT', Port, Reason}, State, #data{port = Port} = Data) ->

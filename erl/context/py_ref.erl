@@ -3,14 +3,24 @@
 %%
 %% A reference belongs to one life of one context's helper (its generation).
 %% After a restart it is stale: `{error, {stale_ref, Ref}}'.  The object stays
-%% alive until `py_context:release/1' or the end of the helper.
+%% alive until the last copy of the reference has been collected (its handle
+%% tells the context), `py_context:release/1', or the end of the helper.
+%%
+%% In arguments it goes to Python as this record, and the helper puts the object
+%% in its place (c_src/helper/etf_decode.c).
 -module(py_ref).
 
--export([new/3, is_ref/1, context/1, generation/1, id/1]).
+-export([new/3, is_ref/1, context/1, generation/1, id/1, stale/3, collected/4]).
+
+-include("../port/py_wire.hrl").
+
+%% So many objects are let go of by one frame, at most.
+-define(MOST, 200).
 
 -export_type([t/0]).
 
--record(py_ref, {context :: pid(), generation :: pos_integer(), id :: non_neg_integer()}).
+-record(py_ref, {context :: pid(), generation :: pos_integer(), id :: non_neg_integer(),
+                 handle :: reference()}).
 
 -opaque t() :: #py_ref{}.
 %% A reference to a Python object.
@@ -18,7 +28,8 @@
 %% @doc A reference as a helper answered it.
 -spec new(pid(), pos_integer(), non_neg_integer()) -> t().
 new(Context, Generation, Id) ->
-    #py_ref{context = Context, generation = Generation, id = Id}.
+    #py_ref{context = Context, generation = Generation, id = Id,
+            handle = py_ref_nif:new(Context, Generation, Id)}.
 
 %% @doc Is it one?
 -spec is_ref(term()) -> boolean().
@@ -39,3 +50,40 @@ generation(#py_ref{generation = Generation}) -> Generation.
 %% @doc The helper's number for the object.
 -spec id(t()) -> non_neg_integer().
 id(#py_ref{id = Id}) -> Id.
+
+%% @doc A reference in this term that is none to an object of this life of this
+%% context, or that is no longer one.
+-spec stale(term(), pid(), pos_integer()) -> {ok, t()} | none.
+stale(Term, Context, Generation) ->
+    Refs = refs(Term, []),
+    case [R || #py_ref{context = C, generation = G} = R <- Refs,
+               C =/= Context orelse G =/= Generation] ++ Refs of
+        [Ref | _] -> {ok, Ref};
+        [] -> none
+    end.
+
+refs(#py_ref{} = Ref, Acc) -> [Ref | Acc];
+refs([H | T], Acc) -> refs(T, refs(H, Acc));
+refs(Tuple, Acc) when is_tuple(Tuple) -> refs(tuple_to_list(Tuple), Acc);
+refs(Map, Acc) when is_map(Map) -> refs(maps:to_list(Map), Acc);
+refs(_, Acc) -> Acc.
+
+%% @doc The process of a context was told that a handle has been collected: let
+%% go of its object, and of those that its mailbox tells of as well, if they are
+%% of the helper that it has now.
+-spec collected(pos_integer(), non_neg_integer(), non_neg_integer(), port() | none) -> ok.
+collected(Generation, Id, Current, Port) ->
+    Ids = others(Generation, [Id], 1),
+    _ = case Generation =:= Current andalso is_port(Port) of
+            true -> py_port:notice(Port, ?FRAME_RELEASE, term_to_binary({Ids}));
+            false -> ok
+        end,
+    ok.
+
+others(_, Ids, ?MOST) ->
+    Ids;
+others(Generation, Ids, N) ->
+    receive
+        {py_release, Generation, Id} -> others(Generation, [Id | Ids], N + 1)
+    after 0 -> Ids
+    end.

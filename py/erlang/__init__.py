@@ -20,6 +20,7 @@ from erlang._bridge import (
     Pid,
     Port,
     Ref,
+    StaleReference,
     decode,
     encode,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "Ref",
     "SharedDict",
     "Span",
+    "StaleReference",
     "async_call",
     "atom",
     "call",

@@ -170,6 +170,34 @@ START_TEST(test_helper_dies)
 }
 END_TEST
 
+/* A reference that nobody will hold is let go of: its caller has given up (0),
+ * or has died before it asked for the answer that was there (1). */
+START_TEST(test_unwanted_references)
+{
+    static const uint8_t number[] = {131, 98, 1, 2, 3, 4};
+    static const uint8_t released[] = {131, 104, 1, 98, 1, 2, 3, 4};
+    uint8_t reply[64], body[16];
+    uint64_t id, seen;
+    size_t n;
+    fake_control(f.port, WIRE_CALL | WIRE_FLAG_RETURN_REF << 8, etf_one, 3,
+                 reply, sizeof reply);
+    memcpy(&id, reply + 1, 8);
+    fake_helper_take(&f, &seen, body, sizeof body, &n);
+    if (_i == 0) {
+        fake_helper_cancel(&f, id);
+        ck_assert_int_eq(taken(&seen), WIRE_CANCEL);
+    }
+    fake_helper_frame(&f, WIRE_RESULT, id, number, sizeof number);
+    fake_helper_pump(&f);
+    if (_i == 1)
+        fake_exit_process(f.port, 1);
+    ck_assert_int_eq(fake_helper_take(&f, &seen, body, sizeof body, &n),
+                     WIRE_RELEASE);
+    ck_assert_uint_eq(n, sizeof released);
+    ck_assert_mem_eq(body, released, n);
+}
+END_TEST
+
 /* A request that was not to be awaited, one that nobody made, one that has
  * left already, one that is answered. */
 START_TEST(test_what_cannot_leave)
@@ -203,6 +231,7 @@ make_drv_detached_suite(void)
     tcase_add_loop_test(tc, test_given_up, 0, 2);
     tcase_add_test(tc, test_given_up_while_it_runs);
     tcase_add_test(tc, test_helper_dies);
+    tcase_add_loop_test(tc, test_unwanted_references, 0, 2);
     tcase_add_loop_test(tc, test_what_cannot_leave, 0, 4);
     suite_add_tcase(s, tc);
     return s;

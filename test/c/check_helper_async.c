@@ -214,6 +214,54 @@ START_TEST(references_to_what_is_awaited)
 }
 END_TEST
 
+/* In a term it stands for its object; several are let go of at once. */
+START_TEST(references_stand_for_objects)
+{
+    struct peer p;
+    char body[256];
+    start(&p);
+    unsigned long long n[2];
+    for (int i = 0; i < 2; i++) {
+        uint64_t id =
+            peer_send(&p, WIRE_EVAL, WIRE_FLAG_RETURN_REF, "('[1, 2, 3]', {})");
+        PyObject *v = peer_receive(&p, WIRE_RESULT, id);
+        n[i] = PyLong_AsUnsignedLongLong(v);
+        Py_DECREF(v);
+    }
+    static const char form[] =
+        "('builtins', 'len', [(__import__('_erlang').Atom('py_ref'), 0, 1, "
+        "%llu, 0)], {})";
+    snprintf(body, sizeof body, form, n[0]);
+    peer_ask(&p, WIRE_CALL, body, "v == 3");
+    snprintf(body, sizeof body, "([%llu, %llu],)", n[0], n[1]);
+    peer_send_frame(&p, WIRE_RELEASE, 0, 0, body);
+    snprintf(body, sizeof body, form, n[1]);
+    peer_ask_error(&p, WIRE_CALL, body, "StaleReference", "True");
+    peer_stop(&p);
+}
+END_TEST
+
+START_TEST(streams_give_some_items_at_a_time)
+{
+    struct peer p;
+    char body[256];
+    start(&p);
+    uint64_t id =
+        peer_send(&p, WIRE_EVAL, WIRE_FLAG_STREAM, "('range(3)', {})");
+    PyObject *v = peer_receive(&p, WIRE_RESULT, id);
+    unsigned long long n = PyLong_AsUnsignedLongLong(v);
+    Py_DECREF(v);
+    snprintf(body, sizeof body, "(%llu, 'next', [2], {})", n);
+    peer_ask(&p, WIRE_METHOD, body, "v == ([0, 1], 'more')");
+    peer_ask(&p, WIRE_METHOD, body, "v == ([2], 'done')");
+    snprintf(body, sizeof body, "(%llu, 'close', [], {})", n);
+    peer_ask(&p, WIRE_METHOD, body, "v is None");
+    uint64_t bad = peer_send(&p, WIRE_EVAL, WIRE_FLAG_STREAM, "('1', {})");
+    peer_error(&p, bad, "TypeError", "'iterable' in v[1]");
+    peer_stop(&p);
+}
+END_TEST
+
 /* STOP cancels what is left; it is not told any more. */
 START_TEST(the_end)
 {
@@ -248,6 +296,8 @@ make_helper_async_suite(void)
                                   queued_ones_are_skipped,
                                   a_thousand_at_once,
                                   references_to_what_is_awaited,
+                                  references_stand_for_objects,
+                                  streams_give_some_items_at_a_time,
                                   the_end,
                                   NULL};
     return peer_suite("helper_async", tests, 60);
