@@ -97,7 +97,7 @@ method(Name, Args, #pull{context = Context, stream = Stream} = Pull) ->
 %% Run the finally blocks; they may have run.
 close(#pull{stream = Stream} = Pull) ->
     _ = method(<<"close">>, [], Pull#pull{timeout = ?CLOSE_MS}),
-    py_context:release(Stream).
+    ok = py_context:release(Stream).
 
 %%% To a process
 
@@ -161,13 +161,13 @@ watch_until_end(Receiver, Puller, Mon, Pull) ->
         {Puller, Opened} ->
             watch_until_end(Receiver, Puller, Mon, Opened);
         {'DOWN', Mon, process, _, _} ->
-            end_of(Pull),
+            ok = end_of(Pull),
             none;
         {'DOWN', Receiver, process, _, _} ->
-            stop(Puller, Mon, Pull),
+            ok = stop(Puller, Mon, Pull),
             none;
         {cancel, From} ->
-            stop(Puller, Mon, Pull),
+            ok = stop(Puller, Mon, Pull),
             From
     end.
 

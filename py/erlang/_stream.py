@@ -15,9 +15,107 @@ LONG = 0.001
 
 MORE, DONE = atom("more"), atom("done")
 
+Given = Tuple[List[Any], str]
+
+
+class _Now:
+    """An iterator."""
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self.source = source
+        self.error: Optional[Exception] = None
+
+    def next(self, most: int) -> Given:
+        if self.error is not None:
+            raise self.error
+        items: List[Any] = []
+        until = time.monotonic() + LONG
+        try:
+            for item in self.source:
+                items.append(item)
+                if len(items) >= most or time.monotonic() >= until:
+                    return items, MORE
+        except Exception as error:
+            if not items:
+                raise
+            self.error = error
+            return items, MORE
+        return items, DONE
+
+    def close(self) -> None:
+        source, self.source, self.error = self.source, iter(()), None
+        if isinstance(source, GeneratorType):
+            source.close()
+
+    def drop(self) -> None:
+        """Its generator closes itself."""
+
+
+class _Later:
+    """An async iterator.  One task iterates, so that to the generator all is one
+    coroutine; it stops when there are as many items as somebody asks for."""
+
+    def __init__(self, source: AsyncIterator[Any]) -> None:
+        self.source = source
+        self.items: List[Any] = []
+        self.wanted = 0
+        self.ended = False
+        self.error: Optional[Exception] = None
+        self.task: "Optional[asyncio.Task[None]]" = None
+
+    async def next(self, most: int) -> Given:
+        import asyncio
+
+        self.wanted = most
+        if self.task is None:
+            self.there, self.room = asyncio.Event(), asyncio.Event()
+            self.task = asyncio.get_running_loop().create_task(self._iterate())
+        self.room.set()
+        while not self.items and not self.ended:
+            self.there.clear()
+            await self.there.wait()
+        self.wanted = 0
+        items, self.items = self.items[:most], self.items[most:]
+        if self.ended and self.error is not None and not items:
+            raise self.error
+        all_is_given = self.ended and self.error is None and not self.items
+        return items, DONE if all_is_given else MORE
+
+    async def _iterate(self) -> None:
+        try:
+            async for item in self.source:
+                self.items.append(item)
+                self.there.set()
+                while len(self.items) >= self.wanted:
+                    self.room.clear()
+                    await self.room.wait()
+        except Exception as error:
+            self.error = error
+        finally:
+            self.ended = True
+            self.there.set()
+
+    async def close(self) -> None:
+        import asyncio
+
+        if self.task is not None and not self.task.done():
+            self.task.cancel()
+            await asyncio.wait({self.task})
+        self.items, self.error = [], None
+        if isinstance(self.source, AsyncGeneratorType):
+            await self.source.aclose()
+
+    def drop(self) -> None:
+        """Nobody pulls any more: close it, in its loop."""
+        if self.task is not None and not self.ended:
+            loop = self.task.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(lambda: loop.create_task(self.close()))
+
 
 class Stream:
-    """Any iterator, sync or async, with the same methods.
+    """Any iterator, sync or async, with the same methods; what an async one
+    answers is to be awaited.
 
     An exception comes after the items that were there before it.  What was
     handed over last can be had again one by one, should it not have a term
@@ -25,22 +123,26 @@ class Stream:
     """
 
     def __init__(self, source: Any) -> None:
-        self.error: Optional[Exception] = None
         self.last: List[Any] = []
-        self.later: Optional[AsyncIterator[Any]] = None
-        self.now: Iterator[Any] = iter(())
-        self.coming: "Optional[asyncio.Future[Any]]" = None
+        self.source: "Any" = None
         if hasattr(type(source), "__aiter__"):
-            self.later = aiter(source)
+            self.source = _Later(aiter(source))
         else:
-            self.now = iter(source)
+            self.source = _Now(iter(source))
 
     def next(self, most: int) -> Any:
-        """Return (items, more | done), at most so many; or what to await."""
+        """Return (items, more | done), at most so many."""
         self.last = []
-        if self.error is not None:
-            raise self.error
-        return self._now(most) if self.later is None else self._later(most)
+        if isinstance(self.source, _Later):
+            return self._later(most)
+        given = self.source.next(most)
+        self.last = given[0]
+        return given
+
+    async def _later(self, most: int) -> Given:
+        given: Given = await self.source.next(most)
+        self.last = given[0]
+        return given
 
     def count(self) -> int:
         """How many items the last call had."""
@@ -50,80 +152,11 @@ class Stream:
         """One of them."""
         return self.last[index]
 
-    def _now(self, most: int) -> Tuple[List[Any], str]:
-        items: List[Any] = []
-        until = time.monotonic() + LONG
-        try:
-            for item in self.now:
-                items.append(item)
-                if len(items) >= most or time.monotonic() >= until:
-                    return self._given(items, MORE)
-        except Exception as error:
-            return self._failed(items, error)
-        return self._given(items, DONE)
-
-    async def _later(self, most: int) -> Tuple[List[Any], str]:
-        """The same; an item that is slow to come is left for the next call."""
-        items: List[Any] = []
-        until = time.monotonic() + LONG
-        try:
-            while len(items) < most:
-                if items and not await self._comes_until(until):
-                    break
-                items.append(await self._coming())
-                self.coming = None
-        except StopAsyncIteration:
-            self.coming = None
-            return self._given(items, DONE)
-        except Exception as error:
-            return self._failed(items, error)
-        return self._given(items, MORE)
-
-    def _coming(self) -> "asyncio.Future[Any]":
-        import asyncio
-
-        if self.coming is None:
-            assert self.later is not None
-            self.coming = asyncio.ensure_future(_anext(self.later))
-        return self.coming
-
-    async def _comes_until(self, until: float) -> bool:
-        import asyncio
-
-        coming = self._coming()
-        await asyncio.wait({coming}, timeout=max(0.0, until - time.monotonic()))
-        return coming.done()
-
-    def _given(self, items: List[Any], what: str) -> Tuple[List[Any], str]:
-        self.last = items
-        return items, what
-
-    def _failed(self, items: List[Any], error: Exception) -> Tuple[List[Any], str]:
-        self.coming = None
-        if not items:
-            raise error
-        self.error = error
-        return self._given(items, MORE)
-
     def close(self) -> Any:
-        """End the generator, so that its finally blocks run; or what to await."""
-        now, later = self.now, self.later
-        self.now, self.later, self.last, self.error = iter(()), None, [], None
-        if later is not None:
-            return self._close_later(later)
-        return now.close() if isinstance(now, GeneratorType) else None
+        """End the generator, so that its finally blocks run."""
+        self.last = []
+        return self.source.close()
 
-    async def _close_later(self, later: AsyncIterator[Any]) -> None:
-        import asyncio
-
-        if self.coming is not None:
-            self.coming.cancel()
-            await asyncio.wait({self.coming})
-            self.coming = None
-        if isinstance(later, AsyncGeneratorType):
-            await later.aclose()
-
-
-async def _anext(source: AsyncIterator[Any]) -> Any:
-    """Await its next item; a task can not end with StopAsyncIteration else."""
-    return await source.__anext__()
+    def __del__(self) -> None:
+        if self.source is not None:
+            self.source.drop()

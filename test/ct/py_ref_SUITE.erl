@@ -217,12 +217,15 @@ unwanted_answers(_) ->
     alive(C, 0).
 
 streams_end_with_their_owner(_) ->
+    streams_end_with_their_owner_too("def"),
+    streams_end_with_their_owner_too("async def").
+
+streams_end_with_their_owner_too(Def) ->
     C = py:context(1),
-    ok = py:exec(C, "ended = []\n"
-                    "def count():\n"
+    ok = py:exec(C, ["ended = []\n", Def, " count():\n"
                     "    try:\n"
                     "        while True: yield 1\n"
-                    "    finally: ended.append(1)\n"),
+                    "    finally: ended.append(1)\n"]),
     {ok, #{stats := #{answers := Before}}} = py_context:info(C),
     {Pid, Mon} = spawn_monitor(fun() -> py:stream(C, '__main__', count, []) end),
     py_ct:eventually(fun() -> {ok, #{stats := #{answers := A}}} = py_context:info(C),

@@ -13,7 +13,7 @@
         "    try:\n"
         "        for i in range(0, n * step, step): yield i\n"
         "    finally: log.append('closed')\n"
-        "async def acount(n, *, step=1):\n"
+        "async def count_later(n, *, step=1):\n"
         "    try:\n"
         "        for i in range(0, n * step, step): yield i\n"
         "    finally: log.append('closed')\n"
@@ -134,9 +134,9 @@ collect_forms(Config) ->
 
 collect_async(Config) ->
     C = context(Config),
-    ?assertEqual({ok, lists:seq(0, 999)}, py:stream(C, '__main__', acount, [1000])),
+    ?assertEqual({ok, lists:seq(0, 999)}, py:stream(C, '__main__', count_later, [1000])),
     closed(C),
-    ?assertEqual({ok, [0, 2]}, py:stream(C, '__main__', acount, [2],
+    ?assertEqual({ok, [0, 2]}, py:stream(C, '__main__', count_later, [2],
                                          #{kwargs => #{step => 2}})).
 
 collect_errors(Config) ->
@@ -179,8 +179,8 @@ eval(Config) ->
     C = context(Config),
     ?assertEqual({ok, [0, 1, 4]}, py:stream_eval("(x * x for x in range(3))")),
     ?assertEqual({ok, [0, 1, 4]}, py:stream_eval("(x * x for x in range(n))", #{n => 3})),
-    ?assertEqual({ok, [0, 1]}, py:stream_eval(C, "acount(2)")),
-    ?assertEqual({ok, [0, 1]}, py:stream_eval(default, "acount(2)")),
+    ?assertEqual({ok, [0, 1]}, py:stream_eval(C, "count_later(2)")),
+    ?assertEqual({ok, [0, 1]}, py:stream_eval(default, "count_later(2)")),
     ?assertMatch({error, {"TypeError", _}}, py:stream_eval("1")),
     ?assertMatch({error, {"SyntaxError", _}}, py:stream_eval("1 +")),
     ?assertEqual({error, {invalid, code, 1}}, py:stream_eval(1)).
@@ -230,7 +230,7 @@ bad_options(Config) ->
 
 events_async(Config) ->
     C = context(Config),
-    {ok, Ref} = py:stream_start(C, '__main__', acount, [500]),
+    {ok, Ref} = py:stream_start(C, '__main__', count_later, [500]),
     ?assertEqual({lists:seq(0, 499), done}, take(Ref)),
     closed(C).
 
@@ -388,7 +388,7 @@ callbacks(Config) ->
 many_at_once(Config) ->
     C = context(Config),
     Refs = [begin {ok, R} = py:stream_start(C, '__main__', F, [50]), R end
-            || F <- [count, acount], _ <- lists:seq(1, 20)],
+            || F <- [count, count_later], _ <- lists:seq(1, 20)],
     [?assertEqual({lists:seq(0, 49), done}, take(R)) || R <- Refs].
 
 %% Calls take their turn while a stream runs.
