@@ -168,30 +168,10 @@ count_answer(struct helper *h, uint8_t opcode)
         h->stats.cancelled++;
 }
 
-int
-calls_answer(struct helper *h, struct drv_frame *f)
-{
-    struct pending *q = pending_find(&h->pending, f->h.id);
-    int known =
-        q != NULL && (q->state == PENDING_SENT || q->state == PENDING_DETACHED);
-    if (known) {
-        count_answer(h, f->h.opcode);
-        if (f->h.opcode != WIRE_CANCELLED)
-            measure(h, q);
-        settle(h, q, f->h.opcode, f->body, f->h.length, f->bin);
-        if (h->grace_id != 0 || h->pending.first != NULL)
-            calls_start_grace(h);
-    }
-    if (f->bin != NULL)
-        driver_free_binary(f->bin);
-    return known ? 0 : E_REFUSED;
-}
-
 /* The line goes on without it. */
-int
-calls_detached(struct helper *h, uint64_t id)
+static int
+detached(struct helper *h, struct pending *q)
 {
-    struct pending *q = pending_find(&h->pending, id);
     if (q == NULL || q->state != PENDING_SENT || !(q->flags & WIRE_FLAG_ASYNC))
         return E_REFUSED;
     size_t bytes = q->bytes;
@@ -206,6 +186,27 @@ calls_detached(struct helper *h, uint64_t id)
     load_add(&h->load, 1); /* it is still at work */
     calls_start_grace(h);
     return 0;
+}
+
+int
+calls_answer(struct helper *h, struct drv_frame *f)
+{
+    struct pending *q = pending_find(&h->pending, f->h.id);
+    if (f->h.opcode == WIRE_DETACHED)
+        return detached(h, q);
+    int known =
+        q != NULL && (q->state == PENDING_SENT || q->state == PENDING_DETACHED);
+    if (known) {
+        count_answer(h, f->h.opcode);
+        if (f->h.opcode != WIRE_CANCELLED)
+            measure(h, q);
+        settle(h, q, f->h.opcode, f->body, f->h.length, f->bin);
+        if (h->grace_id != 0 || h->pending.first != NULL)
+            calls_start_grace(h);
+    }
+    if (f->bin != NULL)
+        driver_free_binary(f->bin);
+    return known ? 0 : E_REFUSED;
 }
 
 ErlDrvSSizeT

@@ -216,9 +216,6 @@ take_frame(struct helper *h, struct drv_frame *f)
     else if (f->h.opcode == WIRE_STARTED) {
         if (callbacks_started(h, f->h.id) != 0)
             helper_violation(h, "the start of a request that cannot start");
-    } else if (f->h.opcode == WIRE_DETACHED) {
-        if (calls_detached(h, f->h.id) != 0)
-            helper_violation(h, "a request left that is not awaited");
     } else if (calls_answer(h, f) != 0)
         helper_violation(h, "an answer to a request that is not waiting");
 }

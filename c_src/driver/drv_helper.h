@@ -255,11 +255,9 @@ ErlDrvSSizeT calls_fail(struct helper *h, const uint8_t *body, size_t n,
 void calls_body(struct helper *h, ErlIOVec *ev);
 /* Write what waits, as far as the window allows. */
 void calls_pump(struct helper *h);
-/* RESULT, ERROR or CANCELLED.  Takes f->bin.  0, or E_REFUSED: no such
- * request. */
+/* RESULT, ERROR, CANCELLED or DETACHED.  Takes f->bin.  0, or E_REFUSED: no
+ * such request. */
 int calls_answer(struct helper *h, struct drv_frame *f);
-/* A DETACHED frame.  0, or E_REFUSED: that cannot be. */
-int calls_detached(struct helper *h, uint64_t id);
 /* When a cancelled request becomes the first it may be running: it has the
  * grace period to end. */
 void calls_start_grace(struct helper *h);

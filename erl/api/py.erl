@@ -331,7 +331,7 @@ stream_eval(Target, Code, Locals) ->
               end,
     case py_forms:context(Target) of
         {ok, Context} ->
-            Request = py_context:prepare_eval(Context, Code, Locals, Options),
+            Request = py_prepare:eval(Context, Code, Locals, Options),
             py_stream:collect({ok, Context}, Request);
         {error, _} = Error ->
             Error

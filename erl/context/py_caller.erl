@@ -9,7 +9,7 @@
 -export([run/6, run_apart/5, on_ref/4, on_ref/5, port_of/2, await/2, renew/2]).
 -export([text/1, args/1, kwargs/1]).
 
--export_type([errors/0, request/0]).
+-export_type([errors/0]).
 
 -include("../port/py_wire.hrl").
 
@@ -25,9 +25,6 @@
                    pair | map | default}.
 %% The form of Python exceptions, and perhaps what becomes of output, at most so
 %% many bytes of it; `default' is what the context says.
-
--type request() :: {Opcode :: byte(), Flags :: byte(), Term :: term(), py_request:deadline(),
-                    errors()}.
 
 %% @doc Make a request.
 -spec run(pid(), byte(), byte(), term(), py_request:deadline(), errors()) ->
@@ -117,7 +114,8 @@ later(Context, Opcode, Flags, Term, Deadline, Errors) ->
 %% told by `Begun' as soon as the request has its place in the order, and
 %% monitored by `Owner': when it is dead, nobody wants the answer, the request is
 %% given up, and `owner_died' is thrown.
--spec run_apart(pid(), request(), py_request:deadline(), fun(() -> term()), reference()) ->
+-spec run_apart(pid(), py_prepare:request(), py_request:deadline(), fun(() -> term()),
+                reference()) ->
     {ok, term()} | {error, term()}.
 run_apart(Context, {Opcode, Flags, Term, _, Errors}, Deadline, Begun, Owner) ->
     py_events:around(py_events:mode(), Context, Opcode, Term,

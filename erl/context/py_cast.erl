@@ -22,7 +22,7 @@
 %% The first element of the message, and whether there is one.
 
 %% @doc Begin a request, or tell of the error that it is.
--spec start({ok, pid()} | {error, term()}, {ok, py_caller:request()} | {error, term()},
+-spec start({ok, pid()} | {error, term()}, {ok, py_prepare:request()} | {error, term()},
             options()) -> reference().
 start({ok, Context}, {ok, Request}, Options) ->
     Ref = address(Options),

@@ -29,8 +29,6 @@
 -export([call/4, call/5, call/6, eval/2, eval/3, eval/4, exec/2, exec/3]).
 %% Coroutines.
 -export([submit/4, submit/5, submit_await/4, submit_await/5, submit_await/6]).
-%% What a call is, for those who make it elsewhere.
--export([prepare_call/6, prepare_eval/4]).
 %% Objects that stay in Python.
 -export([call_method/4, call_method/5, getattr/3, getattr/4, to_term/1, is_ref/1, release/1]).
 %% Looking at it.
@@ -162,56 +160,22 @@ call(Context, Module, Function, Args, Kwargs) ->
 %% @doc The same with a timeout or other options.
 -spec call(context(), terrarium_config:name(), terrarium_config:name(), [term()], map(),
            call_options()) -> result().
-call(Context, Module, Function, Args, Kwargs, Options) ->
-    case checked(Module, Function, Args, Kwargs) of
-        {error, _} = Error -> Error;
-        {M, F, A, Kw} -> submit_call(Context, M, F, A, Kw, Options)
-    end.
-
-checked(Module, Function, Args, Kwargs) ->
-    Checked = {py_caller:text(Module), py_caller:text(Function), py_caller:args(Args),
-               py_caller:kwargs(Kwargs)},
-    case Checked of
-        {error, _, _, _} -> {error, {invalid, module, Module}};
-        {_, error, _, _} -> {error, {invalid, function, Function}};
-        {_, _, error, _} -> {error, {invalid, args, Args}};
-        {_, _, _, error} -> {error, {invalid, kwargs, Kwargs}};
-        Good -> Good
-    end.
-
-submit_call(Context, M, F, A, Kw, Timeout) when is_integer(Timeout), Timeout >= 0;
-                                                Timeout =:= infinity ->
-    Term = py_namespace:scope_call(Context, {M, F, A, Kw}),
-    py_caller:run(Context, ?FRAME_CALL, 0, Term, Timeout, default);
-submit_call(Context, M, F, A, Kw, Options) ->
-    case with_more(Context, M, F, A, Kw, Options) of
-        {ok, {Opcode, Flags, Term, Timeout, Errors}} ->
-            py_caller:run(Context, Opcode, Flags, Term, Timeout, Errors);
+call(Context, Module, Function, Args, Kwargs, Timeout)
+  when is_integer(Timeout), Timeout >= 0; Timeout =:= infinity ->
+    case py_prepare:checked(Module, Function, Args, Kwargs) of
         {error, _} = Error ->
-            Error
-    end.
+            Error;
+        Call ->
+            Term = py_namespace:scope_call(Context, Call),
+            py_caller:run(Context, ?FRAME_CALL, 0, Term, Timeout, default)
+    end;
+call(Context, Module, Function, Args, Kwargs, Options) ->
+    run(Context, py_prepare:call(Context, Module, Function, Args, Kwargs, Options)).
 
-with_more(Context, M, F, A, Kw, Options) ->
-    with_options(Options,
-                 fun(Timeout, Errors, Flags, More) ->
-                         case py_caller:kwargs(More) of
-                             error ->
-                                 {error, {invalid, kwargs, More}};
-                             Extra ->
-                                 Call = {M, F, A, maps:merge(Kw, Extra)},
-                                 Term = py_namespace:scope_call(Context, Call),
-                                 {ok, {?FRAME_CALL, Flags, Term, Timeout, Errors}}
-                         end
-                 end).
-
-%% @private
--spec prepare_call(context(), terrarium_config:name(), terrarium_config:name(), [term()],
-                   map(), call_options()) -> {ok, py_caller:request()} | {error, term()}.
-prepare_call(Context, Module, Function, Args, Kwargs, Options) ->
-    case checked(Module, Function, Args, Kwargs) of
-        {error, _} = Error -> Error;
-        {M, F, A, Kw} -> with_more(Context, M, F, A, Kw, Options)
-    end.
+run(Context, {ok, {Opcode, Flags, Term, Timeout, Errors}}) ->
+    py_caller:run(Context, Opcode, Flags, Term, Timeout, Errors);
+run(_, {error, _} = Error) ->
+    Error.
 
 %% @doc The value of an expression.
 -spec eval(context(), terrarium_config:name()) -> result().
@@ -227,28 +191,7 @@ eval(Context, Code, Locals) ->
 %% @doc The same with a timeout or other options.
 -spec eval(context(), terrarium_config:name(), map(), call_options()) -> result().
 eval(Context, Code, Locals, Options) ->
-    case prepare_eval(Context, Code, Locals, Options) of
-        {ok, {Opcode, Flags, Term, Timeout, Errors}} ->
-            py_caller:run(Context, Opcode, Flags, Term, Timeout, Errors);
-        {error, _} = Error ->
-            Error
-    end.
-
-%% @private
--spec prepare_eval(context(), terrarium_config:name(), map(), call_options()) ->
-    {ok, py_caller:request()} | {error, term()}.
-prepare_eval(Context, Code, Locals, Options) ->
-    case {py_caller:text(Code), py_caller:kwargs(Locals)} of
-        {error, _} ->
-            {error, {invalid, code, Code}};
-        {_, error} ->
-            {error, {invalid, locals, Locals}};
-        {C, L} ->
-            Term = py_namespace:scope(Context, {C, L}),
-            with_options(Options, fun(Timeout, Errors, Flags, _) ->
-                                          {ok, {?FRAME_EVAL, Flags, Term, Timeout, Errors}}
-                                  end)
-    end.
+    run(Context, py_prepare:eval(Context, Code, Locals, Options)).
 
 %% @doc Run statements in the context's namespace (its `__main__').
 -spec exec(context(), terrarium_config:name()) -> ok | {ok, map()} | {error, term()}.
@@ -267,7 +210,7 @@ exec(Context, Code, Options) ->
             Run = fun(Timeout, Errors, _, _) ->
                           py_caller:run(Context, ?FRAME_EXEC, 0, Term, Timeout, Errors)
                   end,
-            case with_options(Options, Run) of
+            case py_prepare:with_options(Options, Run) of
                 {ok, #{stdout := _} = Printed} -> {ok, Printed};
                 {ok, _} -> ok;
                 {error, _} = Error -> Error
@@ -325,7 +268,7 @@ call_method(Context, Ref, Name, Args, Options) ->
         {_, error} ->
             {error, {invalid, args, Args}};
         {N, A} ->
-            with_options(Options, fun(Timeout, Errors, Flags, More) ->
+            py_prepare:with_options(Options, fun(Timeout, Errors, Flags, More) ->
                                           method(Context, Ref, {N, A, More},
                                                  {Timeout, Errors, Flags})
                                   end)
@@ -356,7 +299,7 @@ getattr(Context, Ref, Name, Options) ->
                           py_caller:on_ref(Context, Ref, ?FRAME_GETATTR,
                                            fun(Id) -> {Id, N} end, {Timeout, Errors, Flags})
                   end,
-            with_options(Options, Run)
+            py_prepare:with_options(Options, Run)
     end.
 
 %% @doc The value of a referenced object.
@@ -452,13 +395,4 @@ get_interp_id(Context) ->
             {ok, Id};
         {error, _} = Error ->
             Error
-    end.
-
-with_options(Timeout, Run) when is_integer(Timeout), Timeout >= 0; Timeout =:= infinity ->
-    Run(Timeout, default, 0, #{});
-with_options(Options, Run) ->
-    case py_context_opts:call(Options) of
-        {ok, {default, Errors, Flags, Kwargs}} -> Run(infinity, Errors, Flags, Kwargs);
-        {ok, {Timeout, Errors, Flags, Kwargs}} -> Run(Timeout, Errors, Flags, Kwargs);
-        {error, _} = Error -> Error
     end.

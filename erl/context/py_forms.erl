@@ -47,7 +47,7 @@ context(Pool) -> py_context_router:get_context(Pool).
 %% @doc The context and the request; `Flags' of the frame besides those that the
 %% options ask for.  Without a target the pool is that of the function.
 -spec prepare(form(), byte()) -> {{ok, pid()} | {error, term()},
-                                  {ok, py_caller:request()} | {error, term()}}.
+                                  {ok, py_prepare:request()} | {error, term()}}.
 prepare({Target, M, F, A, Kwargs, Options}, Flags) ->
     case routed(Target, M, F) of
         {ok, Context} ->
@@ -60,7 +60,7 @@ routed(?ROUTED, M, F) -> py_context_router:route(M, F);
 routed(Target, _, _) -> context(Target).
 
 request(Context, {Target, M, F, A, Kwargs, Options}, Flags) ->
-    case py_context:prepare_call(Context, M, F, A, Kwargs, timed(Target, Options)) of
+    case py_prepare:call(Context, M, F, A, Kwargs, timed(Target, Options)) of
         {ok, {Opcode, More, Term, Timeout, Errors}} ->
             {ok, {Opcode, Flags bor More, Term, Timeout, Errors}};
         {error, _} = Error ->

@@ -28,7 +28,7 @@
 -record(pull, {context, stream, timeout, errors, batch, window, ref, to, others = 0,
                next = 1}).
 
--type request() :: {ok, py_caller:request()} | {error, term()}.
+-type request() :: {ok, py_prepare:request()} | {error, term()}.
 
 %% @doc All that the iterator yields, within the request's time limit.
 -spec collect({ok, pid()} | {error, term()}, request()) -> {ok, [term()]} | {error, term()}.

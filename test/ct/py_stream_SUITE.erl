@@ -93,9 +93,8 @@ init_per_testcase(_, Config) ->
 end_per_testcase(_, _) ->
     ?assertEqual([], py_ct:mailbox()),
     py_ct:eventually(fun() -> ets:info(py_workers, size) =:= 0 end),
-    py_ct:eventually(fun() -> py:eval(py:context(1), "'refs' not in globals() or refs()") =:= {ok, 0}
-                              orelse py:eval(py:context(1), "'refs' in globals()") =:= {ok, false}
-                     end).
+    Count = "refs() if 'refs' in globals() else 0",
+    py_ct:eventually(fun() -> py:eval(py:context(1), Count) =:= {ok, 0} end).
 
 context(Config) -> proplists:get_value(context, Config).
 
