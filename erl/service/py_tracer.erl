@@ -85,19 +85,26 @@ new_table() ->
     true = ets:insert(?TABLE, [{last, 0}, {dropped, 0}]),
     ok.
 
+%% Each one drops the one that it pushes out; one that comes so late that others
+%% have pushed it out before drops itself.
 record(Span) ->
+    Max = terrarium_config:get(max_traces),
     try
         N = ets:update_counter(?TABLE, last, 1),
         true = ets:insert(?TABLE, {N, Span}),
-        case ets:select_delete(?TABLE, [{{'$1', '_'},
-                                         [{is_integer, '$1'},
-                                          {'=<', '$1', N - terrarium_config:get(max_traces)}],
-                                         [true]}]) of
-            0 -> ok;
-            Dropped -> ets:update_counter(?TABLE, dropped, Dropped)
+        drop(N - Max),
+        case ets:lookup_element(?TABLE, last, 2) - Max of
+            First when First >= N -> drop(N);
+            _ -> ok
         end
     catch
         error:badarg -> ok
+    end.
+
+drop(N) ->
+    case ets:take(?TABLE, N) of
+        [_] -> ets:update_counter(?TABLE, dropped, 1);
+        [] -> 0
     end.
 
 %%% Spans of Erlang code

@@ -312,6 +312,11 @@ no_input(_) ->
 %% lines in order, each with the process that it belongs to.
 a_storm(_) ->
     ok = py:register_function(same, fun([X]) -> X end),
+    [ok = py:exec(C, "import erlang\n"
+                     "def storm(i, n):\n"
+                     "  for j in range(10):\n"
+                     "    print(i, n, end=' ')\n"
+                     "    print(erlang.same(j))\n") || C <- py_context_router:contexts()],
     Results = py_ct:parallel(16, fun storm/1),
     ?assertEqual(lists:duplicate(16, ok), Results),
     ok = py:unregister_function(same).
@@ -327,11 +332,7 @@ storm(I) ->
 
 storm(I, N, Leader) ->
     Before = length(said(Leader)),
-    Code = io_lib:format("import erlang\n"
-                         "for i in range(10):\n"
-                         "  print(~b, ~b, end=' ')\n"
-                         "  print(erlang.same(i))\n", [I, N]),
-    ok = py:exec(Code),
+    {ok, none} = py:call('__main__', storm, [I, N]),
     Said = iolist_to_binary(lists:nthtail(Before, said(Leader))),
     Wanted = [io_lib:format("~b ~b ~b~n", [I, N, J]) || J <- lists:seq(0, 9)],
     ?assertEqual(iolist_to_binary(Wanted), Said),
