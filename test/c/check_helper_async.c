@@ -20,7 +20,8 @@ start(struct peer *p)
     peer_boot(p, map);
     ck_assert_uint_eq(peer_next(p, NULL).opcode, WIRE_HELLO);
     peer_ask(p, WIRE_EXEC,
-             "('import asyncio, threading, time, erlang\\n"
+             "('import asyncio, threading, time, warnings, erlang\\n"
+             "warnings.simplefilter(\"ignore\")\\n"
              "log = []\\n"
              "async def value(v): return v\\n"
              "async def after(s, v):\\n"

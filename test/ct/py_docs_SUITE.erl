@@ -9,7 +9,7 @@
 
 suite() -> [{timetrap, {minutes, 2}}].
 
-all() -> [state, messages, channels, pools].
+all() -> [state, messages, channels, pools, async, streams, references].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -23,6 +23,10 @@ state(_) -> run("state.md").
 messages(_) -> run("messages.md").
 channels(_) -> run("channels.md").
 pools(_) -> run("pools.md").
+
+async(_) -> run("async.md").
+streams(_) -> run("streams.md").
+references(_) -> run("references.md").
 
 run(Page) ->
     {ok, Text} = file:read_file(filename:join([root(), "docs", Page])),
