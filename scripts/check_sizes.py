@@ -24,7 +24,13 @@ LIMITS = [
     ("scripts", ["scripts/*", ".ci/run"], 400, 40),
 ]
 # What is mostly documentation, or a table.
-FILE_LIMITS = {"erl/api/py.erl": 900}
+FILE_LIMITS = {
+    "erl/api/py.erl": 900,
+    # To be split at their next change.
+    "erl/context/py_caller.erl": 420,
+    "erl/context/py_context_server.erl": 420,
+    "test/c/check_drv_callbacks.c": 660,
+}
 SWITCH_LIMIT = 120  # a C function that is one dispatch switch
 MEDIAN_LIMIT = 15  # of all C functions in c_src
 

@@ -116,7 +116,7 @@ static ErlDrvEntry entry = {
     .extended_marker = (int)ERL_DRV_EXTENDED_MARKER,
     .major_version = ERL_DRV_EXTENDED_MAJOR_VERSION,
     .minor_version = ERL_DRV_EXTENDED_MINOR_VERSION,
-    .driver_flags = ERL_DRV_FLAG_USE_PORT_LOCKING,
+    .driver_flags = ERL_DRV_FLAG_USE_PORT_LOCKING | ERL_DRV_FLAG_SOFT_BUSY,
     .process_exit = drv_process_exit,
     .stop_select = drv_stop_select,
 };

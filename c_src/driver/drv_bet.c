@@ -38,13 +38,16 @@ bet_take_slot(struct helper *h)
     return got;
 }
 
-/* Do all others wait for callbacks? */
+/* Is it the next to run, and do all others wait for callbacks? */
 static int
 is_alone(const struct helper *h, const struct pending *q)
 {
     const struct pending_table *t = &h->pending;
-    uint32_t others = t->wire_count - (q->state == PENDING_SENT);
-    return others == h->calling &&
+    const struct pending *top = h->top;
+    uint32_t own = q->state == PENDING_SENT && !q->begun;
+    if (top != NULL && top != q && (!top->calling || q->begun))
+        return 0;
+    return t->wire_count == own &&
            (t->unsent == NULL || (t->unsent == q && q->next == NULL));
 }
 

@@ -4,8 +4,9 @@
  *
  * A request begins to run when those before it have ended, so that the first in
  * the list is the one that runs.  While one waits for a callback others run,
- * and the helper says which (STARTED).  Those begun are a stack, as in the
- * helper: only its top can run. */
+ * and the helper says which (STARTED), as it does of every nested one: it may
+ * come too late for the request that it was nested in.  Those begun are a
+ * stack, as in the helper: only its top can run. */
 #include "drv_helper.h"
 
 #include <string.h>
@@ -14,18 +15,28 @@
 
 /* ---- the stack ----------------------------------------------------------- */
 
+/* The helper has read all of it: it keeps nobody from submitting, or a process
+ * that the callback waits for could be one of them. */
 static void
 push(struct helper *h, struct pending *q)
 {
-    q->stacked = 1;
+    size_t bytes = q->bytes;
+    pending_begin(&h->pending, q);
+    q->bytes = 0;
     q->below = h->top;
     h->top = q;
+    calls_settled(h, bytes);
 }
 
 struct pending *
 callbacks_top(const struct helper *h)
 {
-    return h->top != NULL ? h->top : h->pending.first;
+    struct pending *q = h->pending.first;
+    if (h->top != NULL)
+        return h->top;
+    while (q != NULL && (q->flags & WIRE_FLAG_NESTED))
+        q = q->next;
+    return q != NULL && q->state == PENDING_SENT ? q : NULL;
 }
 
 struct pending *
@@ -47,13 +58,13 @@ void
 callbacks_forget(struct helper *h, struct pending *q)
 {
     callbacks_stop_waiting(h, q);
-    if (!q->stacked)
+    if (!q->begun)
         return;
     struct pending **at = &h->top;
     while (*at != q)
         at = &(*at)->below;
     *at = q->below;
-    q->stacked = 0;
+    q->begun = 0;
 }
 
 int
@@ -71,7 +82,10 @@ int
 callbacks_started(struct helper *h, uint64_t id)
 {
     struct pending *q = pending_find(&h->pending, id);
-    if (q == NULL || q->state != PENDING_SENT || q->stacked || h->top == NULL)
+    if (q == NULL || q->state != PENDING_SENT || q->begun)
+        return E_REFUSED;
+    if (h->top == NULL && !(q->flags & WIRE_FLAG_NESTED) &&
+        q != callbacks_top(h))
         return E_REFUSED;
     push(h, q);
     calls_start_grace(h);
@@ -86,11 +100,24 @@ is_from_running(const struct helper *h, const struct pending *q)
     return q != NULL && q->state == PENDING_SENT && q == callbacks_top(h);
 }
 
+/* {Number, Name, Args, Kwargs}, as far as Erlang relies on it: the number is of
+ * 64 bits with the highest one set, so that it always has this form. */
+static int
+is_question(const struct drv_frame *f)
+{
+    static const uint8_t head[] = {131, 104, 4, 110, 8, 0};
+    return f->h.length > sizeof head + 8 &&
+           memcmp(f->body, head, sizeof head) == 0 &&
+           f->body[sizeof head + 7] & 0x80;
+}
+
 /* A request that was cancelled goes on by itself: its callback is not run. */
 int
 callbacks_take(struct helper *h, struct drv_frame *f)
 {
     struct pending *q;
+    if (!is_question(f))
+        return E_REFUSED;
     if (f->h.id == 0) {
         drv_tell_binary(&h->base, "callback", f->body, f->h.length);
         return 0;
@@ -98,7 +125,7 @@ callbacks_take(struct helper *h, struct drv_frame *f)
     q = pending_find(&h->pending, f->h.id);
     if (!is_from_running(h, q))
         return E_REFUSED;
-    if (!q->stacked)
+    if (!q->begun)
         push(h, q);
     h->stats.callbacks++;
     if (q->cancelled)
@@ -128,6 +155,8 @@ callbacks_resume(struct helper *h, const uint8_t *body, size_t n,
     struct pending *q = pending_find(&h->pending, calls_id(body));
     if (q == NULL || q->caller != driver_caller(h->base.port))
         return drv_reply(r, DRV_REPLY_GONE);
+    if (q->answer != NULL && q->state == PENDING_SENT)
+        return calls_reply_held(h, q, r); /* it waits for another by now */
     callbacks_stop_waiting(h, q);
     if (q->answer != NULL)
         return calls_reply_held(h, q, r);

@@ -140,15 +140,21 @@ accept(struct helper *h, struct pending *q, size_t n)
     outstanding_add(h, q->bytes);
 }
 
+static void
+enqueue(struct helper *h, struct pending *q)
+{
+    helper_enqueue_request(h, q);
+    pending_body_free(q->body);
+    q->body = NULL;
+}
+
 void
 calls_pump(struct helper *h)
 {
     while (pending_window_open(&h->pending)) {
         struct pending *q = h->pending.unsent;
         pending_mark_sent(&h->pending);
-        helper_enqueue_request(h, q);
-        pending_body_free(q->body);
-        q->body = NULL;
+        enqueue(h, q);
     }
     helper_flush(h);
 }
@@ -170,12 +176,18 @@ send_at_once(struct helper *h, struct pending *q, const uint8_t *body, size_t n)
 
 /* What is to be said of it has not come yet: it will, or its caller asks. */
 static ErlDrvSSizeT
-reply_pending(struct helper *h, struct pending *q, struct drv_reply *r)
+reply_id(struct helper *h, struct pending *q, uint8_t code, struct drv_reply *r)
 {
     uint64_t id = q->id;
     if (calls_watch(h, q) != 0)
         give_up(h, q);
-    return drv_reply_data(r, DRV_REPLY_PENDING, &id, sizeof id);
+    return drv_reply_data(r, code, &id, sizeof id);
+}
+
+static ErlDrvSSizeT
+reply_pending(struct helper *h, struct pending *q, struct drv_reply *r)
+{
+    return reply_id(h, q, DRV_REPLY_PENDING, r);
 }
 
 /* After bet_begin: its frame is written; poll, if that was to be. */
@@ -236,7 +248,8 @@ calls_reserve(struct helper *h, const uint8_t *body, size_t n,
     struct pending *q = admit(h, body[0], body[1], r, &reply);
     if (q == NULL)
         return reply;
-    return reply_pending(h, q, r);
+    int nested = q->flags & WIRE_FLAG_NESTED;
+    return reply_id(h, q, nested ? DRV_REPLY_NESTED : DRV_REPLY_PENDING, r);
 }
 
 /* Nobody hears what is wrong with a body, but ATTACH answers GONE then. */
@@ -260,6 +273,8 @@ calls_body(struct helper *h, ErlIOVec *ev)
     }
     q->from = spin_now();
     accept(h, q, n);
+    if (q->state == PENDING_SENT)
+        enqueue(h, q); /* nested */
     calls_pump(h);
 }
 

@@ -188,7 +188,7 @@ static void
 take_callback(struct helper *h, struct drv_frame *f)
 {
     if (callbacks_take(h, f) != 0)
-        helper_violation(h, "a callback of a request that does not run");
+        helper_violation(h, "a callback that can not be");
     if (f->bin != NULL)
         driver_free_binary(f->bin);
 }

@@ -168,6 +168,14 @@ pending_enlist_sent(struct pending_table *t, struct pending *q)
     t->wire_bytes += q->bytes;
 }
 
+void
+pending_begin(struct pending_table *t, struct pending *q)
+{
+    q->begun = 1;
+    t->wire_count--;
+    t->wire_bytes -= q->bytes;
+}
+
 int
 pending_window_open(const struct pending_table *t)
 {
@@ -191,7 +199,7 @@ pending_mark_sent(struct pending_table *t)
 void
 pending_unlink(struct pending_table *t, struct pending *q)
 {
-    if (q->state == PENDING_SENT) {
+    if (q->state == PENDING_SENT && !q->begun) {
         t->wire_count--;
         t->wire_bytes -= q->bytes;
     } else if (t->unsent == q) {

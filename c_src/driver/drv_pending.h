@@ -49,7 +49,7 @@ struct pending {
     uint8_t cancelled;     /* its caller gave up; the helper has been told */
     uint8_t orphan;        /* nobody wants the answer */
     uint8_t calling;       /* waits for a callback (drv_callbacks.c) */
-    uint8_t stacked;       /* stands on the stack of those begun */
+    uint8_t begun;         /* it runs, or waits on the stack of those begun */
     struct pending *below; /* on that stack */
     uint32_t next_free;
     size_t bytes;              /* of the request with its header */
@@ -68,7 +68,7 @@ struct pending_table {
     uint32_t count;
     struct pending *first, *last; /* SENT, then QUEUED, oldest first */
     struct pending *unsent;       /* the first QUEUED one */
-    uint32_t wire_count;          /* of the SENT ones */
+    uint32_t wire_count;          /* of the SENT ones that have not begun */
     size_t wire_bytes;
     uint8_t entropy[1020]; /* a system call for 170 ids */
     uint32_t entropy_left;
@@ -86,6 +86,9 @@ void pending_free(struct pending_table *t, struct pending *q);
 struct pending *pending_find(const struct pending_table *t, uint64_t id);
 /* RESERVED to QUEUED: append to the list. */
 void pending_enlist(struct pending_table *t, struct pending *q);
+/* A SENT one has begun, so the helper has all of it: it is no longer on the
+ * wire, and the window is for others. */
+void pending_begin(struct pending_table *t, struct pending *q);
 /* RESERVED to SENT, whatever the window: behind those that were sent. */
 void pending_enlist_sent(struct pending_table *t, struct pending *q);
 /* May the first QUEUED one be written now? */

@@ -2,10 +2,10 @@
 /* drv_write.c - bytes to the helper.  What the channel does not take at once
  * waits in the ERTS driver queue, in order, until it is writable.
  *
- * A request larger than the window is alone on the wire, and its last byte is
- * held back until the rest is written.  Should its caller give up meanwhile,
- * that byte and the CANCEL frame go out in one small write, which the reader
- * gets as one: so the request is never run. */
+ * A request larger than the window is alone on the wire, but for nested ones,
+ * and its last byte is held back until the rest is written.  Should its caller
+ * give up meanwhile, that byte and the CANCEL frame go out in one small write,
+ * which the reader gets as one: so the request is never run. */
 #include "drv_helper.h"
 #include "err.h"
 
@@ -105,6 +105,8 @@ helper_enqueue_request(struct helper *h, struct pending *q)
                              .id = q->id};
     if (h->state == HELPER_CLOSED || h->write_failed)
         return;
+    if (h->held != NULL)
+        release_held(h); /* a nested one comes behind it */
     if (q->bytes > WIRE_LIMIT_WINDOW_BYTES)
         hold_last_byte(h, q);
     wire_put_header(head, &wh);

@@ -4,18 +4,15 @@
 #include "callback.h"
 
 #include "err.h"
-#include "etf_decode.h"
-#include "etf_encode.h"
 #include "forked.h"
 #include "interrupt.h"
+#include "loop.h"
 #include "mem.h"
 #include "session.h"
 #include "session_read.h"
-#include "span.h"
 #include "stream.h"
+#include "turn.h"
 
-/* So many requests of others are run on top of one that waits, at most. */
-enum { FOREIGN_MAX = 64 };
 /* The highest bit, so that a number always has the same length. */
 #define FIRST_NUMBER ((uint64_t)1 << 63)
 
@@ -26,81 +23,10 @@ callback_init(struct session *s)
 {
     session = s;
     s->calls.last = FIRST_NUMBER;
-}
-
-/* ---- the question -------------------------------------------------------- */
-
-/* {Number, Name, Args, Kwargs}; a user's function within a span is called by
- * the service that makes the span known to it. */
-static PyObject *
-question(uint64_t number, PyObject *name, PyObject *args, PyObject *kwargs)
-{
-    PyObject *list = PySequence_List(args), *q = NULL, *span = NULL;
-    unsigned long long n = number;
-    if (list != NULL && session->traced && PyUnicode_Check(name) &&
-        span_current(&span) < 0)
-        Py_CLEAR(list);
-    if (list != NULL && span != NULL)
-        q = Py_BuildValue("(K(ss)[OOOO]{})", n, "trace", "call", span, name,
-                          list, kwargs);
-    else if (list != NULL)
-        q = Py_BuildValue("(KOOO)", n, name, list, kwargs);
-    Py_XDECREF(span);
-    Py_XDECREF(list);
-    return q;
-}
-
-/* 0, or -1 with an exception and the output as it was. */
-static int
-put_question(struct session *s, const struct call *c, PyObject *name,
-             PyObject *args, PyObject *kwargs)
-{
-    PyObject *q = question(c->number, name, args, kwargs);
-    if (q == NULL)
-        return -1;
-    uint64_t id = c->of != NULL ? c->of->h.id : 0;
-    int r = session_put_term(s, WIRE_CALLBACK, id, q);
-    Py_DECREF(q);
-    if (r == 0 && c->of == NULL)
-        s->unasked = 1;
-    return r;
+    s->calls.last_ready = &s->calls.ready;
 }
 
 /* ---- what waits ---------------------------------------------------------- */
-
-static int
-is_main(const struct call *c)
-{
-    return c->nudge.fd < 0 && c->when_there == NULL;
-}
-
-static void
-enter(struct session *s, struct call *c)
-{
-    struct calls *all = &s->calls;
-    c->next = all->first;
-    all->first = c;
-    if (is_main(c)) {
-        c->below = all->top;
-        all->top = c;
-    } else {
-        s->idle.others++;
-    }
-}
-
-static void
-leave(struct session *s, struct call *c)
-{
-    struct calls *all = &s->calls;
-    struct call **at = &all->first;
-    while (*at != c)
-        at = &(*at)->next;
-    *at = c->next;
-    if (is_main(c))
-        all->top = c->below;
-    else
-        s->idle.others--;
-}
 
 void
 callback_answered(struct session *s, struct request *r)
@@ -114,78 +40,61 @@ callback_answered(struct session *s, struct request *r)
     }
     c->answer = r;
     if (c->when_there != NULL) {
-        leave(s, c);
-        c->next = s->calls.ready;
-        s->calls.ready = c;
-    } else {
-        nudge_give(is_main(c) ? &s->idle.nudge : &c->nudge);
+        call_leave(s, c);
+        c->next = NULL;
+        *s->calls.last_ready = c;
+        s->calls.last_ready = &c->next;
+    } else if (call_is_main(c)) {
+        session_wake_main(s);
+    } else if (c->asleep) {
+        nudge_give(&c->nudge);
     }
-}
-
-int
-callback_cancel(struct calls *all, uint64_t id)
-{
-    for (struct call *c = all->first; c != NULL; c = c->next) {
-        if (c->of == NULL || c->of->h.id != id)
-            continue;
-        c->of->cancelled = 1;
-        return 1;
-    }
-    return 0;
-}
-
-/* May what others ask for be run on top?  Not for ever, and not when somebody
- * below could go on. */
-static int
-foreign_may_run(const struct calls *all)
-{
-    int depth = 0;
-    for (const struct call *c = all->top; c != NULL; c = c->below)
-        if (c->answer != NULL || (c->of != NULL && c->of->cancelled) ||
-            ++depth > FOREIGN_MAX)
-            return 0;
-    return 1;
 }
 
 /* ---- waiting ------------------------------------------------------------- */
 
-/* A request that was cancelled while it waited goes on with KeyboardInterrupt,
- * whether or not its answer has come as well: no signal may be coming. */
 static int
-check_cancelled(const struct call *c)
+run_on_top(struct session *s, struct request *r)
 {
-    return c->of != NULL && c->of->cancelled && interrupt_raise() ? -1 : 0;
+    PyObject *hidden = loop_hide();
+    int e = session_run_on_top(s, r);
+    loop_show(hidden);
+    return e;
 }
 
 /* 0 goes on waiting, -1 with an exception. */
 static int
 wait_once(struct session *s, struct call *c)
 {
-    int e = session_flush(s);
     struct request *r = NULL;
-    if (e == 0 && !PyErr_Occurred())
-        r = session_take(s, foreign_may_run(&s->calls));
+    int e = session_flush(s);
+    if (e == 0 && PyErr_Occurred())
+        return -1;
+    if (e == 0)
+        r = session_take(s, turn_of_others(s, c));
     if (r != NULL)
-        e = session_run_on_top(s, r);
-    else if (e == 0 && !PyErr_Occurred())
-        e = session_wait_more(s);
+        e = run_on_top(s, r);
+    else if (e == 0)
+        e = session_wait_more(s, turn_patience_ms(s, c));
     if (e < 0)
         session_end(e); /* the VM is gone, or makes no sense */
-    if (PyErr_Occurred())
-        return -1;
-    return check_cancelled(c);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
+/* Until the answer is there, 0, or an exception, -1.  A request that was
+ * cancelled goes on with KeyboardInterrupt, whether or not its answer has come
+ * as well: no signal may be coming. */
 static int
 wait_in_main(struct session *s, struct call *c)
 {
     int r = 0;
-    if (Py_EnterRecursiveCall(" in a call of an Erlang function"))
-        return -1;
-    while (r == 0 && c->answer == NULL)
+    while (r == 0 && c->answer == NULL && !call_is_cancelled(c))
         r = wait_once(s, c);
-    Py_LeaveRecursiveCall();
-    return r == 0 ? check_cancelled(c) : r;
+    if (r == 0 && call_is_cancelled(c)) {
+        interrupt_raise();
+        r = -1;
+    }
+    return r;
 }
 
 /* Once there are others the main thread must be woken by those who read.  If it
@@ -212,21 +121,12 @@ open_nudges(struct session *s, struct nudge *n)
     return r != 0 ? -1 : 0;
 }
 
-static int
-has_requests(const struct session *s)
-{
-    return s->queue.first != NULL || s->nested.first != NULL;
-}
-
 static void
 pump(struct session *s)
 {
-    int before = has_requests(s);
     int e = session_read_ahead(s);
     if (e < 0)
         session_end(e);
-    if (!before && has_requests(s))
-        nudge_give(&s->idle.nudge);
 }
 
 static void
@@ -234,7 +134,9 @@ wait_in_thread(struct session *s, struct call *c)
 {
     int e = session_flush(s);
     while (e >= 0 && c->answer == NULL) {
+        c->asleep = 1;
         e = idle_wait_as_other(&s->idle, &s->channel, &c->nudge);
+        c->asleep = 0;
         if (e >= 0 && c->answer == NULL)
             pump(s);
     }
@@ -242,42 +144,28 @@ wait_in_thread(struct session *s, struct call *c)
         session_end(e);
 }
 
-/* ---- the answer ---------------------------------------------------------- */
+/* ---- calling ------------------------------------------------------------- */
 
-/* Raise what erlang._errors makes of {Class, Reason, Stack}. */
-static void
-raise_error(PyObject *parts, PyObject *name)
+/* Why there is nobody to call, or NULL. */
+static const char *
+why_not(const struct session *s)
 {
-    PyObject *m = PyImport_ImportModule("erlang._errors");
-    PyObject *exc =
-        m ? PyObject_CallMethod(m, "_raised", "OO", name, parts) : NULL;
-    if (exc != NULL)
-        PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
-    Py_XDECREF(exc);
-    Py_XDECREF(m);
-}
-
-static PyObject *
-value_of(struct session *s, struct request *r, PyObject *name)
-{
-    PyObject *v =
-        etf_decode_part(r->body, r->h.length, &r->part, &s->context->limits);
-    if (v != NULL && r->h.opcode == WIRE_RAISED) {
-        raise_error(v, name);
-        Py_CLEAR(v);
-    }
-    return v;
+    if (s == NULL)
+        return "there is no Erlang VM to call";
+    if (forked())
+        return "a child that was forked has no connection to Erlang";
+    if (s->stopping)
+        return "a context that is being stopped can not call";
+    return s->ready ? NULL : "a context that is being started can not call";
 }
 
 static int
 is_connected(const struct session *s)
 {
-    if (s != NULL && s->ready)
-        return 1;
-    PyErr_SetString(PyExc_RuntimeError,
-                    s == NULL ? "there is no Erlang VM to call"
-                              : "a context that is being started can not call");
-    return 0;
+    const char *why = why_not(s);
+    if (why != NULL)
+        PyErr_SetString(PyExc_RuntimeError, why);
+    return why == NULL;
 }
 
 /* Who made the request does not wait for it any more, and would run nothing. It
@@ -298,9 +186,11 @@ is_given_up(struct session *s)
 static struct request *
 in_whose_name(struct session *s)
 {
-    const struct call *top = s->calls.top;
+    const struct call *c = s->calls.top;
+    while (c != NULL && c->of == NULL)
+        c = c->below;
     if (s->current == NULL || s->answered ||
-        (top != NULL && top->of == s->current) || is_given_up(s))
+        (c != NULL && c->of == s->current) || is_given_up(s))
         return NULL;
     return s->current;
 }
@@ -315,22 +205,43 @@ callback_room(void)
     return s->context->max_frame;
 }
 
+/* An event loop that waits in the main thread is to run what was read by the
+ * way. */
+static void
+wake_loop(const struct session *s)
+{
+    if (s->nested.first != NULL && s->idle.others > 0)
+        nudge_give(&s->idle.nudge);
+}
+
 static PyObject *
-call_from_main(struct session *s, PyObject *name, PyObject *args,
-               PyObject *kwargs)
+ask_in_main(struct session *s, PyObject *name, PyObject *args, PyObject *kwargs)
 {
     PyObject *v = NULL;
     struct call c = {
         .number = ++s->calls.last, .of = in_whose_name(s), .nudge.fd = -1};
     if (c.of != NULL && stream_finish() < 0)
         return NULL;
-    if (put_question(s, &c, name, args, kwargs) < 0)
+    if (call_ask(s, &c, name, args, kwargs) < 0)
         return NULL;
-    enter(s, &c);
+    call_enter(s, &c);
     if (wait_in_main(s, &c) == 0)
-        v = value_of(s, c.answer, name);
-    leave(s, &c);
+        v = call_value(s, &c, name);
+    call_leave(s, &c);
+    wake_loop(s);
     request_free(c.answer);
+    return v;
+}
+
+/* Too deep is too deep before the function is called. */
+static PyObject *
+call_from_main(struct session *s, PyObject *name, PyObject *args,
+               PyObject *kwargs)
+{
+    if (Py_EnterRecursiveCall(" in a call of an Erlang function"))
+        return NULL;
+    PyObject *v = ask_in_main(s, name, args, kwargs);
+    Py_LeaveRecursiveCall();
     return v;
 }
 
@@ -342,11 +253,11 @@ call_from_thread(struct session *s, PyObject *name, PyObject *args,
     struct call c = {.number = ++s->calls.last, .nudge.fd = -1};
     if (open_nudges(s, &c.nudge) < 0)
         return NULL;
-    if (put_question(s, &c, name, args, kwargs) == 0) {
-        enter(s, &c);
+    if (call_ask(s, &c, name, args, kwargs) == 0) {
+        call_enter(s, &c);
         wait_in_thread(s, &c);
-        v = value_of(s, c.answer, name);
-        leave(s, &c);
+        v = call_value(s, &c, name);
+        call_leave(s, &c);
     }
     nudge_close(&c.nudge);
     request_free(c.answer);
@@ -382,6 +293,7 @@ static void
 free_call(struct call *c)
 {
     Py_XDECREF(c->when_there);
+    Py_XDECREF(c->name);
     request_free(c->answer);
     mem_free(c);
 }
@@ -389,7 +301,7 @@ free_call(struct call *c)
 static void
 tell(struct session *s, struct call *c)
 {
-    PyObject *value = value_of(s, c->answer, Py_None);
+    PyObject *value = call_value(s, c, c->name);
     PyObject *error = value == NULL ? py_err_take() : NULL;
     PyObject *r = PyObject_CallFunctionObjArgs(
         c->when_there, error ? error : Py_None, value ? value : Py_None, NULL);
@@ -401,17 +313,26 @@ tell(struct session *s, struct call *c)
     free_call(c);
 }
 
+/* Where an interrupt raised in it, it would be taken for an error of the one
+ * who is told, who would wait for ever. */
 void
 callback_tell(struct session *s)
 {
     struct call *c;
+    int main = session_is_main(s);
+    if (main)
+        interrupt_defer(1);
     while ((c = s->calls.ready) != NULL) {
         s->calls.ready = c->next;
+        if (c->next == NULL)
+            s->calls.last_ready = &s->calls.ready;
         PyObject *saved = py_err_take();
         tell(s, c);
         if (saved != NULL)
             py_err_give(saved);
     }
+    if (main)
+        interrupt_defer(0);
 }
 
 int
@@ -428,28 +349,53 @@ callback_begin(PyObject *name, PyObject *args, PyObject *kwargs,
     }
     *c = (struct call){.number = ++s->calls.last,
                        .nudge.fd = -1,
-                       .when_there = Py_NewRef(when_there)};
-    if (put_question(s, c, name, args, kwargs) < 0) {
+                       .when_there = Py_NewRef(when_there),
+                       .name = Py_NewRef(name)};
+    if (call_ask(s, c, name, args, kwargs) < 0) {
         free_call(c);
         return -1;
     }
-    enter(s, c);
+    call_enter(s, c);
     int e = session_flush(s);
     if (e == 0)
         e = session_read_ahead(s); /* and be rung for from now on */
     if (e < 0)
         session_end(e);
-    return 0;
+    wake_loop(s);
+    return PyErr_Occurred() ? -1 : 0; /* of a signal handler */
+}
+
+/* An event loop that waits is as good as a call that does. */
+static int
+run_nested(struct session *s)
+{
+    struct request *r;
+    while (!PyErr_Occurred() && (r = session_take(s, 0)) != NULL) {
+        int e = run_on_top(s, r);
+        if (e == 0)
+            e = session_flush(s);
+        if (e < 0)
+            session_end(e);
+    }
+    if (!PyErr_Occurred() && s->current != NULL && s->current->cancelled)
+        interrupt_raise();
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 int
 callback_pump(void)
 {
-    if (!is_connected(session))
+    struct session *s = session;
+    if (!is_connected(s))
         return -1;
-    channel_polled(&session->channel);
-    pump(session);
-    return 0;
+    int main = session_is_main(s);
+    if (main)
+        nudge_take(&s->idle.nudge);
+    channel_polled(&s->channel);
+    pump(s);
+    if (!main || s->nested.first == NULL)
+        return 0;
+    return run_nested(s);
 }
 
 int
@@ -461,8 +407,13 @@ callback_look(void)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-int
-callback_fd(void)
+PyObject *
+callback_fds(void)
 {
-    return session != NULL ? session->channel.fd : -1;
+    struct session *s = session;
+    if (!is_connected(s) || open_nudges(s, NULL) < 0)
+        return NULL;
+    return session_is_main(s)
+               ? Py_BuildValue("(ii)", s->channel.fd, s->idle.nudge.fd)
+               : Py_BuildValue("(i)", s->channel.fd);
 }

@@ -5,9 +5,9 @@
  * name: its caller runs nothing any more.
  *
  * While the main thread waits it serves: first what the process that runs the
- * function asks for (nested requests), then what others do, unless a call
- * further down the stack has its answer and only waits for its turn.  So calls
- * nest to any depth, and none waits for ever because others keep coming.
+ * function asks for (nested requests), then what others do, when it is their
+ * turn (turn.h).  So calls nest to any depth, and none waits for ever because
+ * others keep coming.
  *
  * Other threads' calls belong to no request.  Such a thread reads for itself,
  * and for all, what comes from the VM, so it needs no main thread that listens.
@@ -24,27 +24,7 @@
 
 #include <stdint.h>
 
-#include "nudge.h"
-
-struct request;
-struct session;
-
-struct call {
-    struct call *below; /* the main thread's: the one that waits below */
-    struct call *next;  /* all that wait */
-    uint64_t number;    /* Python's name for it, in frames */
-    struct request *of; /* which waits for it; NULL: no request */
-    struct request *answer;
-    struct nudge nudge;   /* of another thread; closed: the main thread's */
-    PyObject *when_there; /* nobody waits: called with what came of it */
-};
-
-struct calls {
-    struct call *first; /* all that wait */
-    struct call *top;   /* the main thread's */
-    struct call *ready; /* answered, and nobody waits: to be told */
-    uint64_t last;      /* number */
-};
+#include "call.h"
 
 /* The connection that calls go through; before that there is none. */
 void callback_init(struct session *s);
@@ -59,9 +39,11 @@ PyObject *callback_call(PyObject *name, PyObject *args, PyObject *kwargs);
 int callback_begin(PyObject *name, PyObject *args, PyObject *kwargs,
                    PyObject *when_there);
 /* Read what there is, for those who called callback_begin: an event loop calls
- * this when callback_fd is readable.  0, or -1 with an exception. */
+ * this when one of callback_fds is readable.  In the main thread, nested
+ * requests are run as well.  0, or -1 with an exception. */
 int callback_pump(void);
-int callback_fd(void);
+/* A tuple of descriptors, or NULL with an exception. */
+PyObject *callback_fds(void);
 /* Read what there is, for whoever it is; nothing has said that there is. */
 int callback_look(void);
 
@@ -79,7 +61,5 @@ int callback_traced(void);
 void callback_answered(struct session *s, struct request *r);
 /* Tell those who called callback_begin.  May run any Python code. */
 void callback_tell(struct session *s);
-/* The request was cancelled while it waits: 1 if it does. */
-int callback_cancel(struct calls *c, uint64_t id);
 
 #endif

@@ -102,11 +102,11 @@ mod_pump(PyObject *self, PyObject *none)
 }
 
 static PyObject *
-mod_fileno(PyObject *self, PyObject *none)
+mod_filenos(PyObject *self, PyObject *none)
 {
     (void)self;
     (void)none;
-    return PyLong_FromLong(callback_fd());
+    return callback_fds();
 }
 
 /* (number, term) */
@@ -196,8 +196,8 @@ PyDoc_STRVAR(begin_call_doc,
              "Call without waiting: when_there(error, value) comes later, in "
              "any thread.");
 PyDoc_STRVAR(pump_doc, "_pump()\n--\n\nRead what the VM has written.");
-PyDoc_STRVAR(fileno_doc, "_fileno()\n--\n\nWhen it is readable: _pump(). -1 "
-                         "without a VM.");
+PyDoc_STRVAR(filenos_doc, "_filenos()\n--\n\nDescriptors of this thread: when "
+                          "one is readable, _pump().");
 PyDoc_STRVAR(send_doc, "_send(number, term, /)\n--\n\n"
                        "A message for the receiver with this number.");
 PyDoc_STRVAR(look_doc, "_look()\n--\n\nRead what the VM has written, if it "
@@ -218,7 +218,7 @@ static PyMethodDef methods[] = {
     {"_send", (PyCFunction)(void (*)(void))mod_send, METH_FASTCALL, send_doc},
     {"_look", mod_look, METH_NOARGS, look_doc},
     {"_pump", mod_pump, METH_NOARGS, pump_doc},
-    {"_fileno", mod_fileno, METH_NOARGS, fileno_doc},
+    {"_filenos", mod_filenos, METH_NOARGS, filenos_doc},
     {"_request", mod_request, METH_NOARGS, request_doc},
     {"_traced", mod_traced, METH_NOARGS, traced_doc},
     {"_detached_answer", (PyCFunction)(void (*)(void))mod_detached_answer,

@@ -130,6 +130,7 @@ boot(struct session *s, int lane_fd)
 static _Noreturn void
 stop(struct session *s)
 {
+    s->stopping = 1;
     interrupt_off();
     if (Py_FinalizeEx() < 0)
         fputs("terrarium_py: output was lost at exit\n", stderr);

@@ -35,7 +35,8 @@ static struct {
     _Atomic uint64_t running; /* id of the request being run, 0: none */
     _Atomic uint64_t pending; /* id that KeyboardInterrupt is due for */
     atomic_int hit;           /* the request being run was interrupted */
-    int raised;               /* and KeyboardInterrupt raised in it */
+    atomic_int told;          /* by interrupt_raise: its signal is no news */
+    int deferred;             /* so many times: not now */
     int repeats;              /* since the last hit; handler only */
     pid_t main_thread;
     timer_t timer;
@@ -69,7 +70,8 @@ forward(siginfo_t *si)
 static void
 hit(uint64_t id)
 {
-    if (id == 0 || id != atomic_load(&state.running))
+    if (id == 0 || id != atomic_load(&state.running) ||
+        atomic_load(&state.told))
         return;
     atomic_store(&state.pending, id);
     atomic_store(&state.hit, 1);
@@ -113,19 +115,18 @@ interrupt_sleep(void)
 static void
 raise_here(void)
 {
-    state.raised = 1;
     crash_dump();
     PyErr_SetNone(PyExc_KeyboardInterrupt);
 }
 
-int
+void
 interrupt_raise(void)
 {
-    if (state.raised)
-        return 0;
-    atomic_store_explicit(&state.hit, 1, memory_order_relaxed);
+    atomic_store(&state.told, 1);
+    atomic_store(&state.pending, 0);
+    atomic_store(&state.hit, 1);
+    repeat(0);
     raise_here();
-    return 1;
 }
 
 /* The Python-level handler: (signal number, frame). */
@@ -134,6 +135,8 @@ on_python_signal(PyObject *self, PyObject *args)
 {
     (void)self;
     (void)args;
+    if (state.deferred)
+        Py_RETURN_NONE;
     repeat(0);
     uint64_t id = atomic_exchange(&state.pending, 0);
     if (id == 0 || id != atomic_load(&state.running))
@@ -221,15 +224,25 @@ void
 interrupt_begin(uint64_t id, struct interrupt_state *below)
 {
     below->running = atomic_load_explicit(&state.running, memory_order_relaxed);
-    below->raised = state.raised;
+    below->deferred = state.deferred;
+    state.deferred = 0;
+    below->told = atomic_load_explicit(&state.told, memory_order_relaxed);
     set_running(0);
     /* From here on nothing hits the one below: what has is remembered. */
     below->hit = interrupt_was_hit();
     below->pending = atomic_load_explicit(&state.pending, memory_order_relaxed);
-    state.raised = 0;
+    atomic_store_explicit(&state.told, 0, memory_order_relaxed);
     atomic_store_explicit(&state.pending, 0, memory_order_relaxed);
     atomic_store_explicit(&state.hit, 0, memory_order_relaxed);
     set_running(id);
+}
+
+void
+interrupt_defer(int on)
+{
+    state.deferred += on ? 1 : -1;
+    if (state.deferred == 0 && atomic_load(&state.pending) != 0)
+        PyErr_SetInterruptEx(interrupt_signal());
 }
 
 int
@@ -247,7 +260,8 @@ interrupt_end(const struct interrupt_state *below)
         repeat(0);
     if (interrupt_check() < 0)
         PyErr_WriteUnraisable(NULL);
-    state.raised = below->raised;
+    state.deferred = below->deferred;
+    atomic_store_explicit(&state.told, below->told, memory_order_relaxed);
     atomic_store_explicit(&state.hit, below->hit, memory_order_relaxed);
     set_running(below->running);
     if (below->pending != 0)

@@ -18,7 +18,7 @@ int interrupt_init(void);
 /* Of the request below, which waits while another one runs. */
 struct interrupt_state {
     uint64_t running, pending;
-    int hit, raised;
+    int hit, told, deferred;
 };
 
 /* From here on until interrupt_end an interrupt for this id takes effect. */
@@ -31,12 +31,18 @@ int interrupt_was_hit(void);
  * exception may be set.  Other Python signal handlers that are due run. */
 void interrupt_end(const struct interrupt_state *below);
 
-/* Raise KeyboardInterrupt for the request being run, as a signal would have,
- * unless one has: 1 with the exception set. */
-int interrupt_raise(void);
+/* Raise KeyboardInterrupt for the request being run, of which has been heard
+ * otherwise that it is to end.  The signal that says the same, and may be late,
+ * raises no second one. */
+void interrupt_raise(void);
 
 /* From another thread: end the main thread's sleep, if it sleeps. */
 void interrupt_sleep(void);
+
+/* Until it is called with 0 as often as with 1 nothing is raised for the
+ * request being run; then it is.  For Python code that is run on behalf of
+ * others. */
+void interrupt_defer(int on);
 
 /* Run the Python signal handlers that are due: -1 with what one raised. */
 int interrupt_check(void);

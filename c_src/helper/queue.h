@@ -18,9 +18,11 @@ enum { QUEUE_BUCKETS = 256 };
 struct request {
     struct wire_header h;
     const uint8_t *body;
-    int cancelled;
-    void *owned;          /* where a large body lies */
-    struct etf_part part; /* of the body, if it was received apart */
+    uint8_t cancelled;
+    uint8_t told;          /* the VM knows that it has begun */
+    struct request *below; /* it runs on top of this one */
+    void *owned;           /* where a large body lies */
+    struct etf_part part;  /* of the body, if it was received apart */
     struct request *next;
     struct request *next_in_bucket;
     uint8_t small[]; /* where a small one does */

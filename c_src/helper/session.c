@@ -77,6 +77,15 @@ session_is_main(const struct session *s)
     return PyThread_get_thread_ident() == s->main_thread;
 }
 
+/* It may be about to sleep, or asleep, for what another thread has just read.
+ * Nothing if it is us. */
+void
+session_wake_main(const struct session *s)
+{
+    if (!session_is_main(s))
+        nudge_give(&s->idle.nudge);
+}
+
 /* ---- waiting ------------------------------------------------------------- */
 
 /* Once nothing has come for a while, memory that large values
@@ -121,43 +130,66 @@ answer_cancelled(struct session *s, const struct request *r)
     return e == 0 && out_left(&s->out) >= OUT_GATHER ? session_flush(s) : e;
 }
 
-/* The VM is told which one runs when that is not plain: while others wait. */
 static int
-put_started(struct session *s, const struct request *r)
+tell_started(struct session *s, struct request *r)
 {
-    return s->current ? session_put_empty(s, WIRE_STARTED, r->h.id) : 0;
+    if (r->told)
+        return 0;
+    r->told = 1;
+    return session_put_empty(s, WIRE_STARTED, r->h.id);
+}
+
+/* The VM is told which one runs when that is not plain: while others wait, and
+ * always of a nested one, since it may come when none does any more.  The one
+ * below may wait in an event loop, and never have called. */
+static int
+put_started(struct session *s, struct request *r)
+{
+    if (r->below == NULL && !(r->h.flags & WIRE_FLAG_NESTED))
+        return 0;
+    int e = r->below != NULL ? tell_started(s, r->below) : 0;
+    return e == 0 ? tell_started(s, r) : e;
 }
 
 /* The order matters: once the id is published an interrupt finds it; a CANCEL
  * frame that was written before is in the socket by then. */
 static int
-run_request(struct session *s, struct request *r)
+run_published(struct session *s, struct request *r)
 {
-    struct request *below = s->current;
     struct interrupt_state interrupted;
     struct crash_what what;
-    int answered = s->answered;
-    if (r->cancelled)
-        return answer_cancelled(s, r);
-    int e = put_started(s, r);
-    if (e == 0)
-        e = session_flush(s);
-    idle_unraisable();
-    if (e != 0)
-        return e;
-    s->current = r;
-    s->answered = 0;
     s->traced = (r->h.flags & WIRE_FLAG_TRACED) != 0;
     interrupt_begin(r->h.id, &interrupted);
     crash_begin(r->h.id, r->h.opcode, &what);
-    e = session_read_ahead(s);
+    int e = session_read_ahead(s);
     if (e == 0)
         e = r->cancelled ? answer_cancelled(s, r) : dispatch_request(s, r);
     crash_end(&what);
     /* Signal handlers that are due run now, and on behalf of nobody. */
-    s->current = below;
+    s->current = r->below;
     s->answered = 1;
     interrupt_end(&interrupted);
+    return e;
+}
+
+/* It is the current one before anything is read or any Python code can run: so
+ * a CANCEL frame finds it, and what that code calls is called by it. */
+static int
+run_request(struct session *s, struct request *r)
+{
+    int answered = s->answered;
+    if (r->cancelled)
+        return answer_cancelled(s, r);
+    r->below = s->current;
+    s->current = r;
+    s->answered = 0;
+    int e = put_started(s, r);
+    if (e == 0)
+        e = session_flush(s);
+    idle_unraisable();
+    if (e == 0)
+        e = run_published(s, r);
+    s->current = r->below;
     s->answered = answered;
     return e;
 }
@@ -198,20 +230,27 @@ struct request *
 session_take(struct session *s, int foreign)
 {
     struct request *r = queue_take(&s->nested);
-    if (r == NULL && foreign && s->queue.first != NULL &&
-        s->queue.first->h.opcode != WIRE_STOP)
+    if (r == NULL && foreign && session_has_foreign(s))
         r = queue_take(&s->queue);
     return r;
 }
 
 int
-session_wait_more(struct session *s)
+session_has_foreign(const struct session *s)
+{
+    return s->queue.first != NULL && s->queue.first->h.opcode != WIRE_STOP;
+}
+
+int
+session_wait_more(struct session *s, int timeout_ms)
 {
     int e = flush_before_wait(s);
     if (e == 0)
         e = idle_linger(&s->idle, &s->channel);
-    if (e == 0)
+    if (e == 0 && timeout_ms < 0)
         e = sleep_long(s);
+    else if (e == 0)
+        e = idle_wait(&s->idle, &s->channel, CHANNEL_READ, timeout_ms);
     return e > 0 ? session_read_ahead(s) : e;
 }
 

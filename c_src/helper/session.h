@@ -31,7 +31,7 @@ struct session {
     size_t looked;      /* bytes of it, when such a part was last looked for */
     struct queue queue;
     struct queue nested;      /* what processes that run callbacks ask for */
-    struct request *current;  /* published as the one being run */
+    struct request *current;  /* published as the one being run, or about to */
     struct calls calls;       /* of Erlang functions */
     struct detached detached; /* requests that the event loop works on */
     struct queue gone;        /* receivers of messages, to be told */
@@ -39,6 +39,7 @@ struct session {
     int answered;             /* the one that has just been run */
     int traced;               /* as the last one that began says */
     int ready;                /* HELLO has been said */
+    int stopping;             /* STOP has come */
     unsigned long main_thread;
     struct out out;       /* whole frames not yet written */
     int unasked;          /* among them is one that the VM does not wait for */
@@ -66,9 +67,14 @@ int session_run(struct session *s);
 struct request *session_take(struct session *s, int foreign);
 /* Run it; takes r.  0, or a code that is final. */
 int session_run_on_top(struct session *s, struct request *r);
-/* Write what is to be written and wait for more to read.  0, perhaps with an
- * exception that a signal raised; or a code that is final. */
-int session_wait_more(struct session *s);
+/* Is there one that may only be run if `foreign`? */
+int session_has_foreign(const struct session *s);
+/* Write what is to be written and wait for more to read, so many milliseconds
+ * at most (-1: for ever).  0, perhaps with an exception that a signal raised;
+ * or a code that is final. */
+int session_wait_more(struct session *s, int timeout_ms);
+/* Something was read that is the main thread's to deal with. */
+void session_wake_main(const struct session *s);
 /* Is this the main thread? */
 int session_is_main(const struct session *s);
 /* The end of this process, by a code that is final. */

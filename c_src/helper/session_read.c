@@ -130,14 +130,18 @@ read_some(struct session *s, int *drained)
 }
 
 /* A request that runs can not be cancelled by a frame, but one that has not
- * begun to, or that waits for a callback, or that is detached. */
+ * begun to; one that waits for a callback, or below another one, or that is
+ * detached, will see it. */
 static void
 cancel(struct session *s, uint64_t id)
 {
     struct request *r = s->current;
-    if (detached_cancel(&s->detached, id) || callback_cancel(&s->calls, id))
+    session_wake_main(s);
+    if (detached_cancel(&s->detached, id))
         return;
-    if (r == NULL || r->h.id != id)
+    while (r != NULL && r->h.id != id)
+        r = r->below;
+    if (r == NULL)
         r = queue_find(&s->queue, id);
     if (r == NULL)
         r = queue_find(&s->nested, id);
@@ -152,10 +156,10 @@ put_frame(struct session *s, struct request *r)
         callback_answered(s, r);
     else if (r->h.opcode == WIRE_GONE)
         queue_put(&s->gone, r);
-    else if (r->h.flags & WIRE_FLAG_NESTED)
-        queue_put(&s->nested, r);
-    else
-        queue_put(&s->queue, r);
+    else {
+        queue_put(r->h.flags & WIRE_FLAG_NESTED ? &s->nested : &s->queue, r);
+        session_wake_main(s);
+    }
 }
 
 static int

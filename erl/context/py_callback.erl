@@ -82,7 +82,10 @@ registered() ->
 run(Body, Max, Context, Port, Deadline) ->
     Before = put(?CALL, {Context, Deadline, true, Port}),
     Answer = run(Body, Max),
-    _ = put(?CALL, Before),
+    _ = case Before of
+            undefined -> erase(?CALL);
+            _ -> put(?CALL, Before)
+        end,
     Answer.
 
 run(<<?SMALL_TUPLE, 4, ?SMALL_BIG, Number:8/binary, _/binary>> = Body, Max) ->
@@ -144,6 +147,9 @@ called_aside(Name, Args, Kwargs) ->
     ok = py_stdout:take_up(Capture),
     Answer.
 
+%% Python may give a name as an atom as well.
+called(Name, Args, Kwargs) when is_atom(Name) ->
+    called(atom_to_binary(Name), Args, Kwargs);
 called(Name, Args, Kwargs) ->
     try
         {?FRAME_CALLED, term_to_binary(apply_function(Name, Args, Kwargs))}
@@ -184,18 +190,40 @@ raised(Class, Reason, Stack) ->
 frame({M, F, Args, Info}) when is_list(Args) ->
     frame({M, F, length(Args), Info});
 frame({M, F, Arity, Info}) ->
-    File = unicode:characters_to_binary(proplists:get_value(file, Info, "")),
+    File = case unicode:characters_to_binary(proplists:get_value(file, Info, "")) of
+               Text when is_binary(Text) -> Text;
+               _ -> <<>>
+           end,
     {atom_to_binary(M), atom_to_binary(F), Arity, File, proplists:get_value(line, Info, 0)}.
+
+max_frame(Context) ->
+    case py_registry:find(Context) of
+        {ready, _, _, {Max, _}, _} -> Max;
+        _ -> ?WIRE_MAX_FRAME
+    end.
 
 bounded({_, Etf}, Max) when byte_size(Etf) > Max ->
     raised(error, {too_large, byte_size(Etf), Max}, []);
 bounded(Answer, _) ->
     Answer.
 
-%% @doc Run a callback of this context that belongs to no request, and tell the
-%% port.
--spec serve(port(), pid(), binary()) -> ok | {error, binary()}.
+%% @doc Have a callback of this context that belongs to no request run by a
+%% process of its own, and wait for that.  It ends with the port, as a request
+%% does with its caller: nobody would hear what the function returns.
+-spec serve(port(), pid(), binary()) -> ok.
 serve(Port, Context, Body) ->
+    PortMon = erlang:monitor(port, Port),
+    {Pid, Mon} = spawn_monitor(fun() -> serving(Port, Context, Body) end),
+    receive
+        {'DOWN', Mon, process, _, _} ->
+            ok;
+        {'DOWN', PortMon, port, _, _} ->
+            true = exit(Pid, shutdown),
+            ok
+    end.
+
+serving(Port, Context, Body) ->
     _ = put(?CALL, {Context, infinity, false, Port}),
-    {Number, Opcode, Etf} = run(Body, ?WIRE_MAX_FRAME),
+    ok = py_caller:serving(Context, Port),
+    {Number, Opcode, Etf} = run(Body, max_frame(Context)),
     py_port:reply(Port, Number, Opcode, Etf).

@@ -6,7 +6,7 @@
 %% time limit; so no request is lost between a helper's death and the next one.
 -module(py_caller).
 
--export([run/6, run_apart/5, on_ref/4, on_ref/5, port_of/2, await/2, renew/2]).
+-export([run/6, run_apart/5, on_ref/4, on_ref/5, port_of/2, await/2, renew/2, serving/2]).
 -export([text/1, args/1, kwargs/1]).
 
 -export_type([errors/0]).
@@ -45,22 +45,27 @@ run_now(Context, Opcode, Flags, Term, Timeout, Errors) ->
     case find(Context) of
         {ready, _, _, _, Form} = Row when is_atom(Form), is_atom(Errors) ->
             submit(Row, form(Errors, Form), Context, Opcode, Flags, Term, Timeout, Errors);
-        {ready, _, _, _, Form} = Row ->
-            {Output, Max, Plain} = output(Errors, Form),
-            Submit = fun() ->
-                             submit(Row, Plain, Context, Opcode, Flags, Term, Timeout,
-                                    {stream, Max, Plain})
-                     end,
-            case Output of
-                stream -> Submit();
-                capture -> captured(Max, Submit)
-            end;
+        {ready, _, _, _, _} = Row ->
+            printing(Row, Context, Opcode, Flags, Term, Timeout, Errors);
+        {serving, Row} ->
+            printing(Row, Context, Opcode, Flags bor ?FLAG_NESTED, Term, Timeout, Errors);
         starting ->
             later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
         {unavailable, Reason} ->
             {error, Reason};
         gone ->
             {error, {context_died, noproc}}
+    end.
+
+printing({ready, _, _, _, Form} = Row, Context, Opcode, Flags, Term, Timeout, Errors) ->
+    {Output, Max, Plain} = output(Errors, Form),
+    Submit = fun() ->
+                     submit(Row, Plain, Context, Opcode, Flags, Term, Timeout,
+                            {stream, Max, Plain})
+             end,
+    case Output of
+        stream -> Submit();
+        capture -> captured(Max, Submit)
     end.
 
 submit({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term, Timeout,
@@ -82,8 +87,23 @@ submit({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term,
 find(Context) ->
     case get(?LAST_ROW) of
         {Context, Row} -> Row;
+        {serving, Served, Port} -> find_serving(Context, Served, Port);
         _ -> look_up(Context)
     end.
+
+find_serving(Context, Served, Port) ->
+    case py_registry:find(Context) of
+        {ready, Port, _, _, _} = Row when Context =:= Served -> {serving, Row};
+        Other -> Other
+    end.
+
+%% @doc The calling process is there for a function that Python called outside of
+%% any request, through this port: what it asks of the context goes before what
+%% others do.
+-spec serving(pid(), port()) -> ok.
+serving(Context, Port) ->
+    _ = put(?LAST_ROW, {serving, Context, Port}),
+    ok.
 
 %% A callback goes back to the helper that it came from, although the context may
 %% have another one by now.
@@ -169,15 +189,13 @@ later_apart(Context, {_, _, _, Deadline, _} = Request, Begun, Owner) ->
 
 %% Python has called a function of ours, and goes on with what it returns; or its
 %% answer is still to come.
-called({callback, Id, Body, Deadline}, Context, Port, {Max, _} = Limits, Owner) ->
-    Row = get(?LAST_ROW),
-    Before = put(?SERVING, Row),
-    Answer = py_callback:run(Body, Max, Context, Port, Deadline),
-    _ = put(?SERVING, Before),
-    _ = put(?LAST_ROW, Row),
-    Outcome = case py_request:left(Deadline) of
-                  0 -> {pending, Id, Deadline};
-                  _ -> py_request:resume(Port, Id, Answer, Deadline)
+called({callback, Id, Body, Deadline}, Context, Port, Limits, Owner) ->
+    %% When the time is up, before the function or after, the request is ended
+    %% instead.
+    Outcome = case py_request:left(Deadline) =/= 0
+                  andalso function(Body, Context, Port, Deadline, Limits) of
+                  false -> {pending, Id, Deadline};
+                  Answer -> resume(Port, Id, Answer, Deadline)
               end,
     called(Outcome, Context, Port, Limits, Owner);
 called({pending, Id, Deadline}, Context, Port, Limits, none) ->
@@ -188,6 +206,20 @@ called(owner_died, _, _, _, _) ->
     throw(owner_died);
 called(Outcome, _, _, _, _) ->
     Outcome.
+
+function(Body, Context, Port, Deadline, {Max, _}) ->
+    Row = get(?LAST_ROW),
+    Before = put(?SERVING, Row),
+    Answer = py_callback:run(Body, Max, Context, Port, Deadline),
+    _ = put(?SERVING, Before),
+    _ = put(?LAST_ROW, Row),
+    Answer.
+
+resume(Port, Id, Answer, Deadline) ->
+    case py_request:left(Deadline) of
+        0 -> {pending, Id, Deadline};
+        _ -> py_request:resume(Port, Id, Answer, Deadline)
+    end.
 
 %% A reference in the arguments that the helper does not know is said to be
 %% that, and not what Python made of it.

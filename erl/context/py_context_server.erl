@@ -108,7 +108,7 @@ handle_event(info, {'EXIT', Port, Reason}, State, #data{port = Port} = Data) ->
 handle_event(info, {'EXIT', Pid, Reason}, _, _) when is_pid(Pid), Reason =/= normal ->
     {stop, Reason};
 handle_event(info, {close_old, Port}, _, Data) ->
-    {keep_state, close_old(Port, Data)};
+    {keep_state, linger(Port, Data)};
 handle_event(info, Message, State, Data) ->
     case py_context_renewal:event(Message, State, Data) of
         unknown -> stray(Message, Data);
@@ -306,6 +306,17 @@ old_port(Port, output_paused, Data) ->
 old_port(_, _, Data) ->
     Data.
 
+%% As long as somebody may still ask it: a caller can be in a function that its
+%% request called.
+linger(Port, Data) ->
+    case py_context_stats:counters(Port) of
+        #{pending := N} when N > 0 ->
+            _ = erlang:send_after(?LINGER_MS, self(), {close_old, Port}),
+            Data;
+        _ ->
+            close_old(Port, Data)
+    end.
+
 %% @private
 -spec close_old(port(), #data{}) -> #data{}.
 close_old(Port, #data{old = Old} = Data) ->
@@ -366,6 +377,9 @@ await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
             await_exit(Deadline, Next);
         {Port, output_paused} ->
             _ = py_port:more_output(Port),
+            await_exit(Deadline, Data);
+        {Port, {callback, _} = Message} ->
+            keep_state_and_data = port(Message, stopping, Data),
             await_exit(Deadline, Data)
     after py_request:left(Deadline) -> {timeout, Data}
     end.

@@ -13,7 +13,7 @@
 %% Ports of loads.
 -export([open_load/0, least/3]).
 %% Both.
--export([close/1, control/3, command/2]).
+-export([close/1, control/3, command/3]).
 
 -include("py_wire.hrl").
 
@@ -219,11 +219,11 @@ control(Port, Op, Data) ->
         error:badarg -> <<?REPLY_DOWN>>
     end.
 
-%% @doc Data for a port; `false' when it is busy.
--spec command(port(), iodata()) -> boolean() | down.
-command(Port, Data) ->
+%% @doc Data for a port; with `nosuspend' `false' when it is busy.
+-spec command(port(), iodata(), nosuspend | force) -> boolean() | down.
+command(Port, Data, How) ->
     try
-        erlang:port_command(Port, Data, [nosuspend])
+        erlang:port_command(Port, Data, [How])
     catch
         error:badarg -> down
     end.

@@ -115,6 +115,11 @@ large(Port, Head, IoVec, Timeout) ->
     case py_port:control(Port, ?OP_RESERVE, Head) of
         <<?REPLY_PENDING, Id:8/binary>> ->
             command(Port, Id, Head, IoVec, Timeout);
+        <<?REPLY_NESTED, Id:8/binary>> ->
+            case py_port:command(Port, [Id | IoVec], force) of
+                true -> {pending, Id, deadline(Timeout)};
+                _ -> down
+            end;
         <<?REPLY_BUSY>> ->
             Retry = fun(Deadline) -> large(Port, Head, IoVec, Deadline) end,
             when_ready(Port, deadline(Timeout), Retry);
@@ -125,7 +130,7 @@ large(Port, Head, IoVec, Timeout) ->
 %% Between the reservation and the command another caller may have filled the
 %% port: then we give the reservation back and queue like everybody else.
 command(Port, Id, Head, IoVec, Timeout) ->
-    case py_port:command(Port, [Id | IoVec]) of
+    case py_port:command(Port, [Id | IoVec], nosuspend) of
         true ->
             {pending, Id, deadline(Timeout)};
         down ->
@@ -209,17 +214,21 @@ submit(Port, Opcode, Flags, Term) ->
         Other -> not_taken(Other)
     end.
 
-%% @doc Wait for what `submit/4' began.
+%% @doc Wait for what `submit/4' began, or `resume/5'.
 -spec collect(port(), {ticket, reference(), binary()} | outcome(), deadline(), limits()) ->
     outcome().
 collect(Port, {ticket, Ref, Id}, Timeout, Limits) ->
+    Deadline = deadline(Timeout),
     receive
+        {py_answer, Ref, ?FRAME_CALLBACK, Asked} ->
+            _ = erlang:demonitor(Ref, [flush]),
+            {callback, Id, Asked, Deadline};
         {py_answer, Ref, Opcode, Body} ->
             _ = erlang:demonitor(Ref, [flush]),
             {answer, Opcode, Body};
         {'DOWN', Ref, port, _, Reason} ->
             {lost, Reason}
-    after left(Timeout) ->
+    after left(Deadline) ->
         give_up(Port, Id, Ref, Limits)
     end;
 collect(_, Outcome, _, _) ->

@@ -6,27 +6,37 @@ which does not stand being interrupted by a timeout: it fails for good then.
 """
 
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Callable, MutableMapping, Tuple
 
 from erlang import _bridge
 
 if TYPE_CHECKING:
     import asyncio
 
-_waiting: "MutableMapping[asyncio.AbstractEventLoop, int]" = weakref.WeakKeyDictionary()
-"""How many calls of each loop are under way."""
+_Waiting = Tuple[int, Tuple[int, ...]]
+
+_waiting: "MutableMapping[asyncio.AbstractEventLoop, _Waiting]"
+_waiting = weakref.WeakKeyDictionary()
+"""How many calls of each loop are under way, and what it reads for them."""
 
 
 def _enter(loop: "asyncio.AbstractEventLoop") -> None:
-    _waiting[loop] = _waiting.get(loop, 0) + 1
-    if _waiting[loop] == 1:
-        loop.add_reader(_bridge._fileno(), _bridge._pump)
+    count, fds = _waiting.get(loop) or (0, _bridge._filenos())
+    if count == 0:
+        for fd in fds:
+            loop.add_reader(fd, _bridge._pump)
+    _waiting[loop] = count + 1, fds
 
 
 def _leave(loop: "asyncio.AbstractEventLoop") -> None:
-    _waiting[loop] -= 1
-    if _waiting[loop] == 0 and not loop.is_closed():
-        loop.remove_reader(_bridge._fileno())
+    count, fds = _waiting[loop]
+    if count > 1:
+        _waiting[loop] = count - 1, fds
+        return
+    del _waiting[loop]
+    if not loop.is_closed():
+        for fd in fds:
+            loop.remove_reader(fd)
 
 
 def _settle(future: "asyncio.Future[Any]", error: Any, value: Any) -> None:
@@ -52,7 +62,8 @@ async def async_call(name: str, /, *args: Any, **kwargs: Any) -> Any:
     """Call the Erlang function that is registered under this name.
 
     Other coroutines run meanwhile.  The function runs in an Erlang process of
-    its own.
+    its own.  If it calls this context, and the loop is that of the main thread,
+    that call is run by the loop, as a callback.
     """
     import asyncio
 

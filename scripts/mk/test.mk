@@ -77,7 +77,7 @@ test: ## all tests: C, Python, properties, Common Test
 
 # Suites in which the test is one end of a driver's or a helper's connection:
 # they run over a lane as well (TERRARIUM_TEST_WAY).
-LANE_SUITES := $(filter helper%,$(call suites,suites_py.h)) drv_calls drv_detached drv_hostile drv_pool drv_courier
+LANE_SUITES := $(filter helper%,$(call suites,suites_py.h)) drv_calls drv_callbacks drv_detached drv_hostile drv_pool drv_courier
 
 # A suite named by T= is looked for in every list.
 test-c: native $(CHECK_BINS) $(PROGS) fuzz-replay ## C unit tests (Check), and the fuzzers' corpora once

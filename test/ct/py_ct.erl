@@ -129,5 +129,5 @@ parallel(N, Fun) ->
     [receive
          {'DOWN', Mon, process, _, {result, Result}} -> Result;
          {'DOWN', Mon, process, _, Reason} -> {died, Reason}
-     after 120000 -> ct:fail(no_result)
-     end || {_, Mon} <- Runs].
+     after 120000 -> ct:fail({no_result, process_info(Pid, current_stacktrace)})
+     end || {Pid, Mon} <- Runs].

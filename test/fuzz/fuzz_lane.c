@@ -39,7 +39,9 @@ enum what {
     PORT_PUMPED,
     PORT_TIMEOUT,
     PORT_FAILS,
-    COMMANDS
+    COMMANDS,
+    HELPER_ASKS = 0xF0, /* a good question */
+    PORT_RESUMES,
 };
 
 struct game {
@@ -100,6 +102,29 @@ answer(struct game *g, const uint8_t *p, size_t n)
     wire_put_header(frame, &h);
     memcpy(frame + sizeof h, p + 2, n - 2);
     record(g, frame, sizeof h + n - 2, 0);
+}
+
+static void
+ask(struct game *g, size_t much)
+{
+    uint8_t frame[WIRE_LIMIT_HEADER_SIZE + 22] = {0};
+    static const uint8_t body[22] = {131, 104, 4, 110, 8,   0,   1,   0,   0,
+                                     0,   0,   0, 0,   128, 106, 106, 106, 116};
+    struct wire_header h = {.length = sizeof body,
+                            .opcode = WIRE_CALLBACK,
+                            .id = much ? g->ids[much % REQUESTS] : 0};
+    wire_put_header(frame, &h);
+    memcpy(frame + sizeof h, body, sizeof body);
+    record(g, frame, sizeof frame, 0);
+}
+
+static void
+resume(struct game *g, size_t much)
+{
+    uint8_t body[2 * 8 + 4] = {0}, reply[64];
+    memcpy(body, &g->ids[much % REQUESTS], 8);
+    memcpy(body + 16, (uint8_t[]){WIRE_CALLED, 131, 97, 1}, 4);
+    fake_control(g->f.port, DRV_OP_RESUME, body, sizeof body, reply, 64);
 }
 
 static void
@@ -223,11 +248,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fake_helper_hello(&g.f);
     g.head = atomic_load(&g.shared->helper.head);
     for (size_t at = 1; at + 2 <= size;) {
-        enum what what = data[at] % COMMANDS;
+        enum what what =
+            data[at] < HELPER_ASKS ? data[at] % COMMANDS : data[at];
         size_t much = data[at + 1], n = has_bytes(what) ? much : 0;
         at += 2;
         n = n < size - at ? n : size - at;
-        if (what <= HELPER_ANSWERS)
+        if (what == HELPER_ASKS)
+            ask(&g, much);
+        else if (what == PORT_RESUMES)
+            resume(&g, much);
+        else if (what <= HELPER_ANSWERS)
             enemy(&g, what, data + at, n, much);
         else
             port(&g, what, data + at, n, much);
