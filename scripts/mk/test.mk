@@ -26,7 +26,7 @@ testobj = $(patsubst %.c,$(1)/%.o,$(2))
 
 SUITES_C := $(call sources,suites.h) $(wildcard test/c/support_*.c)
 SUITES_PY := $(call sources,suites_py.h) $(wildcard test/c/support_*.c) $(wildcard test/c/pysupport_*.c)
-SUITES_DRV := $(call sources,suites_drv.h) $(wildcard test/c/fake_erts*.c)
+SUITES_DRV := $(call sources,suites_drv.h) $(wildcard test/c/fake_erts*.c) $(wildcard test/c/drvsupport_*.c)
 
 TEST_C_OBJ := $(call testobj,$(BUILD),$(SUITES_C)) $(BUILD)/test/c/main_c.o
 TEST_PY_OBJ := $(call testobj,$(PY_BUILD),$(SUITES_PY)) $(PY_BUILD)/test/c/main_py.o
@@ -77,7 +77,7 @@ test: ## all tests: C, Python, properties, Common Test
 
 # Suites in which the test is one end of a driver's or a helper's connection:
 # they run over a lane as well (TERRARIUM_TEST_WAY).
-LANE_SUITES := $(filter helper%,$(call suites,suites_py.h)) drv_calls drv_callbacks drv_detached drv_hostile drv_pool drv_courier
+LANE_SUITES := $(filter helper%,$(call suites,suites_py.h)) drv_calls $(filter drv_callback%,$(call suites,suites_drv.h)) drv_detached drv_hostile drv_pool drv_courier
 
 # A suite named by T= is looked for in every list.
 test-c: native $(CHECK_BINS) $(PROGS) fuzz-replay ## C unit tests (Check), and the fuzzers' corpora once

@@ -3,6 +3,8 @@
 SUITE(drv_calls)
 SUITE(drv_detached)
 SUITE(drv_callbacks)
+SUITE(drv_callback_end)
+SUITE(drv_callback_lies)
 SUITE(drv_hostile)
 SUITE(drv_courier)
 SUITE(drv_lane)
