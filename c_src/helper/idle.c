@@ -184,7 +184,13 @@ idle_arm_for_others(struct idle *w, struct channel *c)
 {
     short events;
     int want = w->want | (w->others > 0 ? CHANNEL_READ : 0);
-    return want != 0 && channel_arm(c, want, &events);
+    if (want == 0 || !channel_arm(c, want, &events))
+        return 0;
+    if (w->want & CHANNEL_WRITE) {
+        w->want &= ~CHANNEL_WRITE;
+        nudge_give(&w->nudge);
+    }
+    return 1;
 }
 
 int

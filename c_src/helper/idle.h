@@ -44,7 +44,10 @@ int idle_wait(struct idle *w, struct channel *c, int want, int timeout_ms);
 int idle_arm(struct idle *w, struct channel *c, int want, short *events);
 /* The main thread does not sleep any more. */
 void idle_disarm(struct idle *w, struct channel *c);
-/* Arm for all who sleep.  1: there is something. */
+/* Arm for all who sleep.  1: there is something.  It may be room, which is the
+ * main thread's to use: it is nudged, once, and the next call is about the
+ * others.  Whoever called would else find room for ever, and as it holds the
+ * GIL, the main thread would never use it. */
 int idle_arm_for_others(struct idle *w, struct channel *c);
 /* Sleep until something is there to be read, or the nudge comes: 1, E_SYS. */
 int idle_wait_as_other(struct idle *w, struct channel *c, struct nudge *nudge);
