@@ -195,6 +195,16 @@ in_whose_name(struct session *s)
     return s->current;
 }
 
+/* Its time was up before this call.  What runs in nobody's name is clean-up
+ * code, and this is none: KeyboardInterrupt, which is on its way, comes first.
+ */
+static int
+is_to_end(const struct session *s)
+{
+    return s->current != NULL && !s->answered && s->current->cancelled &&
+           interrupt_is_due();
+}
+
 uint32_t
 callback_room(void)
 {
@@ -220,6 +230,10 @@ ask_in_main(struct session *s, PyObject *name, PyObject *args, PyObject *kwargs)
     PyObject *v = NULL;
     struct call c = {
         .number = ++s->calls.last, .of = in_whose_name(s), .nudge.fd = -1};
+    if (c.of == NULL && is_to_end(s)) {
+        interrupt_raise();
+        return NULL;
+    }
     if (c.of != NULL && stream_finish() < 0)
         return NULL;
     if (call_ask(s, &c, name, args, kwargs) < 0)

@@ -129,6 +129,14 @@ interrupt_raise(void)
     raise_here();
 }
 
+/* Who raises takes `pending' back; only this thread does, or hits. */
+int
+interrupt_is_due(void)
+{
+    int raised = atomic_load(&state.hit) && atomic_load(&state.pending) == 0;
+    return !state.deferred && !raised;
+}
+
 /* The Python-level handler: (signal number, frame). */
 static PyObject *
 on_python_signal(PyObject *self, PyObject *args)

@@ -36,6 +36,10 @@ void interrupt_end(const struct interrupt_state *below);
  * raises no second one. */
 void interrupt_raise(void);
 
+/* Has KeyboardInterrupt not been raised yet for the request being run, and may
+ * it be now? */
+int interrupt_is_due(void);
+
 /* From another thread: end the main thread's sleep, if it sleeps. */
 void interrupt_sleep(void);
 

@@ -3,11 +3,14 @@
  * what is asked and in which order things run, whoever reads. */
 #include "pysupport_helper.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "support_check.h"
 #include "support_process.h"
@@ -265,6 +268,32 @@ START_TEST(cancel_and_signal_raise_once)
 }
 END_TEST
 
+/* The frame is read, the signal is late, and the code has not noticed yet: what
+ * it calls is not called, as if it were clean-up code; what that calls is. */
+START_TEST(cancelled_before_it_calls)
+{
+    struct peer p;
+    char code[256], fifo[64];
+    snprintf(fifo, sizeof fifo, "/tmp/terrarium_check_%d", (int)getpid());
+    snprintf(code, sizeof code, "caught(lambda: work(\"%s\"))", fifo);
+    ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+    start(&p, "('from erlang import _bridge\\ndef work(path):\\n"
+              "  try:\\n    open(path).read()\\n    _bridge._look()\\n"
+              "    erlang.f()\\n  finally: erlang.g()\\n',)");
+    uint64_t id = eval(&p, 0, code);
+    int fd = open(fifo, O_WRONLY | O_CLOEXEC); /* when it runs */
+    ck_assert_int_ge(fd, 0);
+    peer_send_frame(&p, WIRE_CANCEL, 0, id, NULL);
+    close(fd);
+    unlink(fifo);
+    answer(&p, asked(&p, 0, "v[1] == 'g'"), "1");
+    peer_error(&p, id, "KeyboardInterrupt", "True");
+    peer_interrupt(&p, id);
+    expect_once(&p);
+    peer_stop(&p);
+}
+END_TEST
+
 /* B is on top of A: A is ended when B has ended, whether it has its answer or
  * not, and though its signal came too early. */
 START_TEST(cancelled_below_another)
@@ -517,6 +546,7 @@ make_helper_callback_suite(void)
                                   before_the_answer,
                                   cancelled_while_it_waits,
                                   cancel_and_signal_raise_once,
+                                  cancelled_before_it_calls,
                                   cancelled_below_another,
                                   interrupted_and_asks_again,
                                   too_deep_to_ask,
