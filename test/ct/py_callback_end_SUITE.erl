@@ -23,20 +23,6 @@ all() ->
      function_exits, context_stops_meanwhile, application_stops_meanwhile,
      function_of_a_thread_ends_with_the_helper, odd_questions, hostile_frames].
 
-%% About one run in five of the three callback suites still fails somewhere under
-%% load: until that is found they are run on demand.
-init_per_suite(Config) ->
-    case os:getenv("TERRARIUM_CALLBACK_STORM") of
-        false -> {skip, "set TERRARIUM_CALLBACK_STORM=1 to run it"};
-        _ -> begin_suite(Config)
-    end.
-
-begin_suite(Config) ->
-    Config.
-
-end_per_suite(_) ->
-    ok.
-
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}, {grace_ms, 1000}, {stop_timeout, 500},
                       {restart, #{free => 1000}}]),

@@ -18,15 +18,7 @@ suite() -> [{timetrap, {hours, 2}}].
 all() ->
     [callers_with_nonces, callers_on_each_context, threads_with_nonces, soak, restarts].
 
-%% About one run in five of the three callback suites still fails somewhere under
-%% load: until that is found they are run on demand.
 init_per_suite(Config) ->
-    case os:getenv("TERRARIUM_CALLBACK_STORM") of
-        false -> {skip, "set TERRARIUM_CALLBACK_STORM=1 to run it"};
-        _ -> begin_suite(Config)
-    end.
-
-begin_suite(Config) ->
     ok = logger:set_primary_config(level, error),
     Config.
 
@@ -46,6 +38,9 @@ start() ->
     ok = py_ct:start([{contexts, 1}, {grace_ms, 500}, {stop_timeout, 2000}, {restart, Restart}]),
     %% An import that is interrupted is no import.
     {ok, _} = py_context_router:start_pool(?MODULE, ?CONTEXTS, #{imports => [asyncio, erlang]}),
+    register_functions().
+
+register_functions() ->
     ok = py:register_function(echo, fun([X]) -> X end),
     ok = py:register_function(nap, fun([X, Ms]) -> timer:sleep(Ms), X end),
     ok = py:register_function(back, fun back/1),
@@ -139,19 +134,26 @@ threads_with_nonces(_) ->
 %%% The soak
 
 soak(_) ->
-    _ = py_ct:parallel(4, fun(I) -> soaking(I, now_ms() + 1000, #{}) end),
+    All = [context(N) || N <- lists:seq(1, ?CONTEXTS)],
+    _ = py_ct:parallel(4, fun(I) -> soaking(I, All, now_ms() + 1000, #{}) end),
     all_up(),
     Before = py_ct:census(),
     End = now_ms() + 1000 * number("TERRARIUM_SOAK_SECONDS", "5"),
-    Killer = spawn_link(fun() -> kill_now_and_then(End) end),
-    Mon = erlang:monitor(process, Killer),
-    Counts = py_ct:parallel(12, fun(I) -> soaking(I, End, #{}) end),
-    receive {'DOWN', Mon, process, Killer, normal} -> ok end,
+    Killer = begun(fun() -> kill_now_and_then(All, End, 0) end),
+    Counts = [ended(S) || S <- [begun(fun() -> soaking(I, All, End, #{}) end)
+                                || I <- lists:seq(1, 12)]],
+    _ = ended(Killer),
     Sum = lists:foldl(fun sum/2, #{}, Counts),
     ct:pal("soak: ~p", [Sum]),
     ?assertEqual([], maps:keys(Sum) -- [right, timeout, crashed, died, unavailable, nested]),
     ?assert(maps:get(right, Sum, 0) > 0),
     py_ct:settled(Before).
+
+begun(Fun) ->
+    spawn_monitor(fun() -> exit({result, Fun()}) end).
+
+ended({Pid, Mon}) ->
+    receive {'DOWN', Mon, process, Pid, Why} -> {result, Result} = Why, Result end.
 
 sum(Counts, Sum) when is_map(Counts) ->
     maps:fold(fun(K, V, Acc) -> maps:update_with(K, fun(X) -> X + V end, V, Acc) end, Sum, Counts).
@@ -159,19 +161,21 @@ sum(Counts, Sum) when is_map(Counts) ->
 now_ms() ->
     erlang:monotonic_time(millisecond).
 
-soaking(I, End, Counts) ->
+soaking(I, Contexts, End, Counts) ->
     case now_ms() >= End of
         true ->
             receive Stray -> exit({stray_message, Stray})
             after 500 -> Counts
             end;
         false ->
-            Kind = one(I),
-            soaking(I, End, maps:update_with(Kind, fun(N) -> N + 1 end, 1, Counts))
+            Kind = one(I, any(Contexts)),
+            soaking(I, Contexts, End, maps:update_with(Kind, fun(N) -> N + 1 end, 1, Counts))
     end.
 
-one(I) ->
-    C = context(rand:uniform(?CONTEXTS)),
+any(List) ->
+    lists:nth(rand:uniform(length(List)), List).
+
+one(I, C) ->
     Nonce = nonce(I, 0),
     case call(C, Nonce, #{timeout => lists:nth(rand:uniform(3), [3, 50, 20000])}) of
         {ok, Nonce} -> right;
@@ -183,17 +187,21 @@ one(I) ->
         Other -> {wrong, Other}
     end.
 
-kill_now_and_then(End) ->
+%% How many were killed.
+kill_now_and_then(Contexts, End, Kills) ->
     timer:sleep(200 + rand:uniform(600)),
     case now_ms() >= End of
-        true -> ok;
-        false ->
-            case py_context:info(context(rand:uniform(?CONTEXTS))) of
-                {ok, #{os_pid := Os}} when is_integer(Os) ->
-                    _ = os:cmd("kill -9 " ++ integer_to_list(Os));
-                _ -> none
-            end,
-            kill_now_and_then(End)
+        true -> Kills;
+        false -> kill_now_and_then(Contexts, End, Kills + kill_one(any(Contexts)))
+    end.
+
+kill_one(C) ->
+    case py_context:info(C) of
+        {ok, #{os_pid := Os}} when is_integer(Os) ->
+            _ = os:cmd("kill -9 " ++ integer_to_list(Os)),
+            1;
+        _ ->
+            0
     end.
 
 %%% Restarts
