@@ -29,6 +29,7 @@
 -export([call/4, call/5, call/6, eval/2, eval/3, eval/4, exec/2, exec/3]).
 %% Coroutines.
 -export([submit/4, submit/5, submit_await/4, submit_await/5, submit_await/6]).
+-export([start_loop/1, start_loop/2, stop_loop/1, stop_loop/2]).
 %% Objects that stay in Python.
 -export([call_method/4, call_method/5, getattr/3, getattr/4, to_term/1, is_ref/1, release/1]).
 %% Looking at it.
@@ -250,6 +251,32 @@ submit_await(Context, Module, Function, Args, Kwargs) ->
 submit_await(Context, Module, Function, Args, Kwargs, Options) ->
     Ref = py_cast:coroutine({Context, Module, Function, Args, Kwargs, Options}),
     py_cast:await(Ref, infinity, async_result).
+
+%% @doc Start the context's event loop, which else the first coroutine does.
+%% @equiv start_loop(Context, #{})
+-spec start_loop(context()) -> ok | {error, term()}.
+start_loop(Context) ->
+    py_context_loop:start(Context, #{}).
+
+%% @doc The same with options: `debug', asyncio's debug mode, also of a loop that
+%% runs; `timeout'.  Fine if it runs.
+-spec start_loop(context(), py_context_loop:options()) -> ok | {error, term()}.
+start_loop(Context, Options) ->
+    py_context_loop:start(Context, Options).
+
+%% @doc Stop the context's event loop; cancelled coroutines have a second to end.
+%% @equiv stop_loop(Context, 1000)
+-spec stop_loop(context()) -> ok | {error, term()}.
+stop_loop(Context) ->
+    py_context_loop:stop(Context, 1000).
+
+%% @doc Stop the context's event loop; cancelled coroutines have so many
+%% milliseconds to end.  Who waits for one gets `{error, {"CancelledError", _}}' in
+%% any case.  `{error, blocked}': one of them blocks the loop's thread; the loop has
+%% been given up.  Fine if none runs; the next coroutine starts a fresh one.
+-spec stop_loop(context(), non_neg_integer()) -> ok | {error, blocked | term()}.
+stop_loop(Context, Milliseconds) ->
+    py_context_loop:stop(Context, Milliseconds).
 
 %%% Objects that stay in Python
 

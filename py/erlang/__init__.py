@@ -4,7 +4,7 @@
 This package works inside a Terrarium helper, and in `terrarium_py python`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from erlang._async import async_call
 from erlang._atom import atom
@@ -48,7 +48,17 @@ from erlang.channel import (
     ChannelClosed,
     PyBuffer,
 )
-from erlang._tasks import run, sleep, spawn_task
+from erlang._tasks import (
+    get_event_loop_policy,
+    install,
+    new_event_loop,
+    run,
+    sleep,
+    spawn_task,
+)
+
+if TYPE_CHECKING:
+    from erlang._event_loop import ErlangEventLoop, EventLoopPolicy
 
 __all__ = [
     "Atom",
@@ -61,7 +71,9 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "ErlangError",
+    "ErlangEventLoop",
     "ErlangHandler",
+    "EventLoopPolicy",
     "FrozenList",
     "FrozenMap",
     "Fun",
@@ -80,7 +92,10 @@ __all__ = [
     "call",
     "decode",
     "encode",
+    "get_event_loop_policy",
+    "install",
     "monitor",
+    "new_event_loop",
     "reply",
     "run",
     "self",
@@ -101,7 +116,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Registered Erlang functions are attributes of this module."""
+    """Registered Erlang functions are attributes of this module.
+
+    The classes of the event loop are found here too: asyncio comes with them.
+    """
+    if name in ("ErlangEventLoop", "EventLoopPolicy"):
+        import erlang._event_loop
+
+        return getattr(erlang._event_loop, name)
     if name.startswith("_"):
         raise AttributeError(f"module 'erlang' has no attribute {name!r}")
     return _Function(name)

@@ -1,84 +1,143 @@
 # SPDX-License-Identifier: Apache-2.0
 """The event loop of a context: it runs the coroutines that Erlang awaits.
 
-One thread with a loop of the standard library.  The main thread hands awaitables
-over (begin); this thread answers when their values are there, in whatever order,
-and cancels what Erlang gives up.
+One thread with an event loop.  The main thread hands awaitables over (begin);
+this thread answers when their values are there, in whatever order, and cancels
+what Erlang gives up.
 """
 
 import asyncio
 import atexit
 import functools
 import threading
-from typing import Any, Awaitable, Dict
+from typing import TYPE_CHECKING, Any, Awaitable, Coroutine, Dict, Set
 
 from erlang import _bridge
+from erlang._event_loop import ErlangEventLoop
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 WIND_UP = 1.0
 """Seconds that cancelled tasks have at the end of the process."""
 
+MARGIN = 1.0
+"""Seconds more for the thread to be through with that."""
+
+
+def _stopped() -> asyncio.CancelledError:
+    return asyncio.CancelledError("the event loop of the context was stopped")
+
 
 class Loop:
-    """The loop, and the tasks that belong to requests."""
+    """The loop, and the tasks that belong to requests.
+
+    numbers are the requests that it owes an answer: begin adds one, the thread
+    takes it out when it answers, and whoever gives up the loop takes the rest.
+    """
 
     def __init__(self, thread: threading.Thread) -> None:
         self.thread = thread
-        self.loop = asyncio.new_event_loop()
+        self.loop = ErlangEventLoop()
         self.tasks: Dict[int, "asyncio.Future[Any]"] = {}
+        self.numbers: Set[int] = set()
         self.ending = False
+        self.ended = False
         self.loop.add_reader(_bridge._detached_fileno(), self._cancel)
-        atexit.register(self.end)
+        atexit.register(self._at_exit)
 
     def serve(self) -> None:
         """Run, in the thread."""
         asyncio.set_event_loop(self.loop)
-        while not self.ending:
+        while not self.ended:
             try:
                 self.loop.run_forever()
             except (KeyboardInterrupt, SystemExit):
                 pass  # raised by a task, which tells of it as its result
+        self.loop.close()
 
     def begin(self, number: int, awaitable: Awaitable[Any]) -> None:
         """Await this for a request; called in another thread."""
-        self.loop.call_soon_threadsafe(self._begin, number, awaitable)
+        self.numbers.add(number)
+        try:
+            self.loop.call_soon_threadsafe(self._begin, number, awaitable)
+        except BaseException:
+            self.numbers.discard(number)  # whoever called answers
+            raise
+
+    def spawn(self, coro: Coroutine[Any, Any, Any]) -> "concurrent.futures.Future[Any]":
+        """Run a coroutine; called in another thread."""
+        return asyncio.run_coroutine_threadsafe(coro, self.loop)
+
+    def set_debug(self, enabled: bool) -> None:
+        """Set asyncio's debug mode; called in another thread."""
+        self.loop.call_soon_threadsafe(self.loop.set_debug, enabled)
 
     def _begin(self, number: int, awaitable: Awaitable[Any]) -> None:
+        if number not in self.numbers:  # the loop was given up
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()
+            return
         try:
             task = asyncio.ensure_future(awaitable, loop=self.loop)
         except Exception as error:
-            _bridge._detached_answer(number, error, None)
+            self._answer(number, error, None)
             return
         self.tasks[number] = task
         task.add_done_callback(functools.partial(self._done, number))
 
+    def _answer(self, number: int, error: Any, value: Any) -> None:
+        if number in self.numbers:
+            self.numbers.discard(number)
+            _bridge._detached_answer(number, error, value)
+
     def _done(self, number: int, task: "asyncio.Future[Any]") -> None:
         del self.tasks[number]
         if task.cancelled():
-            _bridge._detached_answer(number, asyncio.CancelledError(), None)
+            error: Any = _stopped() if self.ending else asyncio.CancelledError()
+            self._answer(number, error, None)
             return
         error = task.exception()
         value = task.result() if error is None else None
-        _bridge._detached_answer(number, error, value)
+        self._answer(number, error, value)
 
     def _cancel(self) -> None:
+        if self.ending:  # another loop reads it now
+            self.loop.remove_reader(_bridge._detached_fileno())
+            return
         for number in _bridge._detached_cancelled():
             task = self.tasks.get(number)
             if task is not None:
                 task.cancel()
 
-    async def _wind_up(self) -> None:
+    async def _wind_up(self, seconds: float) -> None:
+        self.loop.remove_reader(_bridge._detached_fileno())
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=WIND_UP)
+            await asyncio.wait(tasks, timeout=seconds)
+        await asyncio.sleep(0)  # those that are done tell of it
+        self._give_up()
         await self.loop.shutdown_asyncgens()
+        self.ended = True
         self.loop.stop()
 
-    def end(self) -> None:
-        """Cancel what runs and end the thread."""
+    def _give_up(self) -> None:
+        """Tell those who still wait."""
+        for number in list(self.numbers):
+            self._answer(number, _stopped(), None)
+
+    def end(self, seconds: float) -> bool:
+        """Cancel what runs, and end the thread; False: it is blocked."""
+        atexit.unregister(self._at_exit)
         self.ending = True
-        asyncio.run_coroutine_threadsafe(self._wind_up(), self.loop)
-        self.thread.join(2 * WIND_UP)
+        asyncio.run_coroutine_threadsafe(self._wind_up(seconds), self.loop)
+        self.thread.join(seconds + MARGIN)
         if not self.thread.is_alive():
-            self.loop.close()
+            return True
+        self._give_up()
+        return False
+
+    def _at_exit(self) -> None:
+        self.end(WIND_UP)

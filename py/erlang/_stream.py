@@ -91,6 +91,9 @@ class _Later:
                     await self.room.wait()
         except Exception as error:
             self.error = error
+        except BaseException:  # cancelled, with the loop; close() forgets it
+            self.error = RuntimeError("the stream was cancelled in its event loop")
+            raise
         finally:
             self.ended = True
             self.there.set()

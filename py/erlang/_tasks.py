@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Coroutines started from Python.
+"""Coroutines started from Python, and the loops that run them.
 
 asyncio is imported only where it is used (see _async.py).
 """
@@ -14,12 +14,38 @@ if TYPE_CHECKING:
     import asyncio
     import concurrent.futures
 
+    from erlang._event_loop import ErlangEventLoop, EventLoopPolicy
+
 
 def run(main: Coroutine[Any, Any, Any], *, debug: Optional[bool] = None) -> Any:
-    """Run a coroutine to its end and return its value, as asyncio.run does."""
-    import asyncio
+    """Run a coroutine to its end and return its value, as asyncio.run does.
 
-    return asyncio.run(main, debug=debug)
+    The loop is an ErlangEventLoop of its own.
+    """
+    from erlang import _event_loop
+
+    return _event_loop.run(main, debug)
+
+
+def new_event_loop() -> "ErlangEventLoop":
+    """Make an event loop, for asyncio.run(main, loop_factory=new_event_loop)."""
+    from erlang import _event_loop
+
+    return _event_loop.ErlangEventLoop()
+
+
+def get_event_loop_policy() -> "EventLoopPolicy":
+    """Make a policy, for asyncio.set_event_loop_policy()."""
+    from erlang import _event_loop
+
+    return _event_loop.EventLoopPolicy()
+
+
+def install() -> None:
+    """Let asyncio make such loops from now on, also in asyncio.run()."""
+    from erlang import _event_loop
+
+    _event_loop.install()
 
 
 def _in_a_loop() -> bool:
@@ -40,10 +66,7 @@ def spawn_task(
         import asyncio
 
         return asyncio.get_running_loop().create_task(coro)
-    loop = _loop.get().loop  # has imported asyncio
-    import asyncio
-
-    return asyncio.run_coroutine_threadsafe(coro, loop)
+    return _loop.spawn(coro)
 
 
 def sleep(seconds: float) -> Optional[Coroutine[Any, Any, None]]:

@@ -272,7 +272,7 @@ no_reply(Config) ->
     %% Nobody waits for it, and nobody can end it but the end of the context.
     py_ct:eventually(fun() -> pending(C) =:= 1 end),
     ok = py:exec(C, "from erlang import _loop\n"
-                    "_loop.get().loop.call_soon_threadsafe(\n"
+                    "_loop._get().loop.call_soon_threadsafe(\n"
                     "    lambda: [t.cancel() for t in asyncio.all_tasks()])\n"),
     ended(C, <<"spawned">>).
 
