@@ -9,7 +9,7 @@
 
 suite() -> [{timetrap, {minutes, 2}}].
 
-all() -> [state, messages, channels, pools, async, streams, references].
+all() -> [callbacks, state, messages, channels, pools, async, streams, references].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -19,6 +19,7 @@ init_per_testcase(_, Config) ->
 end_per_testcase(_, _) ->
     py_ct:stop().
 
+callbacks(_) -> run("callbacks.md").
 state(_) -> run("state.md").
 messages(_) -> run("messages.md").
 channels(_) -> run("channels.md").
