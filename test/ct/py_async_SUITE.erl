@@ -271,9 +271,10 @@ no_reply(Config) ->
     ended(C, <<"begun">>),
     %% Nobody waits for it, and nobody can end it but the end of the context.
     py_ct:eventually(fun() -> pending(C) =:= 1 end),
-    ok = py:exec(C, "from erlang import _loop\n"
-                    "_loop._get().loop.call_soon_threadsafe(\n"
-                    "    lambda: [t.cancel() for t in asyncio.all_tasks()])\n"),
+    ok = py:exec(C, "async def cancel_others():\n"
+                    "    for task in asyncio.all_tasks() - {asyncio.current_task()}:\n"
+                    "        task.cancel()\n"
+                    "erlang.spawn_task(cancel_others())\n"),
     ended(C, <<"spawned">>).
 
 large_values(Config) ->
