@@ -53,7 +53,7 @@ run(Folder, File) ->
 
 parts() ->
     [fun bench_calls:run/1, fun bench_load:throughput/1, fun bench_load:casts/1,
-     fun bench_async:run/1, fun bench_load:cost/1, fun bench_load:fairness/1,
+     fun bench_callbacks:run/1, fun bench_async:run/1, fun bench_load:cost/1, fun bench_load:fairness/1,
      fun bench_data:binaries/1, fun(_) -> bench_data:flagged() end,
      fun bench_data:collections/1, fun bench_rest:hogs/1,
      fun bench_services:run/1, fun(_) -> bench_life:run() end].
@@ -99,6 +99,7 @@ claims(Keys) ->
              {"one caller: calls/s", lane_rate, count, at_least, 500000},
              {"64 callers on two contexts: calls/s", rate_64_on_2, count, at_least, 400000},
              {"64 requests under way: requests/s", casts, count, at_least, 600000},
+             {"Python to Erlang and back: p50 / call p50", callback_to_call, ratio, at_most, 2},
              {"1 MiB echoed / {packet,4} port", mib_1_to_port, ratio, at_least, 3},
              {"64 MiB echoed, each way / memcpy", mib_64_to_memcpy, ratio, at_least, 0.25},
              {"the same with flags for large values", mib_64_to_memcpy_flags, ratio, at_least,
