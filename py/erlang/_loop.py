@@ -7,7 +7,9 @@ with the first coroutine, or when Erlang says so, and may be stopped; the next
 coroutine then gets a fresh one.
 
 Whoever hands something over holds the lock meanwhile, and so does who stops the
-loop: what was handed over is seen by the loop before its end is.
+loop: what was handed over is seen by the loop before its end is.  It may be
+taken again by the thread that holds it: a destructor or a signal's handler runs
+anywhere, and may hand something over as well.
 """
 
 import threading
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from erlang._loop_thread import Loop
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _starting: "Optional[_Start]" = None
 _loop: "Optional[Loop]" = None
 

@@ -111,17 +111,19 @@ class Loop:
                 task.cancel()
 
     async def _wind_up(self, seconds: float) -> None:
-        self.loop.remove_reader(_bridge._detached_fileno())
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
-        await asyncio.sleep(0)  # those that are done tell of it
-        self._give_up()
-        await self.loop.shutdown_asyncgens()
-        self.ended = True
-        self.loop.stop()
+        try:
+            self.loop.remove_reader(_bridge._detached_fileno())
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=seconds)
+            await asyncio.sleep(0)  # those that are done tell of it
+            self._give_up()
+            await self.loop.shutdown_asyncgens()
+        finally:
+            self.ended = True
+            self.loop.stop()
 
     def _give_up(self) -> None:
         """Tell those who still wait."""
@@ -133,11 +135,12 @@ class Loop:
         atexit.unregister(self._at_exit)
         self.ending = True
         asyncio.run_coroutine_threadsafe(self._wind_up(seconds), self.loop)
-        self.thread.join(seconds + MARGIN)
-        if not self.thread.is_alive():
-            return True
-        self._give_up()
-        return False
+        try:
+            self.thread.join(seconds + MARGIN)
+        finally:  # also when this is interrupted: nobody comes back for them
+            if self.thread.is_alive():
+                self._give_up()
+        return not self.thread.is_alive()
 
     def _at_exit(self) -> None:
         self.end(WIND_UP)
