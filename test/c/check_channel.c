@@ -10,23 +10,21 @@
 #include "channel.h"
 #include "io.h"
 #include "support_check.h"
+#include "support_lane.h"
 
 enum kind { SOCKET, LANE, KINDS }; /* each test runs with each */
 
 static void
 open_pair(struct channel *a, struct channel *b, int kind)
 {
-    int s[2], segment;
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
-    if (kind == SOCKET) {
-        ck_ok(channel_socket_init(a, s[0]));
-        ck_ok(channel_socket_init(b, s[1]));
+    int s[2];
+    if (kind == LANE) {
+        lane_pair(a, b);
         return;
     }
-    ck_ok(lane_segment_create(&segment));
-    ck_ok(channel_lane_init(a, LANE_VM, segment, s[0]));
-    ck_ok(channel_lane_init(b, LANE_HELPER, segment, s[1]));
-    io_close(&segment);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
+    ck_ok(channel_socket_init(a, s[0]));
+    ck_ok(channel_socket_init(b, s[1]));
 }
 
 /* Read all there is, bells too; what ended it. */

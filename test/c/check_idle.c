@@ -4,25 +4,11 @@
 #include "pysupport_helper.h"
 
 #include <poll.h>
-#include <string.h>
-#include <sys/socket.h>
 
 #include "err.h"
 #include "idle.h"
-#include "io.h"
-#include "lane.h"
 #include "support_check.h"
-
-static void
-open_pair(struct channel *vm, struct channel *helper)
-{
-    int s[2], segment;
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
-    ck_ok(lane_segment_create(&segment));
-    ck_ok(channel_lane_init(vm, LANE_VM, segment, s[0]));
-    ck_ok(channel_lane_init(helper, LANE_HELPER, segment, s[1]));
-    io_close(&segment);
-}
+#include "support_lane.h"
 
 static void
 fill(struct channel *c)
@@ -64,7 +50,7 @@ START_TEST(room_is_the_main_threads)
     struct channel vm, helper;
     struct idle w = {.nudge.fd = -1, .others = 1};
     short events;
-    open_pair(&vm, &helper);
+    lane_pair(&vm, &helper);
     ck_ok(nudge_open(&w.nudge));
     fill(&helper);
     ck_assert_int_eq(idle_arm(&w, &helper, CHANNEL_WRITE, &events), 0);
