@@ -33,9 +33,13 @@ end_per_testcase(_, _) ->
     ?assertEqual([], py_ct:mailbox()),
     py_ct:stop().
 
-start() ->
+%% Helpers die all the time, and come back at once.
+restless() ->
     Restart = #{free => 1000000, min_backoff => 1, max_backoff => 20, stable_ms => 1000},
-    ok = py_ct:start([{contexts, 1}, {grace_ms, 500}, {stop_timeout, 2000}, {restart, Restart}]),
+    py_ct:start([{contexts, 1}, {grace_ms, 500}, {stop_timeout, 2000}, {restart, Restart}]).
+
+start() ->
+    ok = restless(),
     %% An import that is interrupted is no import.
     {ok, _} = py_context_router:start_pool(?MODULE, ?CONTEXTS, #{imports => [asyncio, erlang]}),
     register_functions().

@@ -34,8 +34,7 @@ end_per_suite(_) ->
     logger:set_primary_config(level, notice).
 
 init_per_testcase(_, Config) ->
-    Restart = #{free => 1000000, min_backoff => 1, max_backoff => 20, stable_ms => 1000},
-    ok = py_ct:start([{contexts, 1}, {grace_ms, 500}, {stop_timeout, 2000}, {restart, Restart}]),
+    ok = py_callback_load_SUITE:restless(),
     Config.
 
 end_per_testcase(_, _) ->
@@ -178,7 +177,7 @@ ends_with_a_call_pending(_) ->
     py_ct:eventually(fun() -> erlang:system_info(process_count) =< Processes end).
 
 pend() ->
-    receive go -> none after 60000 -> error(never_told) end.
+    receive go -> none end.
 
 pending_round(N) ->
     {ok, C} = py_context:new(#{}),
@@ -192,7 +191,9 @@ pending_round(N) ->
     InCaller ! go,
     {error, {Kind, _}} = ended(Caller),
     %% With the port, which stays until those who made requests have asked it.
-    receive {'DOWN', Thread, process, _, Why} -> ?assertEqual(shutdown, Why) end,
+    receive {'DOWN', Thread, process, _, Why} -> ?assertEqual(shutdown, Why)
+    after 60000 -> ct:fail(goes_on)
+    end,
     ?assert(lists:member(Kind, [crashed, context_died])),
     ok = py_context:stop(C),
     py_ct:eventually(fun() -> not py_ct:alive(Os) end).
