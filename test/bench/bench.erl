@@ -53,7 +53,8 @@ run(Folder, File) ->
 
 parts() ->
     [fun bench_calls:run/1, fun bench_load:throughput/1, fun bench_load:casts/1,
-     fun bench_callbacks:run/1, fun bench_async:run/1, fun bench_load:cost/1, fun bench_load:fairness/1,
+     fun bench_callbacks:run/1, fun bench_async:run/1, fun bench_load:cost/1,
+     fun bench_load:fairness/1,
      fun bench_data:binaries/1, fun(_) -> bench_data:flagged() end,
      fun bench_data:collections/1, fun bench_rest:hogs/1,
      fun bench_services:run/1, fun(_) -> bench_life:run() end].
