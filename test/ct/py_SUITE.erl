@@ -174,7 +174,10 @@ unknown_atoms(_) ->
     ?assertEqual({error, {unknown_atom, <<"never_seen_atom">>}}, py:eval(Code)),
     ?assertEqual({ok, py_SUITE}, py:eval("__import__('erlang').Atom('py_' + 'SUITE')")).
 
+%% TERRARIUM_NAMES: how many distinct classes, atoms and modules (default 50).
 no_new_atoms(_) ->
+    ct:timetrap({hours, 1}),
+    Names = list_to_integer(os:getenv("TERRARIUM_NAMES", "50")),
     Provoke = fun(I) ->
                       N = integer_to_list(I),
                       {error, _} = py:eval("__import__('erlang').Atom('zzz" ++ N ++ "')"),
@@ -184,7 +187,7 @@ no_new_atoms(_) ->
               end,
     Provoke(0),
     Before = erlang:system_info(atom_count),
-    lists:foreach(Provoke, lists:seq(1, 50)),
+    lists:foreach(Provoke, lists:seq(1, Names)),
     ?assertEqual(Before, erlang:system_info(atom_count)).
 
 references(_) ->
