@@ -88,6 +88,18 @@ io_set_cloexec(int fd, int on)
     return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
 }
 
+int
+io_dup(const int *from, int *to, int n)
+{
+    for (int i = 0; i < n; i++)
+        to[i] = -1;
+    for (int i = 0; i < n; i++) {
+        if (from[i] >= 0 && (to[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3)) < 0)
+            return E_SYS;
+    }
+    return 0;
+}
+
 void
 io_close(int *fd)
 {

@@ -21,6 +21,9 @@ int io_write_all(int fd, const void *p, size_t n);
 
 int io_set_nonblock(int fd, int on);
 int io_set_cloexec(int fd, int on);
+/* Copies of n descriptors, close-on-exec and not 0 to 2; -1 stays -1.  When it
+ * fails those that were made are in `to`, and the others are -1. */
+int io_dup(const int *from, int *to, int n);
 /* Close *fd if it is open and forget it. */
 void io_close(int *fd);
 

@@ -2,7 +2,8 @@
 /* drv.c - the ErlDrvEntry: every callback goes to the port's own kind.
  *
  *   open_port({spawn_driver, "py_drv zygote"}, [binary])
- *   open_port({spawn_driver, "py_drv helper SOCKET STDOUT STDERR PIDFD FLAGS"},
+ *   open_port({spawn_driver, "py_drv helper SOCKET STDOUT STDERR PIDFD LANE
+ *             HATCH FLAGS"},
  *             [binary])
  *   open_port({spawn_driver, "py_drv load"}, [binary])
  *

@@ -3,7 +3,6 @@
 #include "drv_helper.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -134,6 +133,7 @@ helper_stop(struct drv_port *p)
         drv_pidfd_reap(h->pidfd, 0, &signaled, &status);
     }
     close(h->pidfd);
+    io_close(&h->hatch);
     load_end(&h->load);
     drv_reader_fini(&h->reader);
     pending_fini(&h->pending);
@@ -405,20 +405,7 @@ static const struct drv_ops helper_ops = {
     .stop = helper_stop,
 };
 
-enum { SOCKET, STDOUT, STDERR, PIDFD, FDS }; /* LANE is not kept open */
-
-static int
-duplicate(const int *from, int *to)
-{
-    for (int i = 0; i < FDS; i++)
-        to[i] = -1;
-    for (int i = 0; i < FDS; i++) {
-        to[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3);
-        if (to[i] < 0)
-            return E_SYS;
-    }
-    return 0;
-}
+enum { SOCKET, STDOUT, STDERR, PIDFD, HATCH, FDS }; /* not the lane's */
 
 static struct helper *
 helper_new(ErlDrvPort port, uint32_t etf_flags)
@@ -474,12 +461,13 @@ drv_helper_start(ErlDrvPort port, const char *args)
     int given[FDS], fds[FDS], lane;
     unsigned flags;
     struct helper *h = NULL;
-    if (sscanf(args, "%d %d %d %d %d %u", &given[SOCKET], &given[STDOUT],
-               &given[STDERR], &given[PIDFD], &lane, &flags) != 6) {
+    if (sscanf(args, "%d %d %d %d %d %d %u", &given[SOCKET], &given[STDOUT],
+               &given[STDERR], &given[PIDFD], &lane, &given[HATCH],
+               &flags) != 7) {
         errno = EINVAL;
         return NULL;
     }
-    if (duplicate(given, fds) != 0)
+    if (io_dup(given, fds, FDS) != 0) /* in tests there is no hatch */
         goto fail;
     h = helper_new(port, flags);
     if (h == NULL)
@@ -488,6 +476,7 @@ drv_helper_start(ErlDrvPort port, const char *args)
         open_channel(&h->channel, fds[SOCKET], lane) != 0)
         goto fail;
     h->pidfd = fds[PIDFD];
+    h->hatch = fds[HATCH];
     return &h->base;
 fail:
     for (int i = 0; i < FDS; i++)

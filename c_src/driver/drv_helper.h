@@ -9,6 +9,7 @@
  *   drv_courier.c  messages that Python sends
  *   drv_write.c    bytes to the helper, with the driver queue behind
  *   drv_bet.c      polling the lane for an answer
+ *   drv_hatch.c    descriptors to the helper
  *
  * Threads: ERTS calls one at a time. */
 #ifndef TERRARIUM_DRV_HELPER_H
@@ -78,6 +79,7 @@ struct helper {
     uint64_t tell_at; /* so many requests, and the owner is told; 0: never */
     int draining;     /* DRAIN_* */
     int pidfd;
+    int hatch; /* descriptors go down here; nothing is read from it */
     enum helper_state state;
     int watching_write; /* ready_output is on: the queue is not empty */
     int write_failed;   /* why: E_FORMAT, or the peer is gone, and reading
@@ -140,6 +142,11 @@ void helper_begin(struct helper *h);
 
 ErlDrvSSizeT helper_control(struct drv_port *p, unsigned op,
                             const uint8_t *body, size_t n, struct drv_reply *r);
+
+/* ---- drv_hatch.c -------------------------------------------------------- */
+
+ErlDrvSSizeT hatch_pass(struct helper *h, const uint8_t *body, size_t n,
+                        struct drv_reply *r);
 
 /* ---- drv_bet.c ---------------------------------------------------------- */
 

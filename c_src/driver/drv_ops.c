@@ -190,6 +190,7 @@ static const helper_op ops[] = {
     [DRV_OP_DRAIN] = op_drain,
     [DRV_OP_WATCH] = op_watch,
     [DRV_OP_BACKTRACE] = op_backtrace,
+    [DRV_OP_PASS] = hatch_pass,
 };
 
 ErlDrvSSizeT

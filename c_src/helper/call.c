@@ -4,7 +4,7 @@
 #include "call.h"
 
 #include "callback.h"
-#include "etf_decode.h"
+#include "segment_open.h"
 #include "session.h"
 #include "span.h"
 
@@ -110,7 +110,7 @@ call_value(struct session *s, const struct call *c, PyObject *name)
 {
     struct request *r = c->answer;
     PyObject *v =
-        etf_decode_part(r->body, r->h.length, &r->part, &s->context->limits);
+        segment_decode(r->body, r->h.length, &r->part, &s->context->limits);
     if (v != NULL && r->h.opcode == WIRE_RAISED) {
         raise_error(v, name);
         Py_CLEAR(v);

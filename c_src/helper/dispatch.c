@@ -4,13 +4,13 @@
 #include "crash.h"
 #include "detached.h"
 #include "err.h"
-#include "etf_decode.h"
 #include "etf_encode.h"
 #include "exec.h"
 #include "forked.h"
 #include "info.h"
 #include "interrupt.h"
 #include "pyerr.h"
+#include "segment_open.h"
 #include "stream.h"
 
 typedef PyObject *handler(struct context *c, PyObject *body);
@@ -32,8 +32,7 @@ run(struct context *c, struct request *r)
                      wire_info(r->h.opcode)->name);
         return NULL;
     }
-    PyObject *body =
-        etf_decode_part(r->body, r->h.length, &r->part, &c->limits);
+    PyObject *body = segment_decode(r->body, r->h.length, &r->part, &c->limits);
     request_drop_body(r);
     PyObject *result = body ? h(c, body) : NULL;
     Py_XDECREF(body);

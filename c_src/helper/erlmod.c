@@ -5,10 +5,13 @@
 
 #include "callback.h"
 #include "detached.h"
+#include "err.h"
 #include "erltypes.h"
 #include "etf_decode.h"
 #include "etf_encode.h"
+#include "hatch.h"
 #include "message.h"
+#include "segment.h"
 #include "span.h"
 
 /* max_depth as the caller gave it; 0, or -1 with ValueError. */
@@ -211,7 +214,25 @@ PyDoc_STRVAR(encode_doc,
 PyDoc_STRVAR(decode_doc, "decode(data, *, max_depth=1000)\n--\n\n"
                          "The object for one term in the external format.");
 
+PyDoc_STRVAR(passed_doc, "_passed(token, /)\n--\n\n"
+                         "The descriptor that the VM passed under this token; "
+                         "it is the caller's.");
+static PyObject *
+mod_passed(PyObject *self, PyObject *arg)
+{
+    (void)self;
+    uint64_t token = PyLong_AsUnsignedLongLong(arg);
+    if (PyErr_Occurred())
+        return NULL;
+    int fd, e = hatch_take(token, &fd);
+    if (e == 0)
+        return PyLong_FromLong(fd);
+    PyErr_Format(PyExc_OSError, "no descriptor has come: %s", err_str(e));
+    return NULL;
+}
+
 static PyMethodDef methods[] = {
+    {"_passed", mod_passed, METH_O, passed_doc},
     {"call", (PyCFunction)(void (*)(void))mod_call, METH_FASTCALL, call_doc},
     {"_begin_call", (PyCFunction)(void (*)(void))mod_begin_call, METH_FASTCALL,
      begin_call_doc},
@@ -259,6 +280,8 @@ add_names(PyObject *module)
         {"FrozenMap", (PyObject *)&FrozenMap_Type},
         {"DecodeError", DecodeError},
         {"EncodeError", EncodeError},
+        {"SharedMemory", (PyObject *)&Segment_Type},
+        {"SharedMemoryError", SharedMemoryError},
         {"StaleReference", StaleReference},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

@@ -4,9 +4,12 @@
 #include "py.h"
 #include "erltypes.h"
 
+#include "segment.h"
+
 PyObject *DecodeError;
 PyObject *EncodeError;
 PyObject *StaleReference;
+PyObject *SharedMemoryError;
 
 static int
 make_exceptions(void)
@@ -25,7 +28,13 @@ make_exceptions(void)
         "erlang.StaleReference",
         "A reference from Erlang to an object that is not in this context.",
         PyExc_LookupError, NULL);
-    return DecodeError && EncodeError && StaleReference ? 0 : -1;
+    SharedMemoryError = PyErr_NewExceptionWithDoc(
+        "erlang.SharedMemoryError",
+        "A segment of shared memory that can not be had, and why.",
+        PyExc_RuntimeError, NULL);
+    return DecodeError && EncodeError && StaleReference && SharedMemoryError
+               ? 0
+               : -1;
 }
 
 int
@@ -38,9 +47,9 @@ erltypes_ready(void)
     Atom_Type.tp_base = &PyUnicode_Type;
     FrozenList_Type.tp_base = &PyTuple_Type;
     PyTypeObject *const types[] = {
-        &Atom_Type,      &Pid_Type,          &Ref_Type,
-        &Port_Type,      &Fun_Type,          &BitString_Type,
-        &FrozenMap_Type, &ImproperList_Type, &FrozenList_Type};
+        &Atom_Type,       &Pid_Type,       &Ref_Type,       &Port_Type,
+        &Fun_Type,        &BitString_Type, &FrozenMap_Type, &ImproperList_Type,
+        &FrozenList_Type, &Segment_Type};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (PyType_Ready(types[i]) < 0)
             return -1;

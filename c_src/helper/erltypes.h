@@ -25,6 +25,7 @@ extern PyTypeObject FrozenList_Type;   /* tuple subclass */
 extern PyTypeObject FrozenMap_Type;    /* struct frozen_map */
 extern PyObject *DecodeError;          /* ValueError */
 extern PyObject *EncodeError;          /* TypeError and ValueError */
+extern PyObject *SharedMemoryError;    /* a segment that can not be had */
 extern PyObject *StaleReference;       /* an object that is not here */
 
 /* Make all of the above ready; any number of times.  -1 with an exception. */

@@ -15,9 +15,10 @@ struct dec {
     uint64_t owed;
     uint32_t depth; /* open containers */
     uint32_t max_depth;
-    uint32_t frozen;           /* inside how many keys */
-    int inflated;              /* bytes are counted in the inflated term */
-    const struct objref *refs; /* NULL: references are tuples */
+    uint32_t frozen;               /* inside how many keys */
+    int inflated;                  /* bytes are counted in the inflated term */
+    const struct objref *refs;     /* NULL: references are tuples */
+    struct segment_list *segments; /* NULL: segments are tuples */
     struct etf_part *part;
     const uint8_t *part_at; /* where it was; NULL: there is none */
 };

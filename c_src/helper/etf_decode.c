@@ -21,6 +21,7 @@
 #include "etf_tags.h"
 #include "objref.h"
 #include "rd.h"
+#include "segment.h"
 
 enum { REF_PARTS = 5 }; /* of the tuple that is a reference to an object */
 
@@ -198,9 +199,37 @@ referred_to(const struct dec *d, PyObject *tuple)
     return o;
 }
 
+/* {py_shm, ...} becomes a view of the segment; takes the tuple, which began at
+ * this byte. */
+static PyObject *
+shared(struct dec *d, PyObject *tuple, const uint8_t *at)
+{
+    if (!segment_is_term(tuple))
+        return tuple;
+    PyObject *view = NULL;
+    if (d->frozen)
+        dec_fail(d, at, "a segment of shared memory in the key of a map");
+    else
+        view = segment_view(tuple, d->segments);
+    Py_DECREF(tuple);
+    return view;
+}
+
+/* What a tuple stands for; takes it. */
+static PyObject *
+meant(struct dec *d, PyObject *tuple, size_t n, const uint8_t *at)
+{
+    if (n == REF_PARTS && d->refs != NULL)
+        return referred_to(d, tuple);
+    if (n == SEGMENT_PARTS && d->segments != NULL)
+        return shared(d, tuple, at);
+    return tuple;
+}
+
 static PyObject *
 dec_tuple(struct dec *d, size_t width)
 {
+    const uint8_t *at = d->rd.p - 1;
     size_t n;
     if (dec_length(d, width, &n) < 0 || enter(d, n) < 0)
         return NULL;
@@ -222,7 +251,7 @@ dec_tuple(struct dec *d, size_t width)
         PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, o);
     }
     d->depth--;
-    return n == REF_PARTS && d->refs != NULL ? referred_to(d, tuple) : tuple;
+    return meant(d, tuple, n, at);
 }
 
 /* The key of the dict that is equal to this one; borrowed, or NULL. */
@@ -407,7 +436,8 @@ decode_compressed(struct dec *d, size_t max)
     struct dec inner = {.start = out.data,
                         .max_depth = d->max_depth,
                         .inflated = 1,
-                        .refs = d->refs};
+                        .refs = d->refs,
+                        .segments = d->segments};
     rd_init(&inner.rd, out.data, out.len);
     o = decode_whole(&inner);
 out:
@@ -420,8 +450,11 @@ etf_decode_part(const uint8_t *p, size_t n, struct etf_part *part,
                 const struct etf_limits *lim)
 {
     struct etf_limits l = etf_limits_of(lim);
-    struct dec d = {
-        .start = p, .max_depth = l.max_depth, .refs = l.refs, .part = part};
+    struct dec d = {.start = p,
+                    .max_depth = l.max_depth,
+                    .refs = l.refs,
+                    .segments = l.segments,
+                    .part = part};
     if (erltypes_ready() < 0)
         return NULL;
     rd_init(&d.rd, p, n);

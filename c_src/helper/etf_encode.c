@@ -5,6 +5,7 @@
 #include "etf_encode.h"
 
 #include "erltypes.h"
+#include "segment.h"
 #include "etf_enc.h"
 
 enum {
@@ -150,6 +151,26 @@ enc_improper(struct enc *e, PyObject *o)
     return 0;
 }
 
+/* ---- shared memory ------------------------------------------------------- */
+
+static int
+enc_segment(struct enc *e, struct segment *s)
+{
+    if (s->term == NULL)
+        return enc_fail_type(e, (PyObject *)s);
+    segment_sent(s);
+    return enc_put(e, PyBytes_AS_STRING(s->term),
+                   (size_t)PyBytes_GET_SIZE(s->term));
+}
+
+/* The whole of a segment passes as that, not as a copy of its bytes. */
+static int
+enc_view(struct enc *e, PyObject *view)
+{
+    struct segment *s = segment_of_view(view);
+    return s != NULL ? enc_segment(e, s) : enc_buffer(e, view);
+}
+
 /* ---- dispatch ------------------------------------------------------------ */
 
 /* Our own types, and subclasses of the built-in ones. */
@@ -167,13 +188,17 @@ enc_kind(struct enc *e, PyObject *o)
         return enc_improper(e, o);
     if (ident_check(o))
         return enc_put(e, ((struct ident *)o)->etf, (size_t)Py_SIZE(o));
+    if (segment_check(o))
+        return enc_segment(e, (struct segment *)o);
     if (PyLong_Check(o))
         return enc_integer(e, o);
     if (PyFloat_Check(o))
         return enc_float(e, PyFloat_AS_DOUBLE(o));
     if (PyUnicode_Check(o))
         return enc_str(e, o);
-    if (PyBytes_Check(o) || PyByteArray_Check(o) || PyMemoryView_Check(o))
+    if (PyMemoryView_Check(o))
+        return enc_view(e, o);
+    if (PyBytes_Check(o) || PyByteArray_Check(o))
         return enc_buffer(e, o);
     if (PyTuple_Check(o))
         return enc_tuple(e, o);

@@ -9,6 +9,7 @@
 #include "backtrace.h"
 #include "crash.h"
 #include "err.h"
+#include "hatch.h"
 #include "interrupt.h"
 
 static struct {
@@ -23,6 +24,7 @@ in_child(void)
 {
     state.is_child = 1;
     close(state.sock);
+    hatch_close();
     interrupt_off();
     crash_detach();
     backtrace_detach();

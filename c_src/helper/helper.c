@@ -15,6 +15,7 @@
 #include "err.h"
 #include "forked.h"
 #include "handoff.h"
+#include "hatch.h"
 #include "interrupt.h"
 #include "io.h"
 #include "message.h"
@@ -139,12 +140,13 @@ stop(struct session *s)
 }
 
 void
-helper_main(int sock, int blackbox_fd, int lane_fd)
+helper_main(int sock, int blackbox_fd, int lane_fd, int hatch_fd)
 {
     /* Not on the stack: code that a destructor or an exit handler calls may
      * outlive this frame's view of them. */
     static struct context context;
     static struct session session;
+    hatch_init(hatch_fd);
     set_up(sock, blackbox_fd, &session, &context);
     int r = boot(&session, lane_fd);
     if (r == 0)

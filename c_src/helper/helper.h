@@ -14,6 +14,7 @@
  * The descriptors now belong to the helper.
  *
  * Ends the process: 0 at end-of-file or after STOP, else a handoff_exit. */
-_Noreturn void helper_main(int sock, int blackbox_fd, int lane_fd);
+_Noreturn void helper_main(int sock, int blackbox_fd, int lane_fd,
+                           int hatch_fd);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "callback.h"
 #include "etf_decode.h"
+#include "forked.h"
 #include "session.h"
 
 /* Looking costs a system call where there is no lane: not at each message. */
@@ -27,6 +28,18 @@ is_connected(const struct session *s)
                     s == NULL ? "there is no Erlang VM to send to"
                               : "a context that is being started can not send");
     return 0;
+}
+
+int
+message_is_open(void)
+{
+    return session != NULL && session->ready && !session->stopping && !forked();
+}
+
+int
+message_is_main(void)
+{
+    return session != NULL && session_is_main(session);
 }
 
 static int

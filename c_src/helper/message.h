@@ -19,6 +19,12 @@ struct session;
 /* The connection that messages go through; before that there is none. */
 void message_init(struct session *s);
 
+/* Can anything be sent: there is a VM, and this is not a child of its helper?
+ */
+int message_is_open(void);
+/* Is this the thread that runs requests? */
+int message_is_main(void);
+
 /* Send the term to the receiver with this number, then look. */
 int message_send(PyObject *number, PyObject *term);
 /* Read what the VM has written: receivers that are gone are known then. */

@@ -21,7 +21,7 @@
 enum {
     OUTBOX_SIZE = 256,
     OUTBOX_RESERVE = 16, /* what one request or one death may add, and more */
-    OUTBOX_FDS = 5
+    OUTBOX_FDS = 6
 };
 
 struct outbox_message {

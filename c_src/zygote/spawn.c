@@ -25,6 +25,7 @@
 /* The helper's ends of what connects it; its black box is in the child. */
 struct ends {
     int socket;
+    int hatch;
     int out;
     int err;
 };
@@ -33,6 +34,7 @@ static void
 ends_close(struct ends *e)
 {
     io_close(&e->socket);
+    io_close(&e->hatch);
     io_close(&e->out);
     io_close(&e->err);
 }
@@ -67,6 +69,21 @@ open_socket(int *vm, int *helper)
     return io_set_nonblock(*vm, 1);
 }
 
+/* Nobody ever reads at the VM's end: what a helper says there is unheard. */
+static int
+open_hatch(int *vm, int *helper)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return E_SYS;
+    *vm = pair[0];
+    *helper = pair[1];
+    if (shutdown(pair[0], SHUT_RD) != 0)
+        return E_SYS;
+    int e = io_set_nonblock(*vm, 1);
+    return e != 0 ? e : io_set_nonblock(*helper, 1);
+}
+
 static int
 open_pipe(int *read_end, int *write_end)
 {
@@ -90,6 +107,8 @@ open_all(struct child *c, struct ends *e)
         r = open_pipe(&c->fds[CHILD_STDERR], &e->err);
     if (r == 0)
         r = lane_segment_create(&c->fds[CHILD_LANE]);
+    if (r == 0)
+        r = open_hatch(&c->fds[CHILD_HATCH], &e->hatch);
     return r;
 }
 
@@ -114,7 +133,7 @@ be_helper(struct zygote *z, struct child *self, struct ends *e)
     setrlimit(RLIMIT_NOFILE, &z->files);
     signals_give_back(&z->signals);
     PyOS_AfterFork_Child();
-    helper_main(e->socket, blackbox, lane);
+    helper_main(e->socket, blackbox, lane, e->hatch);
 }
 
 /* ---- the parent --------------------------------------------------------- */
@@ -156,7 +175,7 @@ fork_child(struct zygote *z, struct child *c, struct ends *e)
 int
 spawn_fork(struct zygote *z, struct child **out, char *why, size_t n)
 {
-    struct ends e = {-1, -1, -1};
+    struct ends e = {-1, -1, -1, -1};
     const char *step = "descriptors";
     struct child *c = child_new();
     int r = c == NULL ? E_NOMEM : open_all(c, &e);

@@ -30,7 +30,8 @@ enum child_fd {               /* in the order of the spawned message */
                 CHILD_STDOUT,
                 CHILD_STDERR,
                 CHILD_PIDFD,
-                CHILD_LANE, /* its segment; the helper has a copy */
+                CHILD_LANE,  /* its segment; the helper has a copy */
+                CHILD_HATCH, /* the VM's end: descriptors go down here */
                 CHILD_FDS
 };
 

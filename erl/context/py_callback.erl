@@ -17,6 +17,8 @@
 -include("../port/py_wire.hrl").
 
 -define(CALL, '$py_callback').
+%% No term with a segment in it has fewer bytes.
+-define(LEAST_SHM, 64).
 -define(SMALL_TUPLE, 131, 104).
 -define(SMALL_BIG, 110, 8, 0).
 
@@ -152,11 +154,21 @@ called(Name, Args, Kwargs) when is_atom(Name) ->
     called(atom_to_binary(Name), Args, Kwargs);
 called(Name, Args, Kwargs) ->
     try
-        {?FRAME_CALLED, term_to_binary(apply_function(Name, Args, Kwargs))}
+        called_with(apply_function(Name, Args, Kwargs))
     catch
         throw:{?MODULE, Reason} -> raised(undefined, Reason, []);
         Class:Reason:Stack -> raised(Class, Reason, Stack)
     end.
+
+%% Nobody may have the value any more when Python reads it, so the segments of
+%% shared memory in it are held for as long.
+called_with(Value) ->
+    Etf = term_to_binary(Value),
+    case byte_size(Etf) >= ?LEAST_SHM andalso binary:match(Etf, <<"py_shm">>) =/= nomatch of
+        true -> ok = py_courier:in_transit(port(), Value);
+        false -> ok
+    end,
+    {?FRAME_CALLED, Etf}.
 
 %% @doc Call it by its name, in the name of Python; what is wrong with that is told
 %% to Python when it ends the calling function.

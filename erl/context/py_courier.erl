@@ -7,12 +7,15 @@
 %% not yet delivered, so a slow courier costs no memory.  When a receiver is
 %% gone the helper is told with a GONE frame.
 %%
+%% It also holds the segments of shared memory that this Python has open
+%% (`py_holds'), so those of a helper that died are let go of with it.
+%%
 %% It lives as long as the port, and delivers what is in its mailbox before it
 %% ends.  The context's process starts it, and needs not know it.
 -module(py_courier).
 -behaviour(gen_server).
 
--export([start_link/1, watch/3]).
+-export([start_link/1, watch/3, hold/3, held/2, in_transit/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([receiver/0]).
@@ -26,11 +29,15 @@
 -define(ACK_AT, (?WIRE_SEND_CREDIT div 4)).
 %% A reason of more bytes is not told to Python.
 -define(MAX_REASON, 65536).
+%% Milliseconds between two looks at what waits to be let go of.
+-define(SWEEP, 1000).
 
 -record(state, {port :: port(),
                 receivers = #{} :: #{integer() => {receiver(), reference()}},
                 monitors = #{} :: #{reference() => integer()},
                 unsaid = 0 :: non_neg_integer(),      % delivered, the driver was not told
+                holds = py_holds:new() :: py_holds:holds(),
+                sweeping = false :: boolean(),
                 undeliverable = 0 :: non_neg_integer()}).
 
 %% @doc Start the courier of this port's helper.
@@ -45,12 +52,35 @@ start_link(Port) ->
 %% @doc From now on this number means this receiver.
 -spec watch(port(), pos_integer(), receiver()) -> ok | full | gone.
 watch(Port, Number, Receiver) ->
+    ask(Port, {watch, Number, Receiver}).
+
+%% @doc Python has this segment open under this token, until it says otherwise.
+-spec hold(port(), integer(), py_shm:t()) -> ok | full | gone.
+hold(Port, Token, Shm) ->
+    ask(Port, {hold, Token, Shm}).
+
+%% @doc The segment that Python has open under this token.
+-spec held(port(), integer()) -> {ok, py_shm:t()} | none.
+held(Port, Token) ->
+    case ask(Port, {held, Token}) of
+        gone -> none;
+        Answer -> Answer
+    end.
+
+%% @doc This term goes to Python, and maybe nobody but Python has it any more: its
+%% segments are held until they are open there.
+-spec in_transit(port(), term()) -> ok.
+in_transit(Port, Term) ->
+    _ = ask(Port, {in_transit, Term}),
+    ok.
+
+ask(Port, Question) ->
     case py_registry:courier(Port) of
         none ->
             gone;
         Courier ->
             try
-                gen_server:call(Courier, {watch, Number, Receiver}, infinity)
+                gen_server:call(Courier, Question, infinity)
             catch
                 exit:_ -> gone
             end
@@ -78,6 +108,13 @@ handle_call({watch, Number, Receiver}, _, State) ->
     Monitor = erlang:monitor(process, Receiver),
     {reply, ok, Fresh#state{receivers = R#{Number => {Receiver, Monitor}},
                             monitors = M#{Monitor => Number}}};
+handle_call({hold, Token, Shm}, _, #state{holds = Holds} = State) ->
+    {Answer, More} = py_holds:hold(Token, Shm, Holds),
+    {reply, Answer, State#state{holds = More}};
+handle_call({held, Token}, _, #state{holds = Holds} = State) ->
+    {reply, py_holds:held(Token, Holds), State};
+handle_call({in_transit, Term}, _, #state{holds = Holds} = State) ->
+    {reply, ok, sweep_later(State#state{holds = py_holds:in_transit(Term, Holds)})};
 handle_call(_, _, State) ->
     {reply, {error, unknown}, State}.
 
@@ -97,6 +134,8 @@ handle_info({'DOWN', Monitor, process, _, Reason}, #state{monitors = M} = State)
     end;
 handle_info({'DOWN', _, port, Port, _}, #state{port = Port} = State) ->
     {stop, normal, State};
+handle_info(sweep, #state{holds = Holds} = State) ->
+    {noreply, sweep_later(State#state{holds = py_holds:sweep(Holds), sweeping = false})};
 handle_info(_, State) ->
     {noreply, State}.
 
@@ -110,6 +149,7 @@ terminate(_, #state{port = Port}) ->
 deliver(Body, State) ->
     try binary_to_term(Body, [safe]) of
         {0, {<<"forget">>, Number}} -> forget(Number, State);
+        {0, {<<"release">>, Token, Sent}} when is_integer(Sent) -> release(Token, Sent, State);
         {Number, Term} -> to(Number, Term, State);
         _ -> State
     catch
@@ -157,6 +197,22 @@ said(Bytes, #state{unsaid = Unsaid, port = Port} = State) when Unsaid + Bytes >=
     State#state{unsaid = 0};
 said(Bytes, #state{unsaid = Unsaid} = State) ->
     State#state{unsaid = Unsaid + Bytes}.
+
+%%% Segments
+
+release(Token, Sent, #state{holds = Holds} = State) ->
+    sweep_later(State#state{holds = py_holds:release(Token, Sent, Holds)}).
+
+sweep_later(#state{holds = Holds, sweeping = false} = State) ->
+    case py_holds:is_waiting(Holds) of
+        true ->
+            _ = erlang:send_after(?SWEEP, self(), sweep),
+            State#state{sweeping = true};
+        false ->
+            State
+    end;
+sweep_later(State) ->
+    State.
 
 %%% Receivers
 

@@ -9,7 +9,7 @@
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, kill_zygote/1]).
 %% Ports of helpers.
 -export([open_helper/3, settings/2, kill/1, interrupt/1, fail/2, stderr/1, more_output/1,
-         notice/3, reply/4, backtrace/2, stats/1, watch/3, drain/1, carry/1, carried/2]).
+         notice/3, reply/4, backtrace/2, pass/3, stats/1, watch/3, drain/1, carry/1, carried/2]).
 %% Ports of loads.
 -export([open_load/0, least/3]).
 %% Both.
@@ -82,13 +82,13 @@ kill_zygote(Port) ->
 %%% Helpers
 
 %% @doc A port for a helper, from the descriptors `[Socket, Stdout, Stderr,
-%% Pidfd, Lane]', which it duplicates; the lane is used or not.  The caller owns
+%% Pidfd, Lane, Hatch]', which it duplicates; the lane is used or not.  The caller owns
 %% the port.
 -spec open_helper([integer()], boolean(), non_neg_integer()) ->
     {ok, port()} | {error, term()}.
-open_helper([Socket, Stdout, Stderr, Pidfd, _], false, Flags) ->
-    open_helper([Socket, Stdout, Stderr, Pidfd, -1], true, Flags);
-open_helper([_, _, _, _, _] = Fds, true, Flags) ->
+open_helper([Socket, Stdout, Stderr, Pidfd, _, Hatch], false, Flags) ->
+    open_helper([Socket, Stdout, Stderr, Pidfd, -1, Hatch], true, Flags);
+open_helper([_, _, _, _, _, _] = Fds, true, Flags) ->
     Numbers = [[$\s, integer_to_list(N)] || N <- Fds ++ [Flags]],
     Command = lists:flatten([?DRIVER, " helper", Numbers]),
     try
@@ -162,6 +162,15 @@ carried(Port, Bytes) ->
 -spec backtrace(port(), non_neg_integer()) -> ok | {error, binary()}.
 backtrace(Port, Token) ->
     done(control(Port, ?OP_BACKTRACE, <<Token:64/native>>)).
+
+%% @doc Send a copy of this descriptor to the helper, which finds it by the token
+%% (`_erlang._passed').  The descriptor stays the caller's.
+-spec pass(port(), non_neg_integer(), non_neg_integer()) -> ok | busy | {error, binary()}.
+pass(Port, Token, Fd) ->
+    case control(Port, ?OP_PASS, <<Token:64/native, Fd:32/native>>) of
+        <<?REPLY_BUSY>> -> busy;
+        Other -> done(Other)
+    end.
 
 %% @doc The driver's counters of this port.
 -spec stats(port()) -> {ok, term()} | {error, binary()}.

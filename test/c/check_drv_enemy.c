@@ -301,7 +301,7 @@ START_TEST(segments_that_are_none)
     fake_begin();
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        snprintf(args, sizeof args, "py_drv helper %d %d %d %d %d 3", s[0],
+        snprintf(args, sizeof args, "py_drv helper %d %d %d %d %d -1 3", s[0],
                  s[0], s[0], s[0], bad[i]);
         int before = dup(s[0]);
         close(before);

@@ -49,11 +49,11 @@ START_TEST(holds_its_own_and_nothing_else)
     ck_assert_int_eq(link_kind(b.pid, 2), 'p');
     ck_assert_int_eq(process_count_fds(b.pid, "/dev/null"), 1);
     ck_assert_int_eq(process_count_fds(b.pid, "pipe:"), 3); /* 2 and a copy */
-    ck_assert_int_eq(process_count_fds(b.pid, "socket:"), 1);
+    ck_assert_int_eq(process_count_fds(b.pid, "socket:"), 2); /* and a hatch */
     ck_assert_int_eq(process_count_fds(b.pid, "anon_inode:"), 0);
     ck_assert_int_eq(process_count_fds(b.pid, "/memfd:terrarium-blackbox"), 1);
     ck_assert_int_eq(process_count_fds(b.pid, "/memfd:terrarium-backtrace"), 1);
-    ck_assert_int_eq(process_count_fds(b.pid, ""), 7);
+    ck_assert_int_eq(process_count_fds(b.pid, ""), 8);
     for (int fd = 3; fd < 256; fd++) {
         char path[64];
         snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)b.pid, fd);

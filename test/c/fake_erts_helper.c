@@ -62,7 +62,7 @@ start_port(struct fake_helper *f, const int *fds, int lane)
                             WIRE_LIMIT_SPIN_US};
     uint8_t reply[8];
     char args[128];
-    snprintf(args, sizeof args, "py_drv helper %d %d %d %d %d 3", fds[0],
+    snprintf(args, sizeof args, "py_drv helper %d %d %d %d %d -1 3", fds[0],
              fds[1], fds[2], fds[3], lane);
     int first = next_fd(fds[0]);
     f->port = driver_init()->start(NULL, args);

@@ -206,7 +206,7 @@ zyg_has(const struct zyg_message *m, const char *key, const char *text)
 void
 zyg_take_helper(struct zyg_message *m, struct zyg_helper *h)
 {
-    ck_assert_int_eq(m->count, 5);
+    ck_assert_int_eq(m->count, 6);
     h->id = zyg_uint(m, "id");
     h->pid = (pid_t)zyg_uint(m, "pid");
     ck_assert(ctl_get_bool(&m->map, "spare", &h->spare));
@@ -215,6 +215,7 @@ zyg_take_helper(struct zyg_message *m, struct zyg_helper *h)
     h->err = m->fds[2];
     h->pidfd = m->fds[3];
     h->lane = m->fds[4];
+    io_close(&m->fds[5]); /* the hatch: nothing is passed here */
     m->count = 0;
     zyg_message_free(m);
 }

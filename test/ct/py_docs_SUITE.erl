@@ -9,7 +9,8 @@
 
 suite() -> [{timetrap, {minutes, 2}}].
 
-all() -> [callbacks, state, messages, channels, pools, async, streams, references].
+all() -> [callbacks, state, messages, channels, pools, async, streams, references,
+          shared_memory].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -28,6 +29,7 @@ pools(_) -> run("pools.md").
 async(_) -> run("async.md").
 streams(_) -> run("streams.md").
 references(_) -> run("references.md").
+shared_memory(_) -> run("shared-memory.md").
 
 run(Page) ->
     {ok, Text} = file:read_file(filename:join([root(), "docs", Page])),
