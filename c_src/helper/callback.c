@@ -215,6 +215,12 @@ callback_room(void)
     return s->context->max_frame;
 }
 
+uint32_t
+callback_max_frame(void)
+{
+    return session != NULL ? session->context->max_frame : WIRE_LIMIT_MAX_FRAME;
+}
+
 /* An event loop that waits in the main thread is to run what was read by the
  * way. */
 static void

@@ -52,6 +52,9 @@ int callback_look(void);
  * not so once it was cancelled?  The largest body of a frame then, else 0. */
 uint32_t callback_room(void);
 
+/* The largest body of a frame, whoever asks. */
+uint32_t callback_max_frame(void);
+
 /* The id of that request as a new reference, or 0. */
 PyObject *callback_request(void);
 /* Does anybody want to know of spans? */

@@ -145,6 +145,14 @@ mod_request(PyObject *self, PyObject *none)
 }
 
 static PyObject *
+mod_max_frame(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    return PyLong_FromUnsignedLong(callback_max_frame());
+}
+
+static PyObject *
 mod_traced(PyObject *self, PyObject *none)
 {
     (void)self;
@@ -154,6 +162,8 @@ mod_traced(PyObject *self, PyObject *none)
 
 PyDoc_STRVAR(request_doc, "_request()\n--\n\nThe request that runs in this "
                           "thread, by its id; or 0.");
+PyDoc_STRVAR(max_frame_doc, "_max_frame()\n--\n\nThe most bytes that an "
+                            "answer may have.");
 PyDoc_STRVAR(traced_doc, "_traced()\n--\n\nAre spans recorded?");
 /* (number, error, value) */
 static PyObject *
@@ -241,6 +251,7 @@ static PyMethodDef methods[] = {
     {"_pump", mod_pump, METH_NOARGS, pump_doc},
     {"_filenos", mod_filenos, METH_NOARGS, filenos_doc},
     {"_request", mod_request, METH_NOARGS, request_doc},
+    {"_max_frame", mod_max_frame, METH_NOARGS, max_frame_doc},
     {"_traced", mod_traced, METH_NOARGS, traced_doc},
     {"_detached_answer", (PyCFunction)(void (*)(void))mod_detached_answer,
      METH_FASTCALL, detached_answer_doc},

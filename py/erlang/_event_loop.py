@@ -13,7 +13,16 @@ import asyncio
 import selectors
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, Coroutine, Optional
+from typing import TYPE_CHECKING, Any, Coroutine, Dict, Hashable, Optional, Protocol
+
+
+class Lasting(Protocol):
+    """What lives as long as its loop, and is told when that is to be stopped."""
+
+    task: "asyncio.Task[None]"
+
+    async def end(self) -> None:
+        """End it; returns when it has."""
 
 
 class ErlangEventLoop(asyncio.SelectorEventLoop):
@@ -25,6 +34,7 @@ class ErlangEventLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, selector: Optional[selectors.BaseSelector] = None) -> None:
         super().__init__(selector or selectors.EpollSelector())
+        self.lasting: Dict[Hashable, Lasting] = {}
 
 
 def _policy_class() -> Any:

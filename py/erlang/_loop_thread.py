@@ -113,17 +113,31 @@ class Loop:
     async def _wind_up(self, seconds: float) -> None:
         try:
             self.loop.remove_reader(_bridge._detached_fileno())
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=seconds)
+            await self._end_tasks(seconds)
             await asyncio.sleep(0)  # those that are done tell of it
             self._give_up()
             await self.loop.shutdown_asyncgens()
         finally:
             self.ended = True
             self.loop.stop()
+
+    async def _end_tasks(self, seconds: float) -> None:
+        """First those that come and go, then those that last as the loop does."""
+        until = self.loop.time() + seconds
+        lasting = set(self.loop.lasting.values())
+        kept = {one.task for one in lasting} | {asyncio.current_task()}
+        await self._cancel_all(kept, seconds / 2 if lasting else seconds)
+        if lasting:
+            ends = [self.loop.create_task(one.end()) for one in lasting]
+            await asyncio.wait(ends, timeout=max(0, until - self.loop.time()))
+            await self._cancel_all({asyncio.current_task()}, 0)
+
+    async def _cancel_all(self, kept: "Set[Any]", seconds: float) -> None:
+        tasks = asyncio.all_tasks() - kept
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     def _give_up(self) -> None:
         """Tell those who still wait."""
