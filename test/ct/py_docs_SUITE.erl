@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() -> [callbacks, state, messages, channels, pools, async, streams, references,
-          shared_memory].
+          shared_memory, web].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -30,6 +30,7 @@ async(_) -> run("async.md").
 streams(_) -> run("streams.md").
 references(_) -> run("references.md").
 shared_memory(_) -> run("shared-memory.md").
+web(_) -> run("web.md").
 
 run(Page) ->
     {ok, Text} = file:read_file(filename:join([root(), "docs", Page])),
