@@ -57,7 +57,8 @@ parts() ->
      fun bench_load:fairness/1,
      fun bench_data:binaries/1, fun(_) -> bench_data:flagged() end,
      fun bench_data:collections/1, fun bench_rest:hogs/1,
-     fun bench_services:run/1, fun bench_shm:run/1, fun(_) -> bench_life:run() end].
+     fun bench_services:run/1, fun bench_shm:run/1, fun bench_web:run/1,
+     fun(_) -> bench_life:run() end].
 
 part(Fun) ->
     Start = erlang:monotonic_time(millisecond),

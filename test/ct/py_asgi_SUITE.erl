@@ -113,6 +113,7 @@ all() ->
      error_maps, thousand_at_once, timeout, timeout_of_a_listener, timeout_of_a_stream,
      caller_dies, goes_on_after_the_response, larger_than_a_frame, helper_dies, helper_is_killed,
      routing, targets, options, runner, lifespan, lifespan_fails, lifespan_is_slow_to_end,
+     lifespan_ends_with_its_helper,
      in_a_callback, nothing_is_left].
 
 init_per_testcase(_, Config) ->
@@ -401,6 +402,27 @@ lifespan_is_slow_to_end(Config) ->
     ok = py_context:stop_loop(C, 100),
     ?assertEqual({ok, [<<"never mind">>]}, py:eval(C, "log")),
     ?assertMatch({ok, {200, _, _}}, run(C, dies_late, #{})).
+
+%% However the helper ends, as long as it is not killed.
+lifespan_ends_with_its_helper(Config) ->
+    File = filename:join(proplists:get_value(priv_dir, Config), "ended"),
+    Code = ["async def writes(scope, receive, send):\n"
+            "    if scope['type'] == 'http': return await answer(send, b'')\n"
+            "    await receive()\n"
+            "    await send({'type': 'lifespan.startup.complete'})\n"
+            "    await receive()\n"
+            "    with open(closing, 'a') as file: file.write('x')\n"
+            "    await send({'type': 'lifespan.shutdown.complete'})\n",
+            "closing = ", io_lib:format("~p", [File]), "\n"],
+    {ok, C} = py_context:new(#{}),
+    ok = py:exec(C, [?CODE, Code]),
+    ?assertMatch({ok, {200, _, _}}, run(C, writes, #{})),
+    ok = py_context:renew(C),
+    py_ct:eventually(fun() -> file:read_file(File) =:= {ok, <<"x">>} end),
+    ok = py:exec(C, [?CODE, Code]),
+    ?assertMatch({ok, {200, _, _}}, run(C, writes, #{})),
+    ok = py_context:stop(C),
+    py_ct:eventually(fun() -> file:read_file(File) =:= {ok, <<"xx">>} end).
 
 %% A request for the context that waits for the one who makes it.
 in_a_callback(Config) ->
