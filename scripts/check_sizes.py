@@ -28,7 +28,6 @@ FILE_LIMITS = {
     "erl/api/py.erl": 900,
     "erl/context/py_context.erl": 440,
     # To be split at their next change.
-    "erl/context/py_caller.erl": 420,
     "erl/context/py_context_server.erl": 420,
 }
 SWITCH_LIMIT = 120  # a C function that is one dispatch switch

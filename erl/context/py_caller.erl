@@ -1,19 +1,17 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc A request to a context, in the process that makes it.
 %%
-%% Finds the context's port, submits, waits, and turns what came of it into a
-%% result.  Where the helper is on its way, it waits for that within the same
+%% Finds the context's port, submits and waits; what came of it is for
+%% `py_outcome'.  Where the helper is on its way, it waits for that within the same
 %% time limit; so no request is lost between a helper's death and the next one.
 -module(py_caller).
 
 -export([run/6, run_apart/5, on_ref/4, on_ref/5, port_of/2, await/2, renew/2, serving/2]).
--export([text/1, args/1, kwargs/1]).
 
 -export_type([errors/0]).
 
 -include("../port/py_wire.hrl").
 
--define(REFS, (?FLAG_RETURN_REF bor ?FLAG_STREAM)).
 -define(LAST_ROW, '$py_last_context').
 %% The row of the context whose callback runs in this process.
 -define(SERVING, '$py_serving').
@@ -77,9 +75,9 @@ submit({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term,
             later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
         {callback, _, _, _} = Callback ->
             Outcome = called(Callback, Context, Port, Limits, none),
-            sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation);
+            py_outcome:result(Outcome, Context, Generation, Flags, Form, Term);
         Outcome ->
-            sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation)
+            py_outcome:result(Outcome, Context, Generation, Flags, Form, Term)
     end.
 
 %% A row with a port is good as long as the port takes requests, so the calling
@@ -169,7 +167,7 @@ submit_apart({ready, Port, Generation, Limits, _}, Form, Context, Request, Begun
             later_apart(Context, setelement(5, Request, {stream, default, Form}), Begun, Owner);
         First ->
             Outcome = finish(First, Context, Port, Limits, Begun, Owner),
-            sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation)
+            py_outcome:result(Outcome, Context, Generation, Flags, Form, Term)
     end.
 
 finish(First, Context, Port, Limits, Begun, Owner)
@@ -221,21 +219,6 @@ resume(Port, Id, Answer, Deadline) ->
         _ -> py_request:resume(Port, Id, Answer, Deadline)
     end.
 
-%% A reference in the arguments that the helper does not know is said to be
-%% that, and not what Python made of it.
-sound({error, {"StaleReference", _}} = Error, Term, Context, Generation) ->
-    stale(Error, Term, Context, Generation);
-sound({error, #{type := <<"StaleReference">>}} = Error, Term, Context, Generation) ->
-    stale(Error, Term, Context, Generation);
-sound(Result, _, _, _) ->
-    Result.
-
-stale(Error, Term, Context, Generation) ->
-    case py_ref:stale(Term, Context, Generation) of
-        {ok, Ref} -> {error, {stale_ref, Ref}};
-        none -> Error
-    end.
-
 form(default, {_, _, Form}) -> Form;
 form(default, Form) -> Form;
 form(Form, _) -> Form.
@@ -258,36 +241,6 @@ captured(Max, Run) ->
             ok = py_answer:last_printed(Before, Out, Err),
             Error
     end.
-
-result({answer, ?FRAME_RESULT, Body}, _, _, Flags, _) when Flags band ?REFS =:= 0 ->
-    py_answer:value(Body);
-result({answer, ?FRAME_RESULT, Body}, Context, Generation, _, _) ->
-    case py_answer:value(Body) of
-        {ok, Id} when is_integer(Id), Id >= 0 -> {ok, py_ref:new(Context, Generation, Id)};
-        {ok, _} -> {error, {protocol, <<"no reference in the answer">>}};
-        {error, _} = Error -> Error
-    end;
-result({answer, ?FRAME_ERROR, Body}, _, _, _, Form) ->
-    py_answer:error(Body, Form);
-result({answer, 0, Etf}, _, _, _, _) ->
-    py_answer:failed(Etf);
-result({answer, Opcode, _}, _, _, _, _) ->
-    {error, {protocol, {opcode, Opcode}}};
-result({timeout, {?FRAME_RESULT, _} = Last}, Context, Generation, Flags, Form) ->
-    %% If it is a reference nobody will have it: made here, it is let go of.
-    _ = result({answer, ?FRAME_RESULT, element(2, Last)}, Context, Generation, Flags, Form),
-    py_answer:timeout(Last);
-result({timeout, Last}, _, _, _, _) ->
-    py_answer:timeout(Last);
-result({lost, Reason}, Context, _, _, _) ->
-    case is_process_alive(Context) of
-        true -> {error, {crashed, #{reason => lost}}};
-        false -> {error, {context_died, Reason}}
-    end;
-result({too_large, Size, Max}, _, _, _, _) ->
-    {error, {too_large, Size, Max}};
-result({refused, Text}, _, _, _, _) ->
-    {error, {refused, Text}}.
 
 %%% Objects that stay in Python
 
@@ -339,7 +292,7 @@ submit_ref({ready, Port, Generation, Limits, _}, Context, Ref, Request) ->
     case called(First, Context, Port, Limits, none) of
         down -> {error, {stale_ref, Ref}};
         Outcome ->
-            sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation)
+            py_outcome:result(Outcome, Context, Generation, Flags, Form, Term)
     end.
 
 %% @doc The port of the helper in which the object lives.
@@ -373,42 +326,3 @@ renew(Context, Options) ->
     catch
         exit:{Reason, _} -> {error, {context_died, Reason}}
     end.
-
-%%% Arguments
-
-%% @doc Names as atom, binary or string become binaries; `error' for anything
-%% else.
--spec text(term()) -> binary() | error.
-text(Atom) when is_atom(Atom) ->
-    atom_to_binary(Atom, utf8);
-text(Binary) when is_binary(Binary) ->
-    Binary;
-text(List) when is_list(List) ->
-    try unicode:characters_to_binary(List) of
-        Binary when is_binary(Binary) -> Binary;
-        _ -> error
-    catch
-        error:badarg -> error
-    end;
-text(_) ->
-    error.
-
-%% @doc Arguments are a proper list.
--spec args(term()) -> [term()] | error.
-args(Args) when length(Args) >= 0 -> Args;
-args(_) -> error.
-
-%% @doc Keyword arguments and locals: the names become binaries.
--spec kwargs(term()) -> #{binary() => term()} | error.
-kwargs(Map) when is_map(Map), map_size(Map) =:= 0 ->
-    Map;
-kwargs(Map) when is_map(Map) ->
-    maps:fold(fun(_, _, error) -> error;
-                 (Key, Value, Acc) ->
-                      case text(Key) of
-                          error -> error;
-                          Name -> Acc#{Name => Value}
-                      end
-              end, #{}, Map);
-kwargs(_) ->
-    error.

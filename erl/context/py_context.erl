@@ -203,7 +203,7 @@ exec(Context, Code) ->
 -spec exec(context(), terrarium_config:name(), call_options()) ->
     ok | {ok, map()} | {error, term()}.
 exec(Context, Code, Options) ->
-    case py_caller:text(Code) of
+    case py_prepare:text(Code) of
         error ->
             {error, {invalid, code, Code}};
         C ->
@@ -289,7 +289,7 @@ call_method(Context, Ref, Name, Args) ->
 -spec call_method(context(), py_ref:t(), terrarium_config:name(), [term()], call_options()) ->
     result().
 call_method(Context, Ref, Name, Args, Options) ->
-    case {py_caller:text(Name), py_caller:args(Args)} of
+    case {py_prepare:text(Name), py_prepare:args(Args)} of
         {error, _} ->
             {error, {invalid, name, Name}};
         {_, error} ->
@@ -302,7 +302,7 @@ call_method(Context, Ref, Name, Args, Options) ->
     end.
 
 method(Context, Ref, {Name, Args, Kwargs}, How) ->
-    case py_caller:kwargs(Kwargs) of
+    case py_prepare:kwargs(Kwargs) of
         error ->
             {error, {invalid, kwargs, Kwargs}};
         Kw ->
@@ -318,7 +318,7 @@ getattr(Context, Ref, Name) ->
 %% @doc The same with a timeout or other options.
 -spec getattr(context(), py_ref:t(), terrarium_config:name(), call_options()) -> result().
 getattr(Context, Ref, Name, Options) ->
-    case py_caller:text(Name) of
+    case py_prepare:text(Name) of
         error ->
             {error, {invalid, name, Name}};
         N ->

@@ -26,7 +26,7 @@ pool(Module, Function) ->
     end.
 
 find(Module, Function, Routes) ->
-    case {py_caller:text(Module), py_caller:text(Function)} of
+    case {py_prepare:text(Module), py_prepare:text(Function)} of
         {M, F} when is_map_key({M, F}, Routes) -> element(2, maps:get({M, F}, Routes));
         {M, _} when is_map_key(M, Routes) -> element(2, maps:get(M, Routes));
         _ -> default

@@ -6,6 +6,7 @@
 -module(py_prepare).
 
 -export([checked/4, call/6, eval/4, with_options/2]).
+-export([text/1, args/1, kwargs/1]).
 
 -export_type([request/0]).
 
@@ -20,8 +21,7 @@
 -spec checked(name(), name(), [term()], map()) ->
     {binary(), binary(), [term()], #{binary() => term()}} | {error, {invalid, atom(), term()}}.
 checked(Module, Function, Args, Kwargs) ->
-    Checked = {py_caller:text(Module), py_caller:text(Function), py_caller:args(Args),
-               py_caller:kwargs(Kwargs)},
+    Checked = {text(Module), text(Function), args(Args), kwargs(Kwargs)},
     case Checked of
         {error, _, _, _} -> {error, {invalid, module, Module}};
         {_, error, _, _} -> {error, {invalid, function, Function}};
@@ -45,7 +45,7 @@ call(Context, Module, Function, Args, Kwargs, Options) ->
     end.
 
 with_kwargs(Context, {M, F, A, Kw}, More, {Flags, Timeout, Errors}) ->
-    case py_caller:kwargs(More) of
+    case kwargs(More) of
         error ->
             {error, {invalid, kwargs, More}};
         Extra ->
@@ -56,7 +56,7 @@ with_kwargs(Context, {M, F, A, Kw}, More, {Flags, Timeout, Errors}) ->
 %% @doc The request for the value of an expression.
 -spec eval(pid(), name(), map(), py_context:call_options()) -> {ok, request()} | {error, term()}.
 eval(Context, Code, Locals, Options) ->
-    case {py_caller:text(Code), py_caller:kwargs(Locals)} of
+    case {text(Code), kwargs(Locals)} of
         {error, _} ->
             {error, {invalid, code, Code}};
         {_, error} ->
@@ -81,3 +81,42 @@ with_options(Options, Run) ->
         {ok, {Timeout, Errors, Flags, Kwargs}} -> Run(Timeout, Errors, Flags, Kwargs);
         {error, _} = Error -> Error
     end.
+
+%%% Names and arguments
+
+%% @doc Names as atom, binary or string become binaries; `error' for anything
+%% else.
+-spec text(term()) -> binary() | error.
+text(Atom) when is_atom(Atom) ->
+    atom_to_binary(Atom, utf8);
+text(Binary) when is_binary(Binary) ->
+    Binary;
+text(List) when is_list(List) ->
+    try unicode:characters_to_binary(List) of
+        Binary when is_binary(Binary) -> Binary;
+        _ -> error
+    catch
+        error:badarg -> error
+    end;
+text(_) ->
+    error.
+
+%% @doc Arguments are a proper list.
+-spec args(term()) -> [term()] | error.
+args(Args) when length(Args) >= 0 -> Args;
+args(_) -> error.
+
+%% @doc Keyword arguments and locals: the names become binaries.
+-spec kwargs(term()) -> #{binary() => term()} | error.
+kwargs(Map) when is_map(Map), map_size(Map) =:= 0 ->
+    Map;
+kwargs(Map) when is_map(Map) ->
+    maps:fold(fun(_, _, error) -> error;
+                 (Key, Value, Acc) ->
+                      case text(Key) of
+                          error -> error;
+                          Name -> Acc#{Name => Value}
+                      end
+              end, #{}, Map);
+kwargs(_) ->
+    error.

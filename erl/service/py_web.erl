@@ -96,7 +96,7 @@ limit(_, Timeout) -> Timeout.
 %% @doc A text, as atom, binary or string.
 -spec text(term(), term()) -> binary().
 text(Key, Value) ->
-    case py_caller:text(Value) of
+    case py_prepare:text(Value) of
         error -> throw({invalid, Key, Value});
         Text -> Text
     end.
