@@ -27,8 +27,6 @@ LIMITS = [
 FILE_LIMITS = {
     "erl/api/py.erl": 900,
     "erl/context/py_context.erl": 440,
-    # To be split at their next change.
-    "erl/context/py_context_server.erl": 420,
 }
 SWITCH_LIMIT = 120  # a C function that is one dispatch switch
 MEDIAN_LIMIT = 15  # of all C functions in c_src

@@ -1,5 +1,6 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% What the process of a context knows (py_context_server, py_context_renewal).
+%% What the process of a context knows (py_context_server, and the modules to which
+%% it leaves parts of its work: py_context_renewal, _old, _output, _end).
 
 -record(data, {id, label, opts, owner = none,
                runtime = none, ref = none, % where the helper comes from

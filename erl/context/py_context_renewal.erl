@@ -15,8 +15,6 @@
 -define(LOOK_MS, 1000).
 %% How soon a helper that could not be renewed is tried again.
 -define(RENEW_AGAIN_MS, 5000).
-%% How long a failed port stays, as in py_context_server.
--define(LINGER_MS, 1000).
 
 -type result() :: {keep_state, #data{}} | {keep_state, #data{}, [gen_statem:action()]}
                 | {next_state, ready, #data{}, [gen_statem:action()]}.
@@ -83,7 +81,7 @@ begin_swap(From, Options, #data{label = Label, swap = Swap} = Data) ->
     end.
 
 dropped(none, Data) -> Data;
-dropped(Port, Data) -> py_context_server:close_old(Port, Data).
+dropped(Port, Data) -> py_context_old:close(Port, Data).
 
 %% @doc What a message means that is not for the port that serves; `unknown':
 %% nothing here.
@@ -94,12 +92,12 @@ event(Message, State, #data{swap = Swap} = Data) ->
         {keep, Next} -> {keep_state, Data#data{swap = Next}};
         {ready, Next} -> swap(State, Data#data{swap = Next});
         {opened, Port, OsPid, Next} ->
-            Old = Data#data.old,
-            {keep_state, Data#data{swap = Next, old = Old#{Port => {py_output:new(), OsPid}}}};
+            Opened = py_context_old:add(Port, py_output:new(), OsPid, Data),
+            {keep_state, Opened#data{swap = Next}};
         {failed, Reason, Port, Waiting, Next} ->
             not_renewed(Reason, Waiting, dropped(Port, Data#data{swap = Next}));
         {gone, Port, How, Next} ->
-            _ = erlang:send_after(?LINGER_MS, self(), {close_old, Port}),
+            ok = py_context_old:close_later(Port),
             {keep_state, retired_gone(How, count_past(Port, Data#data{swap = Next}))}
     end.
 
@@ -133,10 +131,10 @@ swap(_, Data) ->
     {keep_state, Data}.
 
 swapped(#{port := Port, ref := Ref, runtime := Runtime, os_pid := OsPid, opts := Options,
-          hello := Etf}, Waiting, #data{old = Old, renewals = Renewals} = Data) ->
-    {{Output, OsPid}, Left} = maps:take(Port, Old),
-    Next = Data#data{port = Port, ref = Ref, runtime = Runtime, os_pid = OsPid, opts = Options,
-                     output = Output, old = Left, death = py_context_core:new(),
+          hello := Etf}, Waiting, #data{renewals = Renewals} = Data) ->
+    {Output, OsPid, Left} = py_context_old:take(Port, Data),
+    Next = Left#data{port = Port, ref = Ref, runtime = Runtime, os_pid = OsPid, opts = Options,
+                     output = Output, death = py_context_core:new(),
                      boot_reason = none, renewals = Renewals + 1},
     {next_state, ready, Ready, Actions} = py_context_server:ready(Etf, Next),
     Replies = [{reply, From, ok} || From <- Waiting],
@@ -146,6 +144,6 @@ swapped(#{port := Port, ref := Ref, runtime := Runtime, os_pid := OsPid, opts :=
 retire(#data{port = none}, Data) ->
     Data;
 retire(#data{port = Port, ref = Ref, runtime = Runtime, os_pid = OsPid, output = Output},
-       #data{swap = Swap, old = Old} = Data) ->
+       #data{swap = Swap} = Data) ->
     Helper = #{port => Port, ref => Ref, runtime => Runtime, os_pid => OsPid},
-    Data#data{swap = py_context_swap:retire(Helper, Swap), old = Old#{Port => {Output, OsPid}}}.
+    py_context_old:add(Port, Output, OsPid, Data#data{swap = py_context_swap:retire(Helper, Swap)}).

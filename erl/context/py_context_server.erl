@@ -12,19 +12,12 @@
 -export([start_link/3]).
 -export([init/1, callback_mode/0, handle_event/4, terminate/3]).
 %% For py_context_renewal.
--export([ready/2, close_old/2]).
+-export([ready/2]).
 
--include("../port/py_wire.hrl").
 -include("py_context_data.hrl").
--include_lib("kernel/include/logger.hrl").
 
 %% How long the two halves of a helper's end may lie apart.
 -define(COLLECT_MS, 1000).
-%% How long a failed port stays, for callers that submitted and have not yet
-%% asked for their answer.
--define(LINGER_MS, 1000).
-%% How long a helper that was stopped may leave its last output unread.
--define(LAST_WORDS_MS, 20).
 
 %% @doc Start a context.  Its options are checked; `Owner' is the process with
 %% which it ends, or `none'.
@@ -108,7 +101,7 @@ handle_event(info, {'EXIT', Port, Reason}, State, #data{port = Port} = Data) ->
 handle_event(info, {'EXIT', Pid, Reason}, _, _) when is_pid(Pid), Reason =/= normal ->
     {stop, Reason};
 handle_event(info, {close_old, Port}, _, Data) ->
-    {keep_state, linger(Port, Data)};
+    {keep_state, py_context_old:linger(Port, Data)};
 handle_event(info, Message, State, Data) ->
     case py_context_renewal:event(Message, State, Data) of
         unknown -> stray(Message, Data);
@@ -127,7 +120,7 @@ handle_event(_, _, _, _) ->
 
 %% @private
 -spec terminate(term(), atom(), #data{}) -> ok.
-terminate(Reason, State, #data{port = Port, old = Old} = Data) ->
+terminate(Reason, State, #data{port = Port} = Data) ->
     ok = py_registry:withdraw(self()),
     ok = py_context_swap:close(Reason, Data#data.swap),
     gen_server:cast(py_observer, {forget_context, self()}),
@@ -135,12 +128,12 @@ terminate(Reason, State, #data{port = Port, old = Old} = Data) ->
             none ->
                 cancel(Data);
             _ ->
-                ok = wind_up(State, Data),
+                ok = py_context_end:wind_up(State, Data),
                 ok = py_wait:abandon(Port),
                 _ = py_port:fail(Port, {context_died, Reason}),
                 py_port:close(Port)
         end,
-    _ = lists:foldl(fun close_old/2, Data, maps:keys(Old)),
+    _ = py_context_old:close_all(Data),
     ok.
 
 %%% Callers
@@ -221,10 +214,8 @@ port({boot_error, Etf}, collecting, #data{boot_reason = none} = Data) ->
     {keep_state, Data#data{boot_reason = py_context_core:boot_reason(Etf)}};
 port({closed, Reason}, State, #data{death = Death} = Data) ->
     dying(State, Data#data{death = py_context_core:closed(Reason, Death)});
-port({output, Stream, Bytes}, _, #data{output = Output, os_pid = OsPid} = Data) ->
-    {Plain, Asked} = py_backtrace:feed(Stream, Bytes, Data#data.backtrace),
-    {keep_state, Data#data{output = output(Stream, Plain, Output, OsPid, Data),
-                           backtrace = Asked}};
+port({output, Stream, Bytes}, _, Data) ->
+    {keep_state, py_context_output:came(Stream, Bytes, Data)};
 port(output_paused, _, #data{port = Port}) ->
     _ = py_port:more_output(Port),
     keep_state_and_data;
@@ -278,13 +269,13 @@ conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
     ok = py_wait:abandon(Port),
     ok = py_events:context(crash, Data#data.id, Data#data.generation,
                            #{os_pid => OsPid, reason => Verdict}),
-    _ = erlang:send_after(?LINGER_MS, self(), {close_old, Port}),
-    #data{old = Old, output = Output, restarts = Restarts} = Counted =
+    ok = py_context_old:close_later(Port),
+    #data{output = Output, restarts = Restarts} = Counted =
         py_context_renewal:count_past(Port, Data),
-    Gone = cancel(Counted#data{port = none, output = py_output:new(),
-                            backtrace = py_backtrace:gone(Data#data.backtrace),
-                            old = Old#{Port => {Output, OsPid}}, restarts = Restarts + 1}),
-    next(Verdict, Gone).
+    Kept = py_context_old:add(Port, Output, OsPid, Counted),
+    next(Verdict, cancel(Kept#data{port = none, output = py_output:new(),
+                                   backtrace = py_backtrace:gone(Data#data.backtrace),
+                                   restarts = Restarts + 1})).
 
 %% A helper that we no longer wait for ends when nobody takes it.  One's last
 %% output may come after its end.
@@ -292,38 +283,9 @@ stray({py_helper, _, {spawned, Job, _, _}}, #data{runtime = Runtime}) ->
     ok = py_runtime:adopted(Runtime, Job),
     keep_state_and_data;
 stray({Port, Message}, #data{old = Old} = Data) when is_map_key(Port, Old) ->
-    {keep_state, old_port(Port, Message, Data)};
+    {keep_state, py_context_old:message(Port, Message, Data)};
 stray(_, _) ->
     keep_state_and_data.
-
-old_port(Port, {output, Stream, Bytes}, #data{old = Old} = Data) ->
-    #{Port := {Output, OsPid}} = Old,
-    Plain = py_backtrace:strip(Bytes),
-    Data#data{old = Old#{Port := {output(Stream, Plain, Output, OsPid, Data), OsPid}}};
-old_port(Port, output_paused, Data) ->
-    _ = py_port:more_output(Port),
-    Data;
-old_port(_, _, Data) ->
-    Data.
-
-%% As long as somebody may still ask it: a caller can be in a function that its
-%% request called.
-linger(Port, Data) ->
-    case py_context_stats:counters(Port) of
-        #{pending := N} when N > 0 ->
-            _ = erlang:send_after(?LINGER_MS, self(), {close_old, Port}),
-            Data;
-        _ ->
-            close_old(Port, Data)
-    end.
-
-%% @private
--spec close_old(port(), #data{}) -> #data{}.
-close_old(Port, #data{old = Old} = Data) ->
-    {{Output, OsPid}, Left} = maps:take(Port, Old),
-    log_lines(py_output:flush(Output), OsPid, Data),
-    ok = py_port:close(Port),
-    Data#data{old = Left}.
 
 %% One that never said hello could not be started, unless its zygote was lost:
 %% then the runtime sees to it.  One that did say hello is replaced.
@@ -351,59 +313,6 @@ back_off(Reason, #data{backoff = Backoff, opts = #{restart := #{min_backoff := M
 rest(Reason, Pause, Data) ->
     ok = py_registry:publish(self(), {unavailable, Reason}),
     {next_state, backoff, Data, [{state_timeout, Pause, again}, {next_event, internal, swap}]}.
-
-%%% The end of the context
-
-%% Ask the helper to end, and see to it that it does.
-wind_up(ready, #data{port = Port} = Data) ->
-    _ = py_port:notice(Port, ?FRAME_STOP, <<>>),
-    Deadline = py_request:deadline(terrarium_config:get(stop_timeout)),
-    case await_exit(Deadline, Data) of
-        {ok, Last} -> last_words(Last);
-        {timeout, Last} -> wind_up(killed, Last)
-    end;
-wind_up(_, #data{port = Port} = Data) ->
-    _ = py_port:kill(Port),
-    {_, Last} = await_exit(py_request:deadline(?COLLECT_MS), Data),
-    last_words(Last).
-
-await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
-    receive
-        {py_helper, Ref, {exited, _}} -> {ok, Data};
-        {py_helper, Ref, zygote_down} -> {ok, Data};
-        {'DOWN', Ref, process, _, _} -> {ok, Data};
-        {Port, {output, _, _} = Message} ->
-            {keep_state, Next} = port(Message, stopping, Data),
-            await_exit(Deadline, Next);
-        {Port, output_paused} ->
-            _ = py_port:more_output(Port),
-            await_exit(Deadline, Data);
-        {Port, {callback, _} = Message} ->
-            keep_state_and_data = port(Message, stopping, Data),
-            await_exit(Deadline, Data)
-    after py_request:left(Deadline) -> {timeout, Data}
-    end.
-
-%% What it wrote before it ended may still be on its way.
-last_words(#data{port = Port, os_pid = OsPid} = Data) ->
-    receive
-        {Port, {output, _, _} = Message} ->
-            {keep_state, Next} = port(Message, stopping, Data),
-            last_words(Next)
-    after ?LAST_WORDS_MS -> log_lines(py_output:flush(Data#data.output), OsPid, Data)
-    end.
-
-%%% Logging
-
-output(Stream, Bytes, Output, OsPid, Data) ->
-    {Lines, Rest} = py_output:add(Stream, Bytes, Output),
-    log_lines([{Stream, Line} || Line <- Lines], OsPid, Data),
-    Rest.
-
-log_lines(_, _, #data{opts = #{log_output := false}}) ->
-    ok;
-log_lines(Lines, OsPid, #data{id = Id, label = Label}) ->
-    py_context_log:lines(Label, Lines, #{context => Id, os_pid => OsPid}).
 
 now_ms() ->
     erlang:monotonic_time(millisecond).

@@ -1,0 +1,52 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc The end of a context: its helper is asked to end, or killed, and heard to
+%% the last word.
+-module(py_context_end).
+
+-export([wind_up/2]).
+
+-include("../port/py_wire.hrl").
+-include("py_context_data.hrl").
+
+%% How long a helper that was killed may take.
+-define(COLLECT_MS, 1000).
+%% How long a helper that was stopped may leave its last output unread.
+-define(LAST_WORDS_MS, 20).
+
+%% @doc Ask the helper to end, and see to it that it does.
+-spec wind_up(atom(), #data{}) -> ok.
+wind_up(ready, #data{port = Port} = Data) ->
+    _ = py_port:notice(Port, ?FRAME_STOP, <<>>),
+    Deadline = py_request:deadline(terrarium_config:get(stop_timeout)),
+    case await_exit(Deadline, Data) of
+        {ok, Last} -> last_words(Last);
+        {timeout, Last} -> wind_up(killed, Last)
+    end;
+wind_up(_, #data{port = Port} = Data) ->
+    _ = py_port:kill(Port),
+    {_, Last} = await_exit(py_request:deadline(?COLLECT_MS), Data),
+    last_words(Last).
+
+await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
+    receive
+        {py_helper, Ref, {exited, _}} -> {ok, Data};
+        {py_helper, Ref, zygote_down} -> {ok, Data};
+        {'DOWN', Ref, process, _, _} -> {ok, Data};
+        {Port, {output, Stream, Bytes}} ->
+            await_exit(Deadline, py_context_output:came(Stream, Bytes, Data));
+        {Port, output_paused} ->
+            _ = py_port:more_output(Port),
+            await_exit(Deadline, Data);
+        {Port, {callback, Etf}} ->
+            _ = spawn(py_callback, serve, [Port, self(), Etf]),
+            await_exit(Deadline, Data)
+    after py_request:left(Deadline) -> {timeout, Data}
+    end.
+
+%% What it wrote before it ended may still be on its way.
+last_words(#data{port = Port} = Data) ->
+    receive
+        {Port, {output, Stream, Bytes}} ->
+            last_words(py_context_output:came(Stream, Bytes, Data))
+    after ?LAST_WORDS_MS -> py_context_output:flush(Data)
+    end.
