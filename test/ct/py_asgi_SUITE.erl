@@ -240,7 +240,12 @@ errors(Config) ->
                           "__main__.log is no application: list is not callable"}},
                  run(C, log, #{})),
     ?assertEqual({error, {invalid, module, 7}}, py_asgi:run(7, app, #{}, <<>>)),
-    ?assertEqual({error, {invalid, callable, {}}}, py_asgi:run(m, {}, #{}, <<>>)).
+    ?assertEqual({error, {invalid, callable, {}}}, py_asgi:run(m, {}, #{}, <<>>)),
+    %% What is in the helper is not to be trusted.
+    [begin
+         ok = py:exec(C, ["import erlang._asgi\nerlang._asgi.run = lambda *_: ", Answer]),
+         ?assertEqual({error, {protocol, <<"no response in the answer">>}}, run(C, echo, #{}))
+     end || Answer <- ["7", "('200', [], b'')", "(200, None, b'')", "(200, [], 5)"]].
 
 error_maps(Config) ->
     Options = #{context => context(Config), errors => map},
