@@ -6,7 +6,11 @@
  * the list is the one that runs.  While one waits for a callback others run,
  * and the helper says which (STARTED), as it does of every nested one: it may
  * come too late for the request that it was nested in.  Those begun are a
- * stack, as in the helper: only its top can run. */
+ * stack, as in the helper: only its top can run.
+ *
+ * One that runs may let others go first (YIELDED).  It is no longer on the
+ * stack then, nor has it a place in the order any more: the helper tells when
+ * it goes on, as of a nested one. */
 #include "drv_helper.h"
 
 #include <string.h>
@@ -21,11 +25,20 @@ static void
 push(struct helper *h, struct pending *q)
 {
     size_t bytes = q->bytes;
-    pending_begin(&h->pending, q);
+    if (!q->yielded) /* else it has been read long since */
+        pending_begin(&h->pending, q);
+    q->begun = 1;
     q->bytes = 0;
     q->below = h->top;
     h->top = q;
     calls_settled(h, bytes);
+}
+
+/* Whatever stands before it in the list: only the helper knows when it runs. */
+static int
+is_out_of_order(const struct pending *q)
+{
+    return (q->flags & WIRE_FLAG_NESTED) || q->yielded;
 }
 
 struct pending *
@@ -34,7 +47,7 @@ callbacks_top(const struct helper *h)
     struct pending *q = h->pending.first;
     if (h->top != NULL)
         return h->top;
-    while (q != NULL && (q->flags & WIRE_FLAG_NESTED))
+    while (q != NULL && is_out_of_order(q))
         q = q->next;
     return q != NULL && q->state == PENDING_SENT ? q : NULL;
 }
@@ -78,18 +91,38 @@ callbacks_is_nested(const struct helper *h, ErlDrvTermData caller)
     return 0;
 }
 
-int
-callbacks_started(struct helper *h, uint64_t id)
+static int
+started(struct helper *h, struct pending *q)
 {
-    struct pending *q = pending_find(&h->pending, id);
     if (q == NULL || q->state != PENDING_SENT || q->begun)
         return E_REFUSED;
-    if (h->top == NULL && !(q->flags & WIRE_FLAG_NESTED) &&
-        q != callbacks_top(h))
+    if (h->top == NULL && !is_out_of_order(q) && q != callbacks_top(h))
         return E_REFUSED;
     push(h, q);
-    calls_start_grace(h);
     return 0;
+}
+
+static int
+yielded(struct helper *h, struct pending *q)
+{
+    if (q == NULL || q->state != PENDING_SENT || q != callbacks_running(h) ||
+        (q->flags & WIRE_FLAG_NESTED))
+        return E_REFUSED;
+    if (!q->begun)
+        push(h, q);
+    callbacks_forget(h, q);
+    q->yielded = 1;
+    return 0;
+}
+
+int
+callbacks_told(struct helper *h, uint8_t opcode, uint64_t id)
+{
+    struct pending *q = pending_find(&h->pending, id);
+    int e = opcode == WIRE_STARTED ? started(h, q) : yielded(h, q);
+    if (e == 0)
+        calls_start_grace(h);
+    return e;
 }
 
 /* ---- to the caller ------------------------------------------------------- */

@@ -213,9 +213,9 @@ take_frame(struct helper *h, struct drv_frame *f)
         take_callback(h, f);
     else if (f->h.opcode == WIRE_SEND)
         take_message(h, f);
-    else if (f->h.opcode == WIRE_STARTED) {
-        if (callbacks_started(h, f->h.id) != 0)
-            helper_violation(h, "the start of a request that cannot start");
+    else if (f->h.opcode == WIRE_STARTED || f->h.opcode == WIRE_YIELDED) {
+        if (callbacks_told(h, f->h.opcode, f->h.id) != 0)
+            helper_violation(h, "a request starts or yields that cannot");
     } else if (calls_answer(h, f) != 0)
         helper_violation(h, "an answer to a request that is not waiting");
 }

@@ -203,9 +203,10 @@ void callbacks_stop_waiting(struct helper *h, struct pending *q);
 void callbacks_forget(struct helper *h, struct pending *q);
 /* Does this process run a callback of this helper? */
 int callbacks_is_nested(const struct helper *h, ErlDrvTermData caller);
-/* CALLBACK and STARTED frames.  0, or E_REFUSED: that cannot be. */
+/* CALLBACK, and STARTED and YIELDED frames.  0, or E_REFUSED: that cannot be.
+ */
 int callbacks_take(struct helper *h, struct drv_frame *f);
-int callbacks_started(struct helper *h, uint64_t id);
+int callbacks_told(struct helper *h, uint8_t opcode, uint64_t id);
 ErlDrvSSizeT callbacks_resume(struct helper *h, const uint8_t *body, size_t n,
                               struct drv_reply *r);
 ErlDrvSSizeT callbacks_reply(struct helper *h, const uint8_t *body, size_t n,

@@ -199,7 +199,7 @@ pending_mark_sent(struct pending_table *t)
 void
 pending_unlink(struct pending_table *t, struct pending *q)
 {
-    if (q->state == PENDING_SENT && !q->begun) {
+    if (q->state == PENDING_SENT && !q->begun && !q->yielded) {
         t->wire_count--;
         t->wire_bytes -= q->bytes;
     } else if (t->unsent == q) {

@@ -50,6 +50,7 @@ struct pending {
     uint8_t orphan;        /* nobody wants the answer */
     uint8_t calling;       /* waits for a callback (drv_callbacks.c) */
     uint8_t begun;         /* it runs, or waits on the stack of those begun */
+    uint8_t yielded;       /* it has let others go first, and is in no order */
     struct pending *below; /* on that stack */
     uint32_t next_free;
     size_t bytes;              /* of the request with its header */

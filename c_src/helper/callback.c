@@ -205,14 +205,19 @@ is_to_end(const struct session *s)
            interrupt_is_due();
 }
 
+struct request *
+callback_of(void)
+{
+    struct session *s = session;
+    if (s == NULL || !s->ready || forked() || !session_is_main(s))
+        return NULL;
+    return in_whose_name(s);
+}
+
 uint32_t
 callback_room(void)
 {
-    struct session *s = session;
-    if (s == NULL || !s->ready || forked() || !session_is_main(s) ||
-        in_whose_name(s) == NULL)
-        return 0;
-    return s->context->max_frame;
+    return callback_of() != NULL ? session->context->max_frame : 0;
 }
 
 uint32_t
@@ -297,7 +302,8 @@ callback_call(PyObject *name, PyObject *args, PyObject *kwargs)
 PyObject *
 callback_request(void)
 {
-    uint64_t id = callback_room() > 0 ? session->current->h.id : 0;
+    const struct request *r = callback_of();
+    uint64_t id = r != NULL ? r->h.id : 0;
     return PyLong_FromUnsignedLongLong(id);
 }
 

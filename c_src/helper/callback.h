@@ -52,11 +52,12 @@ int callback_look(void);
  * not so once it was cancelled?  The largest body of a frame then, else 0. */
 uint32_t callback_room(void);
 
+/* That request, borrowed, or NULL. */
+struct request *callback_of(void);
+/* Its id as a new reference, or 0. */
+PyObject *callback_request(void);
 /* The largest body of a frame, whoever asks. */
 uint32_t callback_max_frame(void);
-
-/* The id of that request as a new reference, or 0. */
-PyObject *callback_request(void);
 /* Does anybody want to know of spans? */
 int callback_traced(void);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dispatch.h"
 
+#include "continuation.h"
 #include "crash.h"
 #include "detached.h"
 #include "err.h"
@@ -11,6 +12,7 @@
 #include "interrupt.h"
 #include "pyerr.h"
 #include "segment_open.h"
+#include "steps.h"
 #include "stream.h"
 
 typedef PyObject *handler(struct context *c, PyObject *body);
@@ -126,9 +128,13 @@ dispatch_answer(struct session *s, uint64_t id, uint8_t flags, PyObject *result)
 int
 dispatch_request(struct session *s, struct request *r)
 {
-    PyObject *result = run(s->context, r);
+    PyObject *result = r->step == NULL ? run(s->context, r) : steps_resume(r);
+    if (result != NULL && continuation_check(result))
+        result = steps_run(s, r, result);
     if (forked())
         forked_exit(result ? NULL : py_err_take());
+    if (r->step != NULL)
+        return 0;
     if (result != NULL && (r->h.flags & WIRE_FLAG_ASYNC) &&
         detached_can_be(result)) {
         if (stream_finish() == 0)

@@ -12,7 +12,7 @@
 #include "session.h"
 
 /* Run it, and append exactly one answer to the output, or say that it will be
- * answered later (detached.h). */
+ * answered later (detached.h), or let others go first (steps.h; r->step). */
 int dispatch_request(struct session *s, struct request *r);
 
 /* Append the answer to a request with these flags; takes result, NULL: an

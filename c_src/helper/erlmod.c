@@ -4,6 +4,7 @@
 #include "erlmod.h"
 
 #include "callback.h"
+#include "continuation.h"
 #include "detached.h"
 #include "err.h"
 #include "erltypes.h"
@@ -12,6 +13,7 @@
 #include "hatch.h"
 #include "message.h"
 #include "segment.h"
+#include "slice.h"
 #include "span.h"
 
 /* max_depth as the caller gave it; 0, or -1 with ValueError. */
@@ -160,6 +162,18 @@ mod_traced(PyObject *self, PyObject *none)
     return PyBool_FromLong(callback_traced());
 }
 
+static PyObject *
+mod_consume_time_slice(PyObject *self, PyObject *percent)
+{
+    (void)self;
+    int used_up = slice_consume(percent);
+    return used_up < 0 ? NULL : PyBool_FromLong(used_up);
+}
+
+PyDoc_STRVAR(slice_doc,
+             "consume_time_slice(percent, /)\n--\n\n"
+             "Say that so much of a time slice is used; True: all of it is, "
+             "hand over now.");
 PyDoc_STRVAR(request_doc, "_request()\n--\n\nThe request that runs in this "
                           "thread, by its id; or 0.");
 PyDoc_STRVAR(max_frame_doc, "_max_frame()\n--\n\nThe most bytes that an "
@@ -250,6 +264,7 @@ static PyMethodDef methods[] = {
     {"_look", mod_look, METH_NOARGS, look_doc},
     {"_pump", mod_pump, METH_NOARGS, pump_doc},
     {"_filenos", mod_filenos, METH_NOARGS, filenos_doc},
+    {"consume_time_slice", mod_consume_time_slice, METH_O, slice_doc},
     {"_request", mod_request, METH_NOARGS, request_doc},
     {"_max_frame", mod_max_frame, METH_NOARGS, max_frame_doc},
     {"_traced", mod_traced, METH_NOARGS, traced_doc},
@@ -289,6 +304,7 @@ add_names(PyObject *module)
         {"ImproperList", (PyObject *)&ImproperList_Type},
         {"FrozenList", (PyObject *)&FrozenList_Type},
         {"FrozenMap", (PyObject *)&FrozenMap_Type},
+        {"Continuation", (PyObject *)&Continuation_Type},
         {"DecodeError", DecodeError},
         {"EncodeError", EncodeError},
         {"SharedMemory", (PyObject *)&Segment_Type},
@@ -305,10 +321,11 @@ add_names(PyObject *module)
 PyMODINIT_FUNC
 PyInit__erlang(void)
 {
-    if (erltypes_ready() < 0)
+    if (erltypes_ready() < 0 || PyType_Ready(&Continuation_Type) < 0)
         return NULL;
     PyObject *module = PyModule_Create(&definition);
-    if (module != NULL && (add_names(module) < 0 || span_add(module) < 0))
+    if (module != NULL && (add_names(module) < 0 || span_add(module) < 0 ||
+                           slice_add(module) < 0))
         Py_CLEAR(module);
     return module;
 }

@@ -259,10 +259,11 @@ interrupt_check(void)
     return PyErr_CheckSignals();
 }
 
-void
+int
 interrupt_end(const struct interrupt_state *below)
 {
     set_running(0);
+    int late = atomic_load_explicit(&state.pending, memory_order_relaxed) != 0;
     atomic_store_explicit(&state.pending, 0, memory_order_relaxed);
     if (atomic_load_explicit(&state.hit, memory_order_relaxed))
         repeat(0);
@@ -274,6 +275,7 @@ interrupt_end(const struct interrupt_state *below)
     set_running(below->running);
     if (below->pending != 0)
         hit(below->pending);
+    return late;
 }
 
 void

@@ -27,9 +27,10 @@ void interrupt_begin(uint64_t id, struct interrupt_state *below);
 /* Was the request that began last hit?  (Valid until the next begin.) */
 int interrupt_was_hit(void);
 
-/* The request is over; an interrupt that was too late leaves no trace.  No
- * exception may be set.  Other Python signal handlers that are due run. */
-void interrupt_end(const struct interrupt_state *below);
+/* The request is over; an interrupt that was too late leaves no trace, but is
+ * told: 1 if there was one.  No exception may be set.  Other Python signal
+ * handlers that are due run. */
+int interrupt_end(const struct interrupt_state *below);
 
 /* Raise KeyboardInterrupt for the request being run, of which has been heard
  * otherwise that it is to end.  The signal that says the same, and may be late,

@@ -70,6 +70,7 @@ request_free(struct request *r)
     if (r == NULL)
         return;
     request_drop_body(r);
+    Py_XDECREF(r->step);
     mem_free(r);
 }
 

@@ -20,6 +20,11 @@ struct request {
     const uint8_t *body;
     uint8_t cancelled;
     uint8_t told;          /* the VM knows that it has begun */
+    uint8_t slice;         /* per cent used of its time slice (slice.h) */
+    uint8_t resumed;       /* its turn has come again */
+    uint8_t interrupted;   /* between two steps: raise when it goes on */
+    PyObject *step;        /* it has let others go first, and goes on with this
+                              (steps.h); NULL: from its beginning */
     struct request *below; /* it runs on top of this one */
     void *owned;           /* where a large body lies */
     struct etf_part part;  /* of the body, if it was received apart */

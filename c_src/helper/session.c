@@ -124,8 +124,9 @@ session_next(struct session *s, struct request **r)
 /* ---- running ------------------------------------------------------------- */
 
 static int
-answer_cancelled(struct session *s, const struct request *r)
+answer_cancelled(struct session *s, struct request *r)
 {
+    Py_CLEAR(r->step);
     int e = session_put_empty(s, WIRE_CANCELLED, r->h.id);
     return e == 0 && out_left(&s->out) >= OUT_GATHER ? session_flush(s) : e;
 }
@@ -141,14 +142,22 @@ tell_started(struct session *s, struct request *r)
 
 /* The VM is told which one runs when that is not plain: while others wait, and
  * always of a nested one, since it may come when none does any more.  The one
- * below may wait in an event loop, and never have called. */
+ * below may wait in an event loop, and never have called.  Nor is it plain when
+ * one goes on that had let others go first. */
 static int
 put_started(struct session *s, struct request *r)
 {
-    if (r->below == NULL && !(r->h.flags & WIRE_FLAG_NESTED))
+    if (r->below == NULL && !(r->h.flags & WIRE_FLAG_NESTED) && r->step == NULL)
         return 0;
     int e = r->below != NULL ? tell_started(s, r->below) : 0;
     return e == 0 ? tell_started(s, r) : e;
+}
+
+static int
+put_yielded(struct session *s, struct request *r)
+{
+    r->told = 0;
+    return session_put_empty(s, WIRE_YIELDED, r->h.id);
 }
 
 /* The order matters: once the id is published an interrupt finds it; a CANCEL
@@ -165,10 +174,12 @@ run_published(struct session *s, struct request *r)
     if (e == 0)
         e = r->cancelled ? answer_cancelled(s, r) : dispatch_request(s, r);
     crash_end(&what);
+    if (e == 0 && r->step != NULL)
+        e = put_yielded(s, r);
     /* Signal handlers that are due run now, and on behalf of nobody. */
     s->current = r->below;
     s->answered = 1;
-    interrupt_end(&interrupted);
+    r->interrupted = (uint8_t)interrupt_end(&interrupted);
     return e;
 }
 
@@ -192,6 +203,16 @@ run_request(struct session *s, struct request *r)
     s->current = r->below;
     s->answered = answered;
     return e;
+}
+
+/* It has run: it is over, or waits in the line again. */
+static void
+let_go(struct session *s, struct request *r)
+{
+    if (r != NULL && r->step != NULL)
+        queue_put(&s->queue, r);
+    else
+        request_free(r);
 }
 
 /* 0 go on, 1 stop. */
@@ -221,7 +242,7 @@ int
 session_run_on_top(struct session *s, struct request *r)
 {
     int e = wire_is_request(r->h.opcode) ? run_request(s, r) : notice(s, r);
-    request_free(r);
+    let_go(s, r);
     return e;
 }
 
@@ -282,7 +303,7 @@ session_run(struct session *s)
             e = session_next(s, &r);
         if (e == 0)
             e = wire_is_request(r->h.opcode) ? run_request(s, r) : notice(s, r);
-        request_free(r);
+        let_go(s, r);
         if (e > 0)
             return session_flush(s);
         if (e < 0)

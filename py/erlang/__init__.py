@@ -11,6 +11,7 @@ from erlang._atom import atom
 from erlang._bridge import (
     Atom,
     BitString,
+    Continuation,
     DecodeError,
     EncodeError,
     FrozenList,
@@ -23,6 +24,7 @@ from erlang._bridge import (
     SharedMemory,
     SharedMemoryError,
     StaleReference,
+    consume_time_slice,
     decode,
     encode,
 )
@@ -31,6 +33,7 @@ from erlang._call import call
 from erlang._errors import ErlangError, ProcessError
 from erlang._logging import ErlangHandler, setup_logging
 from erlang._messages import Monitor, monitor, reply, self, send, whereis
+from erlang._schedule import schedule, schedule_inline, schedule_py
 from erlang._state import (
     SharedDict,
     state_clear,
@@ -70,6 +73,7 @@ __all__ = [
     "Channel",
     "ChannelBusy",
     "ChannelClosed",
+    "Continuation",
     "DecodeError",
     "EncodeError",
     "ErlangError",
@@ -94,6 +98,7 @@ __all__ = [
     "async_call",
     "atom",
     "call",
+    "consume_time_slice",
     "decode",
     "encode",
     "get_event_loop_policy",
@@ -102,6 +107,9 @@ __all__ = [
     "new_event_loop",
     "reply",
     "run",
+    "schedule",
+    "schedule_inline",
+    "schedule_py",
     "self",
     "send",
     "setup_logging",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from erlang._erlang import (
         Atom,
         BitString,
+        Continuation,
         DecodeError,
         EncodeError,
         FrozenList,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         _detached_cancelled,
         _detached_fileno,
         call,
+        consume_time_slice,
         decode,
         encode,
         _filenos,
@@ -45,6 +47,7 @@ else:
         from _erlang import (
             Atom,
             BitString,
+            Continuation,
             DecodeError,
             EncodeError,
             FrozenList,
@@ -62,6 +65,7 @@ else:
             _detached_cancelled,
             _detached_fileno,
             call,
+            consume_time_slice,
             decode,
             encode,
             _filenos,
@@ -86,6 +90,7 @@ else:
 __all__ = [
     "Atom",
     "BitString",
+    "Continuation",
     "DecodeError",
     "EncodeError",
     "FrozenList",
@@ -103,6 +108,7 @@ __all__ = [
     "_detached_cancelled",
     "_detached_fileno",
     "call",
+    "consume_time_slice",
     "decode",
     "encode",
     "_filenos",

@@ -12,7 +12,7 @@ import functools
 import threading
 from typing import TYPE_CHECKING, Any, Awaitable, Coroutine, Dict, Set
 
-from erlang import _bridge
+from erlang import _bridge, _schedule
 from erlang._event_loop import ErlangEventLoop
 
 if TYPE_CHECKING:
@@ -83,6 +83,9 @@ class Loop:
         except Exception as error:
             self._answer(number, error, None)
             return
+        self._watch(number, task)
+
+    def _watch(self, number: int, task: "asyncio.Future[Any]") -> None:
         self.tasks[number] = task
         task.add_done_callback(functools.partial(self._done, number))
 
@@ -99,7 +102,16 @@ class Loop:
             return
         error = task.exception()
         value = task.result() if error is None else None
+        if type(value) is _bridge.Continuation:
+            self._go_on(number, value)
+            return
         self._answer(number, error, value)
+
+    def _go_on(self, number: int, value: Any) -> None:
+        if self.ending:
+            self._answer(number, _stopped(), None)
+        else:
+            self._watch(number, self.loop.create_task(_schedule.follow(value)))
 
     def _cancel(self) -> None:
         if self.ending:  # another loop reads it now

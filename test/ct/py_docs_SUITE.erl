@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() -> [callbacks, state, messages, channels, pools, async, streams, references,
-          shared_memory, web].
+          shared_memory, web, scheduling].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -31,6 +31,7 @@ streams(_) -> run("streams.md").
 references(_) -> run("references.md").
 shared_memory(_) -> run("shared-memory.md").
 web(_) -> run("web.md").
+scheduling(_) -> run("scheduling.md").
 
 run(Page) ->
     {ok, Text} = file:read_file(filename:join([root(), "docs", Page])),
