@@ -192,6 +192,39 @@ apply_imports(const struct ctl_map *m)
     return 0;
 }
 
+/* Run text of that name in the context's namespace. */
+static int
+run_code(struct context *c, const char *text, const char *file)
+{
+    PyObject *code = Py_CompileString(text, file, Py_file_input);
+    PyObject *r =
+        code ? PyEval_EvalCode(code, c->namespace, c->namespace) : NULL;
+    Py_XDECREF(code);
+    Py_XDECREF(r);
+    return r ? 0 : -1;
+}
+
+/* What all contexts begin with, then what this one does. */
+static int
+apply_code(struct context *c, const struct ctl_map *m)
+{
+    static const char *const keys[][2] = {{"preload", "<preload>"},
+                                          {"preload_code", "<preload_code>"}};
+    const char *p;
+    size_t n;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof keys / sizeof *keys; i++) {
+        if (!ctl_get_bytes(m, keys[i][0], &p, &n))
+            continue;
+        char *text = ctl_dup(m, keys[i][0]);
+        if (text == NULL)
+            PyErr_NoMemory();
+        r = text ? run_code(c, text, keys[i][1]) : -1;
+        mem_free(text);
+    }
+    return r;
+}
+
 static void
 apply_limits(struct context *c, const struct ctl_map *m)
 {
@@ -206,14 +239,16 @@ apply_limits(struct context *c, const struct ctl_map *m)
     }
 }
 
-/* Imports last: they see everything else as it shall be. */
+/* Imports last, and code behind them: they see everything else as it shall be.
+ */
 static int
 apply(struct context *c, const struct ctl_map *m)
 {
     set_name(m);
     apply_limits(c, m);
     if (apply_env(m) < 0 || apply_cwd(m) < 0 || apply_paths(m) < 0 ||
-        apply_argv(m) < 0 || apply_logging(m) < 0 || apply_imports(m) < 0)
+        apply_argv(m) < 0 || apply_logging(m) < 0 || apply_imports(m) < 0 ||
+        apply_code(c, m) < 0)
         return 1;
     return 0;
 }

@@ -113,8 +113,23 @@ signal(N) -> N.
 -spec boot_reason(binary()) -> {boot_failed, term()}.
 boot_reason(Body) ->
     try binary_to_term(Body, [safe]) of
-        {Type, Message, _} -> {boot_failed, {Type, Message}};
+        {Type, Message, Story} -> {boot_failed, {Type, Message ++ where(Story)}};
         _ -> {boot_failed, unknown}
     catch
         error:badarg -> {boot_failed, unknown}
+    end.
+
+%% The line of the code that contexts run at their start, where it was that. (A
+%% SyntaxError says so itself.)
+where(Story) ->
+    case binary_to_term(Story, [safe]) of
+        #{<<"frames">> := Frames} when is_list(Frames) -> line(Frames);
+        _ -> ""
+    end.
+
+line(Frames) ->
+    case [{File, Line} || #{<<"file">> := File, <<"line">> := Line} <- lists:reverse(Frames),
+                          lists:member(File, [<<"<preload>">>, <<"<preload_code>">>])] of
+        [{File, Line} | _] -> lists:flatten(io_lib:format(" (~ts, line ~b)", [File, Line]));
+        [] -> ""
     end.

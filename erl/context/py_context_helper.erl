@@ -12,7 +12,7 @@
 %% @doc What the helper of a context with this name and these options is told.
 -spec boot(binary(), py_context_opts:options()) -> map().
 boot(Label, Options) ->
-    Boot = (py_context_opts:boot(Options))#{name => Label},
+    Boot = py_startup:boot(Options, (py_context_opts:boot(Options))#{name => Label}),
     py_log_level:boot(maps:get(runtime, Options), Boot).
 
 %% @doc Open a port with what came in `spawned'.  `stale': the zygote is gone,

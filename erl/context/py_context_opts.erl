@@ -51,6 +51,7 @@ check(unset, Names) -> terrarium_config:names(Names);
 check(cwd, Dir) -> terrarium_config:path(Dir);
 check(paths, Dirs) -> terrarium_config:names(Dirs);
 check(imports, Names) -> terrarium_config:names(Names);
+check(preload_code, Code) -> py_startup:valid_code(Code);
 check(argv, Args) -> terrarium_config:names(Args);
 check(errors, pair) -> {ok, pair};
 check(errors, map) -> {ok, map};
@@ -92,8 +93,8 @@ mode(_) ->
 %% @doc The BOOT map that these options ask for.
 -spec boot(options()) -> map().
 boot(Options) ->
-    maps:with([name, env, unset, cwd, paths, imports, argv, max_frame, max_depth, lane],
-              Options).
+    maps:with([name, env, unset, cwd, paths, imports, preload_code, argv, max_frame, max_depth,
+               lane], Options).
 
 %% @doc What callers of the context must know.
 -spec limits(options()) -> py_request:limits().

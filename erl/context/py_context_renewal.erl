@@ -90,7 +90,7 @@ event(Message, State, #data{swap = Swap} = Data) ->
     case py_context_swap:event(Message, Swap) of
         unknown -> unknown;
         {keep, Next} -> {keep_state, Data#data{swap = Next}};
-        {ready, Next} -> swap(State, Data#data{swap = Next});
+        {ready, Next} -> is_ready(py_context_swap:stale(Next), State, Data#data{swap = Next});
         {opened, Port, OsPid, Next} ->
             Opened = py_context_old:add(Port, py_output:new(), OsPid, Data),
             {keep_state, Opened#data{swap = Next}};
@@ -100,6 +100,11 @@ event(Message, State, #data{swap = Swap} = Data) ->
             ok = py_context_old:close_later(Port),
             {keep_state, retired_gone(How, count_past(Port, Data#data{swap = Next}))}
     end.
+
+%% A module that all contexts shall have was imported by the former helper, and
+%% may not be in the next one: once more.
+is_ready(false, State, Data) -> swap(State, Data);
+is_ready({true, Options}, _, Data) -> begin_swap(none, Options, Data).
 
 retired_gone(none, Data) ->
     Data;

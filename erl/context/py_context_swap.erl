@@ -10,8 +10,8 @@
 %% that are not for its current port.
 -module(py_context_swap).
 
--export([new/0, start/5, await/2, is_going_on/1, retired/1, event/2, take/1, retire/2, drop/1,
-         close/2]).
+-export([new/0, start/5, stale/1, await/2, is_going_on/1, retired/1, event/2, take/1, retire/2,
+         drop/1, close/2]).
 
 -export_type([swap/0, helper/0]).
 
@@ -22,7 +22,7 @@
 
 -type helper() :: #{port := port() | none, ref := reference(), runtime := pid(),
                     os_pid := integer() | none, opts => py_context_opts:options(),
-                    hello => binary()}.
+                    hello => binary(), startup => non_neg_integer()}.
 %% A helper that a context has, had, or will have.
 
 -record(swap, {next = none :: none | helper(),
@@ -51,15 +51,28 @@ new() ->
     {ok, none | port(), swap()} | {error, term(), none | port(), swap()}.
 start(Label, Options, From, Timeout, Swap) ->
     {Port, #swap{waiting = Waiting} = S} = drop(Swap),
+    Version = py_startup:version(),
     Boot = py_context_helper:boot(Label, Options),
     case py_runtime:spawn_helper(maps:get(runtime, Options), Boot) of
         {ok, Runtime, Ref} ->
             _ = erlang:send_after(Timeout, self(), {swap_timeout, Ref}),
-            Next = #{port => none, ref => Ref, runtime => Runtime, os_pid => none, opts => Options},
+            Next = #{port => none, ref => Ref, runtime => Runtime, os_pid => none, opts => Options,
+                     startup => Version},
             {ok, Port, S#swap{next = Next, waiting = [From || From =/= none] ++ Waiting}};
         {error, Reason} ->
             {error, Reason, Port, S}
     end.
+
+%% @doc Was the next one begun before something that contexts begin with was
+%% changed?  Its options then.
+-spec stale(swap()) -> {true, py_context_opts:options()} | false.
+stale(#swap{next = #{startup := Version, opts := Options}}) ->
+    case py_startup:version() of
+        Version -> false;
+        _ -> {true, Options}
+    end;
+stale(_) ->
+    false.
 
 %% @doc This caller waits for it too, where these are the options.
 -spec await({gen_statem:from(), py_context_opts:options()}, swap()) -> {ok, swap()} | no.

@@ -150,11 +150,14 @@ start_all(Name, Size, Pool) ->
     end.
 
 start_one(default, N, Pool) ->
-    py_context_sup:start_context(N, options(N, Pool), self());
+    py_context_sup:start_context(N, options(default, N, Pool), self());
 start_one(Name, N, Pool) ->
-    py_context_sup:start_context({Name, N}, options(N, Pool), self()).
+    py_context_sup:start_context({Name, N}, options(Name, N, Pool), self()).
 
 %% The options of the N-th context.
+options(default, N, Pool) -> (options(N, Pool))#{startup => shared};
+options(_, N, Pool) -> options(N, Pool).
+
 options(N, #{spec := #{context := Options}, runtime := Runtime, places := Places}) ->
     Placed = case Places of
                  [] -> Options;
@@ -237,7 +240,7 @@ restore(_, _, P) ->
 become(Name, #{runtime := Left}, #{runtime := Kept} = Pool, #pools{all = All} = P) ->
     Contexts = py_pool:contexts(term(Name)),
     publish(Name, Contexts, Pool, P),
-    Steps = [{C, options(N, Pool)} || {N, C} <- lists:enumerate(tuple_to_list(Contexts))],
+    Steps = [{C, options(Name, N, Pool)} || {N, C} <- lists:enumerate(tuple_to_list(Contexts))],
     #pools{leaving = Leaving} = Next = leave(Left, P#pools{all = All#{Name := Pool}}),
     {Steps, Next#pools{leaving = Leaving -- [Kept]}}.
 

@@ -2,8 +2,8 @@
 %% @doc Owns what must outlive the others: the driver's place in the VM, the
 %% table of contexts, the table of runtimes, the table of functions that Python
 %% may call, the table of what goes with a helper: its courier, and who waits
-%% for something on its behalf; and the table of processes that work for a
-%% reference.
+%% for something on its behalf; the table of processes that work for a
+%% reference; and the table of what contexts begin with (py_startup).
 %%
 %% A context writes its own row of `py_contexts' and nobody else's; callers
 %% read it to find the port without asking a process.
@@ -31,6 +31,7 @@
 -type function_key() :: binary() | {binary(), binary()}.
 %% The name of a user's function; or service and function of this library's own.
 -define(WORKERS, py_workers).
+-define(STARTUP, py_startup).
 
 -type row() ::
     {ready, port(), Generation :: pos_integer(), py_request:limits(),
@@ -237,6 +238,7 @@ init([]) ->
             ?RUNTIMES = ets:new(?RUNTIMES, Options),
             ?FUNCTIONS = ets:new(?FUNCTIONS, Options),
             ?HELPERS = ets:new(?HELPERS, [{write_concurrency, true} | Options]),
+            ?STARTUP = ets:new(?STARTUP, Options),
             ?WORKERS = ets:new(?WORKERS, [named_table, public, set, {write_concurrency, true}]),
             {ok, state};
         {error, Reason} ->
