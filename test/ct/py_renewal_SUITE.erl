@@ -354,8 +354,10 @@ failing_recycling(Config) ->
     Module = filename:join(Dir, "comes_and_goes.py"),
     ok = file:write_file(Module, "x = 1\n"),
     C = new(#{paths => [Dir], imports => [comes_and_goes], recycle => #{calls => 5}}),
-    ok = file:write_file(Module, "x = nothing_like_this\n"),
+    Tried = filename:join(Dir, "tried"),
+    ok = file:write_file(Module, ["open('", Tried, "', 'w').close()\nx = nothing_like_this\n"]),
     [{ok, 1} = py:eval(C, "1") || _ <- lists:seq(1, 50)],
+    py_ct:eventually(fun() -> filelib:is_file(Tried) end),
     ok = file:write_file(Module, "x = 1\n"),
     ?assertEqual(0, info(C, renewals)),
     py_ct:eventually(fun() -> info(C, renewals) =:= 1 end).
