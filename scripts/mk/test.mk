@@ -68,7 +68,7 @@ PROGS := $(patsubst test/progs/%.c,$(TEST_OUT)/%,$(wildcard test/progs/*.c))
 $(TEST_OUT)/%: $(BUILD)/test/progs/%.o $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS))
 
-.PHONY: test test-c test-py test-prop test-ct test-ways test-pythons test-python
+.PHONY: test-asyncio test test-c test-py test-prop test-ct test-ways test-pythons test-python
 test: ## all tests: C, Python, properties, Common Test
 	@scripts/step --reset
 	@rc=0; for t in test-c test-py test-prop test-ct test-ways; do \
@@ -133,13 +133,17 @@ test-ways: ## Common Test over the socket alone, and with no polling
 	  $(TEST_ENV) TERRARIUM_TEST_WAY=$$way $(STEP)ct-$$way $(CT) || rc=1; \
 	done; exit $$rc
 
+test-asyncio: native ## CPython's own tests of asyncio, on our event loop
+	@$(TEST_ENV) $(STEP)asyncio $(PRIV)/terrarium_py python scripts/asyncio_tests.py \
+	  $(PRIV)/terrarium_py test/asyncio/exceptions.txt $(T)
+
 test-pythons: ## what depends on Python, with every Python 3.10 to 3.14 found
 	@scripts/test_pythons $(MAKE)
 
 # One of them (scripts/test_pythons calls this with PYTHON and VARIANT).
 test-python: native
 	@rc=0; $(MAKE) --no-print-directory test-c || rc=1; \
-	for t in test-py test-prop test-ct; do \
+	for t in test-py test-asyncio test-prop test-ct; do \
 	  $(MAKE) --no-print-directory $$t || rc=1; done; exit $$rc
 
 -include $(TEST_C_OBJ:.o=.d) $(TEST_PY_OBJ:.o=.d) $(TEST_DRV_OBJ:.o=.d)
