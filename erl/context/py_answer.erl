@@ -8,7 +8,7 @@
 -module(py_answer).
 
 -export([value/1, error/2, timeout/1, failed/1, last_error/0, special_atoms/0]).
--export([take_last/0, keep_last/1, last_printed/3]).
+-export([take_last/0, keep_last/1, last_printed/3, awaited/2]).
 
 -include("../port/py_wire.hrl").
 
@@ -104,6 +104,7 @@ last(Last) ->
         {printed, What, Out, Err} -> (last(What))#{stdout => Out, stderr => Err};
         {story, Story} -> told(Story);
         {failed, Etf} -> lost(binary_to_term(Etf));
+        {awaited, Reason} -> short(Reason);
         timeout -> #{type => <<"timeout">>, message => <<"the request was not started">>}
     end.
 
@@ -127,6 +128,20 @@ last_printed(Before, Out, Err) ->
         undefined -> keep_last(Before);
         Last -> keep_last({printed, Last, Out, Err})
     end.
+
+%% @doc Another process had this error, and kept that of it.
+-spec awaited({error, term()}, {ok, term()} | none) -> ok.
+awaited(_, {ok, Last}) -> keep_last(Last);
+awaited({error, timeout}, none) -> keep_last(timeout);
+awaited({error, Reason}, none) -> keep_last({awaited, Reason}).
+
+%% No more is known than what everybody was told.
+short({Type, Message}) when is_list(Type), is_list(Message) ->
+    #{type => unicode:characters_to_binary(Type), message => unicode:characters_to_binary(Message)};
+short(#{type := _} = Story) ->
+    Story;
+short(Reason) ->
+    lost(Reason).
 
 lost({crashed, Report}) ->
     #{type => <<"crashed">>,

@@ -79,11 +79,18 @@ run(Mon, Caller, Ref, Context, Request, Options) ->
             end,
     Deadline = py_request:deadline(element(4, Request)),
     try py_caller:run_apart(Context, Request, Deadline, Begun, Owner) of
-        Result -> tell(Ref, Result, Options)
+        Result -> answered(Ref, Result, Options)
     catch
         throw:owner_died -> ok
     end,
     py_registry:remove_worker(Ref).
+
+%% Before the message, so that whoever has that finds it.
+answered(Ref, {error, _} = Error, #{reply := true} = Options) ->
+    ok = py_stories:put(Ref, py_answer:take_last()),
+    tell(Ref, Error, Options);
+answered(Ref, Result, Options) ->
+    tell(Ref, Result, Options).
 
 %%% Waiting
 
@@ -91,7 +98,7 @@ run(Mon, Caller, Ref, Context, Request, Options) ->
 -spec await(reference(), timeout(), atom()) -> {ok, term()} | {error, term()}.
 await(Ref, Timeout, Tag) when is_reference(Ref) ->
     receive
-        {Tag, Ref, Result} -> Result
+        {Tag, Ref, Result} -> told(Ref, Result)
     after 0 ->
         case py_registry:worker(Ref) of
             {Pid, Owner} when Owner =:= self() -> wait(Ref, Pid, Timeout, Tag);
@@ -107,7 +114,7 @@ wait(Ref, Pid, Timeout, Tag) ->
     receive
         {Tag, Ref, Result} ->
             _ = erlang:demonitor(Mon, [flush]),
-            Result;
+            told(Ref, Result);
         {'DOWN', Mon, process, _, _} ->
             last_look(Ref, Tag)
     after Timeout ->
@@ -119,7 +126,7 @@ wait(Ref, Pid, Timeout, Tag) ->
 %% It has ended, so its message is here, if there ever was one.
 last_look(Ref, Tag) ->
     receive
-        {Tag, Ref, Result} -> Result
+        {Tag, Ref, Result} -> told(Ref, Result)
     after 0 ->
         {error, {invalid, ref, Ref}}
     end.
@@ -127,10 +134,17 @@ last_look(Ref, Tag) ->
 %% The answer may have come just now.
 timed_out(Ref, Tag) ->
     receive
-        {Tag, Ref, Result} -> Result
+        {Tag, Ref, Result} -> told(Ref, Result)
     after 0 ->
         py_answer:timeout(none)
     end.
+
+%% What the call's own process knows of its error is known here from now on.
+told(Ref, {error, _} = Error) ->
+    ok = py_answer:awaited(Error, py_stories:take(Ref)),
+    Error;
+told(_, Result) ->
+    Result.
 
 %% @doc End a call of this process: its message comes no more, and if it has come
 %% it goes; the Python code is ended.

@@ -3,7 +3,8 @@
 %% table of contexts, the table of runtimes, the table of functions that Python
 %% may call, the table of what goes with a helper: its courier, and who waits
 %% for something on its behalf; the table of processes that work for a
-%% reference; and the table of what contexts begin with (py_startup).
+%% reference; the tables of what contexts begin with (py_startup) and of errors that
+%% are to be awaited (py_stories).
 %%
 %% A context writes its own row of `py_contexts' and nobody else's; callers
 %% read it to find the port without asking a process.
@@ -32,6 +33,7 @@
 %% The name of a user's function; or service and function of this library's own.
 -define(WORKERS, py_workers).
 -define(STARTUP, py_startup).
+-define(STORIES, py_stories).
 
 -type row() ::
     {ready, port(), Generation :: pos_integer(), py_request:limits(),
@@ -238,6 +240,7 @@ init([]) ->
             ?RUNTIMES = ets:new(?RUNTIMES, Options),
             ?FUNCTIONS = ets:new(?FUNCTIONS, Options),
             ?HELPERS = ets:new(?HELPERS, [{write_concurrency, true} | Options]),
+            ?STORIES = ets:new(?STORIES, [{write_concurrency, true} | Options]),
             ?STARTUP = ets:new(?STARTUP, Options),
             ?WORKERS = ets:new(?WORKERS, [named_table, public, set, {write_concurrency, true}]),
             {ok, state};

@@ -11,7 +11,8 @@ all() ->
     [forms, message, options, bad_arguments, order, no_reply, large_values, many_unread,
      await_in_vain, timeout_of_the_call, only_its_caller_awaits, caller_dies,
      no_reply_outlives_its_caller, callbacks, helper_dies, context_dies, while_starting,
-     more_than_fits, parallel_order, parallel_error, parallel_spreads, nothing_lasts].
+     more_than_fits, parallel_order, parallel_error, parallel_spreads, nothing_lasts, last_error,
+     last_error_of_coroutines, last_errors_are_bounded].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 2}]),
@@ -229,3 +230,72 @@ nothing_lasts(_) ->
     ?assert(element(2, process_info(self(), total_heap_size)) =< 4 * Words + 10000),
     {ok, #{stats := #{pending := Pending}}} = py_context:info(C),
     ?assertEqual(0, Pending).
+
+%% What an awaited error is about is known where it was awaited, and nowhere else.
+last_error(_) ->
+    C = py:context(1),
+    ?assertEqual(none, fresh(fun py:last_error/0)),
+    fresh(fun() ->
+        One = py:cast(C, math, sqrt, [-1]),
+        Two = py:spawn_call(C, builtins, int, [<<"x">>]),
+        Good = py:cast(C, math, sqrt, [4]),
+        {error, {"ValueError", _}} = py:await(Two),
+        #{type := <<"ValueError">>, message := <<"invalid literal", _/binary>>,
+          traceback := <<"ValueError: ", _/binary>>} = py:last_error(),
+        {error, {"ValueError", _}} = py:await(One),
+        #{message := <<"math domain error">>} = Math = py:last_error(),
+        {ok, 2.0} = py:await(Good),
+        Math = py:last_error(),
+        {error, timeout} = py:await(py:cast(C, time, sleep, [60], #{timeout => 50})),
+        #{stack := <<_, _/binary>>} = py:last_error(),
+        {error, #{type := <<"ValueError">>}} =
+            py:await(py:cast(C, math, sqrt, [-1], #{errors => map})),
+        #{type := <<"ValueError">>} = py:last_error(),
+        {error, {invalid, _, _}} = py:await(py:cast(C, 7, sqrt, [-1])),
+        #{type := <<"lost">>} = py:last_error(),
+        {error, {crashed, _}} = py:await(py:cast(C, os, '_exit', [1])),
+        #{type := <<"crashed">>, report := #{exit_status := 1}} = py:last_error(),
+        {error, {"ZeroDivisionError", _}} =
+            py:parallel([{math, sqrt, [4]}, {operator, truediv, [1, 0]}]),
+        #{type := <<"ZeroDivisionError">>, frames := _} = py:last_error()
+    end).
+
+last_error_of_coroutines(_) ->
+    C = py:context(1),
+    ok = py:exec(C, "async def fails(): raise KeyError('here')"),
+    fresh(fun() ->
+        {error, {"KeyError", _}} = py:async_await(py:async_call(C, '__main__', fails, [])),
+        #{type := <<"KeyError">>, traceback := Text} = py:last_error(),
+        {_, _} = binary:match(Text, <<"in fails">>),
+        {error, {"KeyError", _}} = py_event_loop:run(C, '__main__', fails, []),
+        #{type := <<"KeyError">>} = py:last_error()
+    end).
+
+%% Of errors that nobody awaits so many are kept, and of each so much.
+last_errors_are_bounded(_) ->
+    C = py:context(1),
+    Many = 1500,
+    Refs = [py:cast(C, math, sqrt, [-1]) || _ <- lists:seq(1, Many)],
+    [receive {py_response, Ref, {error, _}} -> ok end || Ref <- Refs],
+    Stories = fun() -> length([1 || {Ref, _} <- ets:tab2list(py_stories), is_reference(Ref)]) end,
+    ?assert(Stories() =< 1024),
+    fresh(fun() ->
+        Long = py:cast(C, builtins, 'int', [binary:copy(<<"x">>, 1)]),
+        {error, {"ValueError", _}} = py:await(Long),
+        ok = py:exec(C, "def long(): raise ValueError('x' * 65000)"),
+        {error, {"ValueError", _}} = py:await(py:cast(C, '__main__', long, [])),
+        #{type := <<"ValueError">>, message := Message} = Story = py:last_error(),
+        65000 = byte_size(Message),
+        false = is_map_key(traceback, Story)
+    end),
+    %% What is awaited goes.
+    Before = Stories(),
+    {error, _} = py:await(py:cast(C, math, sqrt, [-1])),
+    ?assert(Stories() =< Before).
+
+%% In a process that has had no error.
+fresh(Fun) ->
+    {Pid, Mon} = spawn_monitor(fun() -> exit({result, Fun()}) end),
+    receive {'DOWN', Mon, process, Pid, {result, Result}} -> Result;
+            {'DOWN', Mon, process, Pid, Reason} -> error(Reason)
+    end.

@@ -9,7 +9,8 @@ suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
     [now_and_later, after_a_crash, after_a_renewal, during_a_renewal, in_its_place,
-     other_contexts, functions, what_fails, gone_later, lists, cleared, paths, at_once, not_started].
+     other_contexts, functions, what_fails, gone_later, lists, cleared, paths, at_once,
+     not_started].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 2}]),

@@ -9,7 +9,8 @@ suite() -> [{timetrap, {minutes, 4}}].
 
 all() ->
     [{group, interruptible}, stubborn_python, stuck_in_c, stack_is_told, queued_never_run,
-     zero_timeout, timeout_then_crash, busy_port, thousand_callers].
+     zero_timeout, timeout_then_crash, busy_port, thousand_callers,
+     interrupted_import].
 
 groups() ->
     [{interruptible, [], [sleep, lock, loop, blocking_read, subprocess, select]}].
@@ -165,3 +166,38 @@ caller(C, I, Rounds) ->
              Other -> {Timeout, Nonce, Other}
          end
      end || Round <- lists:seq(1, Rounds)].
+
+%% The module is imported again by the next call; a submodule that was there stays,
+%% and is no attribute of the new package, until it is taken away as well.
+interrupted_import(Config) ->
+    Dir = filename:join(proplists:get_value(priv_dir, Config), "package_of_ct"),
+    Gate = filename:join(Dir, "gate"),
+    ok = filelib:ensure_dir(Gate),
+    ok = file:write_file(filename:join(Dir, "part.py"), "def f(): return 7\n"),
+    ok = file:write_file(filename:join(Dir, "__init__.py"),
+                         ["import os, time, package_of_ct.part\n"
+                          "while not os.path.exists('", Gate, "'): time.sleep(0.01)\n"
+                          "def through(): return package_of_ct.part.f()\n"
+                          "def from_modules():\n"
+                          "    from package_of_ct import part\n"
+                          "    return part.f()\n"]),
+    {ok, C} = py_context:new(#{paths => [filename:dirname(Dir)], imports => [sys]}),
+    Call = fun(F, T) -> py:call(C, package_of_ct, F, [], #{timeout => T}) end,
+    There = "[n for n in sorted(sys.modules) if n.startswith('package_of_ct')]",
+    ok = py:exec(C, "import sys"),
+    ?assertEqual({error, timeout}, Call(through, 300)),
+    ?assertEqual({ok, [<<"package_of_ct.part">>]}, py:eval(C, There)),
+    ok = file:write_file(Gate, <<>>),
+    ?assertEqual({ok, 7}, Call(from_modules, 60000)),
+    ?assertMatch({error, {"AttributeError", _}}, Call(through, 60000)),
+    ok = py:exec(C, "for name in [n for n in sys.modules if n.split('.')[0] == 'package_of_ct']:\n"
+                    "    del sys.modules[name]\n"),
+    ?assertEqual({ok, 7}, Call(through, 60000)),
+    %% Or a fresh helper.
+    ok = file:delete(Gate),
+    ok = py_context:renew(C),
+    ?assertEqual({error, timeout}, Call(through, 300)),
+    ok = file:write_file(Gate, <<>>),
+    ok = py_context:renew(C),
+    ?assertEqual({ok, 7}, Call(through, 60000)),
+    ok = py_context:stop(C).
