@@ -48,12 +48,15 @@ remove(Key) ->
 %% @doc All keys.
 -spec keys() -> [key()] | failure().
 keys() ->
-    started(fun() -> ets:select(?TABLE, [{{'$1', '_'}, [{'=/=', '$1', ?SIZE}], ['$1']}]) end).
+    started(fun all_keys/0).
+
+all_keys() ->
+    ets:select(?TABLE, [{{'$1', '_'}, [{'=/=', '$1', ?SIZE}], ['$1']}]).
 
 %% @doc Remove all keys that are there now.
 -spec clear() -> ok | failure().
 clear() ->
-    started(fun() -> lists:foreach(fun take/1, keys()) end).
+    started(fun() -> lists:foreach(fun take/1, all_keys()) end).
 
 %% @doc Add one to a counter.
 -spec incr(key()) -> integer() | {error, term()}.
@@ -96,10 +99,22 @@ text(List) ->
         error:badarg -> List
     end.
 
+%% The table may go at any time, with the application.
 started(Fun) ->
     case ets:whereis(?TABLE) of
         undefined -> {error, not_started};
-        _ -> Fun()
+        Table -> started(Table, Fun)
+    end.
+
+started(Table, Fun) ->
+    try
+        Fun()
+    catch
+        error:badarg:Stack ->
+            case ets:whereis(?TABLE) of
+                Table -> erlang:raise(error, badarg, Stack);
+                _ -> {error, not_started}
+            end
     end.
 
 %%% The table
