@@ -148,8 +148,11 @@ START_TEST(cancelled_in_the_line)
     peer_interrupt(&p, a); /* hits nobody */
     close(open(path, O_CREAT | O_WRONLY, 0600));
     result(&p, b, "v is None");
-    said(&p, WIRE_STARTED, a);
-    said(&p, WIRE_CANCELLED, a);
+    struct wire_header h = peer_next(&p, NULL);
+    if (h.opcode == WIRE_STARTED) /* it was read only then */
+        h = peer_next(&p, NULL);
+    ck_assert_uint_eq(h.opcode, WIRE_CANCELLED);
+    ck_assert(h.id == a);
     peer_stop(&p);
     unlink(path);
     rmdir(dir);
