@@ -29,8 +29,13 @@ ensure_imported(Module, Function) ->
         {_, error} -> {error, {invalid, function, Function}}
     end.
 
-%% Known before it is tried, so that no context that starts meanwhile misses it.
+%% One after the other for each module: who fails takes back what no other has
+%% been told of.
 ensure(Module, Function) ->
+    global:trans({{?MODULE, Module}, self()}, fun() -> tried(Module, Function) end, [node()]).
+
+%% Known before it is tried, so that no context that starts meanwhile misses it.
+tried(Module, Function) ->
     case py_startup:add_import(Module) of
         {error, _} = Error -> Error;
         New -> ensured(in_all(ensure, [Module, Function]), New, Module, Function)
