@@ -48,7 +48,7 @@ START_TEST(holds_its_own_and_nothing_else)
     ck_assert_int_eq(link_kind(b.pid, 1), 'p');
     ck_assert_int_eq(link_kind(b.pid, 2), 'p');
     ck_assert_int_eq(process_count_fds(b.pid, "/dev/null"), 1);
-    ck_assert_int_eq(process_count_fds(b.pid, "pipe:"), 3); /* 2 and a copy */
+    ck_assert_int_eq(process_count_fds(b.pid, "pipe:"), 3);   /* 2 and a copy */
     ck_assert_int_eq(process_count_fds(b.pid, "socket:"), 2); /* and a hatch */
     ck_assert_int_eq(process_count_fds(b.pid, "anon_inode:"), 0);
     ck_assert_int_eq(process_count_fds(b.pid, "/memfd:terrarium-blackbox"), 1);

@@ -74,6 +74,8 @@ class StubTest(unittest.TestCase):
             promised = self.stub.methods(name)
             self.assertEqual(public(promised), public(vars(kind)), name)
             for method in promised:
+                if method == "__buffer__" and sys.version_info < (3, 12):
+                    continue  # only C sees it there (PEP 688)
                 self.assertTrue(hasattr(kind, method), f"{name}.{method}")
 
     def test_arguments(self) -> None:
