@@ -40,6 +40,12 @@
         "async def ask(n): return erlang.schedule('double', n)\n"
         "async def adown(n):\n"
         "    return erlang.schedule_inline('__main__', 'adown', [n - 1]) if n else 7\n"
+        "def mix(n):\n"
+        "    if n % 4 == 0: erlang.call('double', n)\n"
+        "    if n % 7 == 0: erlang.schedule_py('__main__', 'note', [n])()\n"
+        "    if n == 0: return erlang.schedule('double', 21)\n"
+        "    f = erlang.schedule_inline if n % 4 == 3 else erlang.schedule_py\n"
+        "    return f('__main__', 'mix', [n - 1])\n"
         "def where(): return threading.current_thread() is threading.main_thread()\n").
 
 suite() -> [{timetrap, {minutes, 2}}].
@@ -48,7 +54,7 @@ all() ->
     [erlang_function, python_function, inline_function, every_form, coroutines, coroutine_ends,
      streams, far_down, errors, in_place, others_go_first, others_after_each_other,
      not_before_inline, timeout, timeout_in_line, interrupted, given_up, slices, slices_elsewhere,
-     namespaces, nested, on_top_of_a_callback, stopped, renewed].
+     namespaces, nested, on_top_of_a_callback, stopped, renewed, storm].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -334,3 +340,23 @@ renewed(Config) ->
     Ref = cast(Config, down, [200000]),
     ok = py_context:renew(C),
     ?assertEqual({ok, <<"end">>}, py:await(Ref)).
+
+%% Many at the same time, of which some give up and some die, wherever they are.
+storm(Config) ->
+    C = context(Config),
+    Limit = fun() -> lists:nth(rand:uniform(4), [0, 5, 20, infinity]) end,
+    Call = fun(T) -> py:call(C, '__main__', mix, [rand:uniform(100)], #{timeout => T}) end,
+    Callers = fun(I) ->
+        [begin
+             {Pid, Mon} = spawn_monitor(fun() -> exit({result, Call(Limit())}) end),
+             _ = [timer:exit_after(rand:uniform(10), Pid, kill) || I rem 4 =:= 0],
+             receive {'DOWN', Mon, process, Pid, How} -> How after 60000 -> never end
+         end || _ <- lists:seq(1, 25)]
+    end,
+    Results = lists:append(py_ct:parallel(32, Callers)),
+    Odd = [R || R <- Results, R =/= {result, {ok, 42}}, R =/= {result, {error, timeout}},
+                R =/= killed],
+    ?assertEqual([], Odd),
+    ?assert(lists:member({result, {ok, 42}}, Results)),
+    ?assertEqual({ok, 42}, Call(infinity)),
+    {ok, #{restarts := 0, crashes := 0, stats := #{pending := 0}}} = py_context:info(C).
