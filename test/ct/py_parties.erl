@@ -28,7 +28,10 @@ stop_pools() ->
     ok = py_context_router:stop_pool(?STUCK).
 
 program() ->
-    "import asyncio, erlang, threading, time\n"
+    "import asyncio, erlang, threading, time\n" ++ makers_code() ++ channels_code()
+        ++ others_code().
+
+makers_code() ->
     "def endless():\n"
     "    while True: yield b'x' * 1000\n"
     "def slow():\n"
@@ -39,6 +42,10 @@ program() ->
     "    while True:\n"
     "        await asyncio.sleep(0.001)\n"
     "        yield 1\n"
+    "def share(view):\n"
+    "    return erlang.SharedMemory(view)\n".
+
+channels_code() ->
     "def hear(term):\n"
     "    return erlang.Channel(term).receive()\n"
     "async def ahear(term):\n"
@@ -52,7 +59,9 @@ program() ->
     "        try: erlang.Channel(term).send(1)\n"
     "        except erlang.ChannelBusy: time.sleep(0.001)\n"
     "def read(term):\n"
-    "    for line in erlang.PyBuffer(term): pass\n"
+    "    for line in erlang.PyBuffer(term): pass\n".
+
+others_code() ->
     "def watch(pid):\n"
     "    return erlang.monitor(pid).wait()\n"
     "async def awatch(pid):\n"
@@ -134,6 +143,8 @@ calls() ->
      {slow_callback, fun() -> until_error(fun() -> busy(erlang, nap, [20]) end) end},
      {large, fun() -> Data = binary:copy(<<7>>, 300000),
                       until_error(fun() -> busy(builtins, len, [Data]) end) end},
+     {shares, fun() -> {ok, Shm} = py_shm:new(binary:copy(<<7>>, 100000)),
+                       until_error(fun() -> busy(parties_of_ct, share, [Shm]) end) end},
      {captured, fun() -> until_error(fun() -> py:call(?BUSY, builtins, print, [1],
                                                       #{output => capture}) end) end},
      {context_info, fun() -> {ok, C} = py_context_router:get_context(?BUSY),
