@@ -12,6 +12,8 @@
 #include "etf_encode.h"
 #include "segment_open.h"
 
+enum { MAX_TERM = 4096 }; /* bytes; py_shm.erl takes no longer one */
+
 /* Secret => the address of the open Segment, which removes itself. */
 static PyObject *open_ones;
 
@@ -361,7 +363,7 @@ segment_name(struct segment *s, PyObject *tuple)
 {
     struct buf b;
     int r = -1;
-    buf_init(&b, 4096);
+    buf_init(&b, MAX_TERM);
     if (etf_encode(tuple, &b, NULL) == 0) {
         s->secret = secret_of(tuple);
         s->term = PyBytes_FromStringAndSize((char *)b.data + 1,

@@ -101,10 +101,9 @@ static int
 open_one(struct segment *s)
 {
     uint64_t token = ++last_token;
+    /* As bytes: a context that may send no references can ask as well. */
     PyObject *answer =
-        ask("open",
-            Py_BuildValue("(KO)", (unsigned long long)token, (PyObject *)s));
-    s->sent = 0; /* that was no giving away */
+        ask("open", Py_BuildValue("(KO)", (unsigned long long)token, s->term));
     if (answer != NULL && map_it(s, token) == 0) {
         s->token = token;
         Py_DECREF(answer);

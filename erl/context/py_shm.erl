@@ -14,6 +14,10 @@
 
 -export_type([t/0, options/0]).
 
+%% As c_src/helper/segment.c has it.
+-define(MAX_TERM, 4096).
+-define(SMALL_TUPLE, 104).
+
 -record(py_shm, {handle :: reference(), secret :: py_shm_nif:secret(),
                  size :: non_neg_integer(), format :: binary(),
                  shape :: [non_neg_integer()]}).
@@ -110,9 +114,22 @@ services() ->
      {{<<"shm">>, <<"create">>}, fun create/1},
      {{<<"shm">>, <<"seal">>}, fun seal/1}].
 
-%% Hand over a segment that Python was given.
-open([Token, #py_shm{handle = Handle, secret = <<_:128>> = Secret} = Shm])
-  when is_integer(Token), is_reference(Handle) ->
+%% Hand over a segment that Python was given.  It names it by the bytes of its
+%% term, which may be anything: so the kind and the length are looked at first.
+open([Token, <<?SMALL_TUPLE, 6, _/binary>> = Bytes])
+  when is_integer(Token), byte_size(Bytes) =< ?MAX_TERM ->
+    try binary_to_term(<<131, Bytes/binary>>, [safe]) of
+        #py_shm{handle = Handle, secret = <<_:128>>} = Shm when is_reference(Handle) ->
+            open(Token, Shm);
+        _ ->
+            failed(<<"no term of a segment">>)
+    catch
+        error:badarg -> failed(<<"no term of a segment">>)
+    end;
+open(_) ->
+    failed(<<"no term of a segment">>).
+
+open(Token, #py_shm{handle = Handle, secret = Secret} = Shm) ->
     case py_shm_nif:fd(Handle, Secret) of
         {ok, Fd} -> hand_over(Token, Shm, Fd);
         {error, gone} -> failed(where(Handle))

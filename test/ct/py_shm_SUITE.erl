@@ -313,7 +313,14 @@ forged(_) ->
     ?assert(py_shm:is_shm(Fake)),
     ?assertEqual({error, gone}, py_shm:to_binary(Fake)),
     {error, {"SharedMemoryError", Why}} = on(2, "x", #{x => Fake}),
-    ?assertNotEqual(nomatch, string:find(Why, "gone")).
+    ?assertNotEqual(nomatch, string:find(Why, "gone")),
+    %% The service itself, asked for anything.
+    [?assertMatch({ok, {error, <<"no term", _/binary>>}},
+                  on(1, "erlang._waits.ask(('shm', 'open'), 9, t)", #{t => {bytes, Bytes}}))
+     || Bytes <- [<<>>, <<104, 6>>, <<104, 6, 97, 1>>, rand:bytes(5000),
+                  tl_binary(term_to_binary({py_shm, fun os:cmd/1, 1, 2, 3, 4}))]].
+
+tl_binary(<<131, Rest/binary>>) -> Rest.
 
 lies_about_its_shape(_) ->
     Shm = shm(<<"six by">>),
