@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() -> [callbacks, state, messages, channels, pools, async, streams, references,
-          shared_memory, web, scheduling].
+          shared_memory, web, scheduling, migration].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -29,6 +29,7 @@ pools(_) -> run("pools.md").
 async(_) -> run("async.md").
 streams(_) -> run("streams.md").
 references(_) -> run("references.md").
+migration(_) -> run("migration.md").
 shared_memory(_) -> run("shared-memory.md").
 web(_) -> run("web.md").
 scheduling(_) -> run("scheduling.md").
