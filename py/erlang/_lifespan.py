@@ -60,7 +60,8 @@ class Lifespan:
             _log.info("%r does not support lifespan: %r", self.app, error)
 
     def _complain(self, message: str, error: Optional[Exception] = None) -> None:
-        context: Dict[str, Any] = {"message": message, "task": self.task}
+        # Not as "task": Python 3.12 would enter its context, in which this runs.
+        context: Dict[str, Any] = {"message": message, "application": self.app}
         if error is not None:
             context["exception"] = error
         asyncio.get_running_loop().call_exception_handler(context)
