@@ -108,6 +108,12 @@ find(const struct ctl_map *m, const char *key)
 }
 
 int
+ctl_has(const struct ctl_map *m, const char *key)
+{
+    return find(m, key) != NULL;
+}
+
+int
 ctl_is(const struct ctl_map *m, const char *type)
 {
     const char *p = "";
@@ -197,6 +203,13 @@ ctl_get_packed(const struct ctl_map *m, const char *key, struct buf *b)
     if (msgpack_pack_object(&pk, *o) != 0)
         b->len = before;
     return c.error;
+}
+
+int
+ctl_is_list(const struct ctl_map *m, const char *key)
+{
+    const msgpack_object *o = find(m, key);
+    return o != NULL && o->type == MSGPACK_OBJECT_ARRAY;
 }
 
 size_t

@@ -59,6 +59,7 @@ void ctl_close(struct ctl_in *in);
 
 /* The "type" as string; "" if there is none.  Compare with CTL_... */
 int ctl_is(const struct ctl_map *m, const char *type);
+int ctl_has(const struct ctl_map *m, const char *key); /* of any type */
 /* Each returns 1 when the key is there with that type (out set), else 0. */
 int ctl_get_bytes(const struct ctl_map *m, const char *key, const char **p,
                   size_t *n); /* string or binary; not NUL-terminated */
@@ -69,6 +70,7 @@ int ctl_get_map(const struct ctl_map *m, const char *key, struct ctl_map *sub);
 /* The map under key, packed again at the end of a buffer, to be passed on
  * without looking into it: 0, E_FORMAT (no map there), E_LIMIT, E_NOMEM. */
 int ctl_get_packed(const struct ctl_map *m, const char *key, struct buf *b);
+int ctl_is_list(const struct ctl_map *m, const char *key);
 /* Length of the list under key, 0 if there is none; its i-th string. */
 size_t ctl_list_len(const struct ctl_map *m, const char *key);
 int ctl_list_bytes(const struct ctl_map *m, const char *key, size_t i,

@@ -34,6 +34,8 @@ $(FUZZ)/test/%.o: test/%.c | $(WIRE_H)
 	$(call fuzzcc,$(INC_wire) -Itest/c $(if $(filter $(FUZZ_DRV:%=fuzz/fuzz_%) c/fake_erts%,$*),-Ic_src/driver -I$(ERTS_INCLUDE)))
 $(FUZZ_PYD)/c_src/zygote/%.o: c_src/zygote/%.c | $(WIRE_H)
 	$(call fuzzcc,$(INC_zygote))
+$(FUZZ_PYD)/c_src/sandbox/%.o: c_src/sandbox/%.c | $(WIRE_H)
+	$(call fuzzcc,$(INC_sandbox))
 $(FUZZ_PYD)/c_src/helper/%.o: c_src/helper/%.c | $(WIRE_H)
 	$(call fuzzcc,$(INC_helper))
 $(FUZZ_PYD)/test/%.o: test/%.c | $(WIRE_H)
@@ -42,7 +44,7 @@ $(FUZZ_PYD)/test/%.o: test/%.c | $(WIRE_H)
 fuzzobj = $(patsubst %.c,$(1)/%.o,$(2))
 FUZZ_COMMON := $(call fuzzobj,$(FUZZ),$(BASE_SRC) $(LANE_SRC) $(WIRE_SRC))
 FUZZ_DRV_OBJ := $(call fuzzobj,$(FUZZ),$(DRIVER_SRC) $(wildcard test/c/fake_erts*.c))
-FUZZ_PY_OBJ := $(call fuzzobj,$(FUZZ_PYD),$(ZYGOTE_SRC) $(filter-out %/main.c,$(HELPER_SRC)))
+FUZZ_PY_OBJ := $(call fuzzobj,$(FUZZ_PYD),$(ZYGOTE_SRC) $(filter-out %/main.c,$(HELPER_SRC)) $(SANDBOX_SRC))
 
 define fuzzld
 	$(if $(Q),@echo "  FUZZLD $@")
@@ -53,7 +55,7 @@ $(FUZZ_PLAIN:%=$(FUZZ)/fuzz_%): $(FUZZ)/fuzz_%: $(FUZZ)/test/fuzz/fuzz_%.o $(FUZ
 $(FUZZ_DRV:%=$(FUZZ)/fuzz_%): $(FUZZ)/fuzz_%: $(FUZZ)/test/fuzz/fuzz_%.o $(FUZZ_DRV_OBJ) $(FUZZ_COMMON)
 	$(call fuzzld)
 $(FUZZ_PY:%=$(FUZZ)/fuzz_%): $(FUZZ)/fuzz_%: $(FUZZ_PYD)/test/fuzz/fuzz_%.o $(FUZZ_PY_OBJ) $(FUZZ_COMMON)
-	$(call fuzzld,$(PY_LDLIBS) -lz -lpthread)
+	$(call fuzzld,-lseccomp $(PY_LDLIBS) -lz -lpthread)
 
 .PHONY: fuzz fuzz-replay
 fuzz: native $(FUZZ_ALL:%=$(FUZZ)/fuzz_%) ## each fuzz target for FUZZ_SECONDS
@@ -72,8 +74,8 @@ $(FUZZ_PLAIN:%=$(REPLAY_C)/replay_%): $(REPLAY_C)/replay_%: $(REPLAY_C)/fuzz_%.o
 	$(call link,$(MSGPACK_LIBS))
 $(FUZZ_DRV:%=$(REPLAY_C)/replay_%): $(REPLAY_C)/replay_%: $(REPLAY_C)/fuzz_%.o $(REPLAY_C)/replay.o $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/c/fake_erts*.c)) $(DRIVER_OBJ) $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS))
-$(FUZZ_PY:%=$(REPLAY_PY)/replay_%): $(REPLAY_PY)/replay_%: $(REPLAY_PY)/fuzz_%.o $(REPLAY_C)/replay.o $(filter-out %/helper/main.o,$(PY_OBJ)) $(COMMON_OBJ)
-	$(call link,$(MSGPACK_LIBS) $(PY_LDLIBS) -lz -lpthread)
+$(FUZZ_PY:%=$(REPLAY_PY)/replay_%): $(REPLAY_PY)/replay_%: $(REPLAY_PY)/fuzz_%.o $(REPLAY_C)/replay.o $(filter-out %/helper/main.o,$(PY_OBJ)) $(SANDBOX_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) -lseccomp $(PY_LDLIBS) -lz -lpthread)
 
 fuzz-replay: native $(REPLAY) ## every fuzz target over its corpus, once
 	@rc=0; for b in $(REPLAY); do t=$${b##*/replay_}; \

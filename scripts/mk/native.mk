@@ -44,6 +44,7 @@ endif
 BASE_SRC := $(wildcard c_src/base/*.c)
 LANE_SRC := $(wildcard c_src/lane/*.c)
 WIRE_SRC := $(wildcard c_src/wire/*.c)
+SANDBOX_SRC := $(wildcard c_src/sandbox/*.c)
 LAUNCHER_SRC := $(wildcard c_src/launcher/*.c)
 DRIVER_SRC := $(wildcard c_src/driver/*.c)
 REF_NIF_SRC := $(wildcard c_src/ref_nif/*.c)
@@ -53,6 +54,7 @@ HELPER_SRC := $(wildcard c_src/helper/*.c)
 
 obj = $(patsubst c_src/%.c,$(1)/%.o,$(2))
 COMMON_OBJ := $(call obj,$(BUILD),$(BASE_SRC) $(LANE_SRC) $(WIRE_SRC))
+SANDBOX_OBJ := $(call obj,$(BUILD),$(SANDBOX_SRC))
 LAUNCHER_OBJ := $(call obj,$(BUILD),$(LAUNCHER_SRC))
 DRIVER_OBJ := $(call obj,$(BUILD),$(DRIVER_SRC))
 REF_NIF_OBJ := $(call obj,$(BUILD),$(REF_NIF_SRC))
@@ -62,10 +64,11 @@ PY_OBJ := $(call obj,$(PY_BUILD),$(ZYGOTE_SRC) $(HELPER_SRC))
 INC_base := -Ic_src/base
 INC_lane := $(INC_base) -Ic_src/lane
 INC_wire := $(INC_lane) -Ic_src/wire -I$(GEN)
+INC_sandbox := $(INC_wire)
 INC_launcher := $(INC_wire)
 INC_driver := $(INC_wire) -I$(ERTS_INCLUDE)
 INC_helper := $(INC_wire) $(PY_CFLAGS) -DTERRARIUM_PYTHON='"$(PY_EXECUTABLE)"'
-INC_zygote := $(INC_helper) -Ic_src/helper
+INC_zygote := $(INC_helper) -Ic_src/helper -Ic_src/sandbox
 
 .PHONY: native python-check install-priv
 native: python-check install-priv ## build the C programs only
@@ -92,6 +95,8 @@ $(BUILD)/lane/%.o: c_src/lane/%.c
 	$(call compile,$(INC_lane))
 $(BUILD)/wire/%.o: c_src/wire/%.c | $(WIRE_H)
 	$(call compile,$(INC_wire))
+$(BUILD)/sandbox/%.o: c_src/sandbox/%.c | $(WIRE_H)
+	$(call compile,$(INC_sandbox))
 $(BUILD)/launcher/%.o: c_src/launcher/%.c | $(WIRE_H)
 	$(call compile,$(INC_launcher))
 $(BUILD)/driver/%.o: c_src/driver/%.c | $(WIRE_H)
@@ -121,8 +126,8 @@ $(BUILD)/py_ref_nif.so: $(REF_NIF_OBJ)
 	$(call link,,-shared -Wl$(,)--unresolved-symbols=ignore-all)
 $(BUILD)/py_shm_nif.so: $(SHM_NIF_OBJ)
 	$(call link,,-shared -Wl$(,)--unresolved-symbols=ignore-all)
-$(PY_BUILD)/terrarium_py: $(PY_OBJ) $(COMMON_OBJ)
-	$(call link,$(MSGPACK_LIBS) $(PY_LDLIBS) -lz -lpthread)
+$(PY_BUILD)/terrarium_py: $(PY_OBJ) $(SANDBOX_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) -lseccomp $(PY_LDLIBS) -lz -lpthread)
 
 # Copy only what changed: a program that is running keeps its old inode.
 PY_FILES = $(sort $(wildcard py/erlang/*.py py/erlang/*.pyi py/erlang/py.typed) $(WIRE_PY))
@@ -138,4 +143,4 @@ install-priv: $(BUILD)/terrarium $(BUILD)/py_drv.so $(BUILD)/py_ref_nif.so $(BUI
 	@cp -u $(PY_FILES) $(PRIV)/py/erlang/
 	@cd $(PRIV)/py/erlang && rm -f $(filter-out $(notdir $(PY_FILES)),$(notdir $(wildcard $(PRIV)/py/erlang/*.py*)))
 
--include $(COMMON_OBJ:.o=.d) $(LAUNCHER_OBJ:.o=.d) $(DRIVER_OBJ:.o=.d) $(REF_NIF_OBJ:.o=.d) $(SHM_NIF_OBJ:.o=.d) $(PY_OBJ:.o=.d)
+-include $(COMMON_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(LAUNCHER_OBJ:.o=.d) $(DRIVER_OBJ:.o=.d) $(REF_NIF_OBJ:.o=.d) $(SHM_NIF_OBJ:.o=.d) $(PY_OBJ:.o=.d)

@@ -32,7 +32,7 @@ TEST_C_OBJ := $(call testobj,$(BUILD),$(SUITES_C)) $(BUILD)/test/c/main_c.o
 TEST_PY_OBJ := $(call testobj,$(PY_BUILD),$(SUITES_PY)) $(PY_BUILD)/test/c/main_py.o
 TEST_DRV_OBJ := $(call testobj,$(BUILD),$(SUITES_DRV)) $(BUILD)/test/c/main_drv.o
 
-INC_test := $(INC_wire) -Itest/c $(CHECK_CFLAGS)
+INC_test := $(INC_sandbox) -Ic_src/sandbox -Itest/c $(CHECK_CFLAGS)
 $(BUILD)/test/c/main_%.o: test/c/main.c $(wildcard test/c/suites*.h) | $(WIRE_H)
 	$(call compile,$(INC_test) -DSUITES='"suites$(patsubst _c,,_$*).h"')
 $(PY_BUILD)/test/c/main_py.o: test/c/main.c $(wildcard test/c/suites*.h) | $(WIRE_H)
@@ -43,10 +43,10 @@ $(BUILD)/test/%.o: test/%.c | $(WIRE_H)
 $(PY_BUILD)/test/%.o: test/%.c | $(WIRE_H)
 	$(call compile,$(INC_test) -Ic_src/zygote -Ic_src/helper $(INC_helper))
 
-$(BUILD)/test/check: $(TEST_C_OBJ) $(COMMON_OBJ)
-	$(call link,$(MSGPACK_LIBS) $(CHECK_LIBS))
-$(PY_BUILD)/test/check_py: $(TEST_PY_OBJ) $(filter-out %/helper/main.o,$(PY_OBJ)) $(COMMON_OBJ)
-	$(call link,$(MSGPACK_LIBS) $(CHECK_LIBS) $(PY_LDLIBS) $(EI_LIBS) -lz -lpthread)
+$(BUILD)/test/check: $(TEST_C_OBJ) $(SANDBOX_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) -lseccomp $(CHECK_LIBS))
+$(PY_BUILD)/test/check_py: $(TEST_PY_OBJ) $(filter-out %/helper/main.o,$(PY_OBJ)) $(SANDBOX_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) -lseccomp $(CHECK_LIBS) $(PY_LDLIBS) $(EI_LIBS) -lz -lpthread)
 $(BUILD)/test/check_drv: $(TEST_DRV_OBJ) $(DRIVER_OBJ) $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS) $(CHECK_LIBS))
 # The codec is compared with libei, which only this test links.
@@ -57,8 +57,8 @@ CHECK_BINS := $(if $(call suites,suites.h),$(BUILD)/test/check) \
   $(if $(call suites,suites_drv.h),$(BUILD)/test/check_drv)
 
 # Counted by callgrind (bench-codec); no test.
-$(PY_BUILD)/test/codec: $(PY_BUILD)/test/bench/codec/codec.o $(filter-out %/helper/main.o,$(PY_OBJ)) $(COMMON_OBJ)
-	$(call link,$(MSGPACK_LIBS) $(PY_LDLIBS) -lz -lpthread)
+$(PY_BUILD)/test/codec: $(PY_BUILD)/test/bench/codec/codec.o $(filter-out %/helper/main.o,$(PY_OBJ)) $(SANDBOX_OBJ) $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS) -lseccomp $(PY_LDLIBS) -lz -lpthread)
 .PHONY: bench-codec
 bench-codec: native $(PY_BUILD)/test/codec ## instructions of the codec and of a request (valgrind)
 	@test/bench/codec/run $(PY_BUILD)/test/codec

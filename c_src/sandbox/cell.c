@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "io.h"
+#include "root.h"
+
+enum {
+    ALL_BUT_USER = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
+};
+
+static const struct {
+    const char *name;
+    int type;
+} namespaces[CELL_NAMESPACES] = {
+    [CELL_USER] = {"user", CLONE_NEWUSER}, [CELL_MOUNT] = {"mnt", CLONE_NEWNS},
+    [CELL_NET] = {"net", CLONE_NEWNET},    [CELL_IPC] = {"ipc", CLONE_NEWIPC},
+    [CELL_UTS] = {"uts", CLONE_NEWUTS},
+};
+
+void
+cell_init(struct cell *c)
+{
+    for (int i = 0; i < CELL_NAMESPACES; i++)
+        c->fds[i] = -1;
+}
+
+void
+cell_free(struct cell *c)
+{
+    for (int i = 0; i < CELL_NAMESPACES; i++)
+        io_close(&c->fds[i]);
+}
+
+/* ---- the builder --------------------------------------------------------- */
+
+static int
+write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return E_SYS;
+    int e = io_write_all(fd, text, strlen(text));
+    close(fd);
+    return e;
+}
+
+/* A user namespace in which we are who we are outside. */
+static int
+become_ourselves(unsigned uid, unsigned gid)
+{
+    char map[64];
+    snprintf(map, sizeof map, "%u %u 1", uid, uid);
+    if (write_file("/proc/self/setgroups", "deny") != 0 ||
+        write_file("/proc/self/uid_map", map) != 0)
+        return E_SYS;
+    snprintf(map, sizeof map, "%u %u 1", gid, gid);
+    return write_file("/proc/self/gid_map", map);
+}
+
+static int
+leave(void)
+{
+    unsigned uid = geteuid(), gid = getegid();
+    if (uid == 0)
+        return unshare(ALL_BUT_USER) == 0 ? 0 : E_SYS;
+    if (unshare(CLONE_NEWUSER) != 0)
+        return E_SYS;
+    int e = become_ourselves(uid, gid);
+    return e != 0 || unshare(ALL_BUT_USER) == 0 ? e : E_SYS;
+}
+
+/* What imports need may be missing; what the policy names may not. */
+static int
+show_all(const struct args_list *l, int how, int must)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        int e = root_show(l->v[i], how);
+        if (e != 0 && (must || errno != ENOENT))
+            return e;
+    }
+    return 0;
+}
+
+static int
+furnish(const struct policy *p, const struct args_list *readable)
+{
+    static const char *const devices[] = {"/dev/null", "/dev/zero",
+                                          "/dev/urandom", "/dev/random"};
+    int e = root_begin();
+    for (int i = 0; e == 0 && policy_has_files(p) && i < 4; i++)
+        e = root_show(devices[i], ROOT_WRITABLE);
+    if (e == 0 && policy_has_files(p))
+        e = show_all(readable, ROOT_READ_ONLY, 0);
+    if (e == 0)
+        e = show_all(&p->import, ROOT_READ_ONLY, 1);
+    if (e == 0)
+        e = show_all(&p->read, ROOT_READ_ONLY, 1);
+    if (e == 0)
+        e = show_all(&p->write, ROOT_WRITABLE, 1);
+    if (e == 0 && p->tmp_bytes > 0)
+        e = root_directory("/tmp");
+    if (e == 0)
+        e = root_enter();
+    return e;
+}
+
+/* In the child: say how it went (0 or errno), then wait to be looked at. */
+static _Noreturn void
+build(const struct policy *p, const struct args_list *readable, int pipe_fd)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    errno = 0;
+    int e = leave();
+    if (e == 0)
+        e = furnish(p, readable);
+    int how = e == 0 ? 0 : errno != 0 ? errno : EINVAL;
+    if (write(pipe_fd, &how, sizeof how) != sizeof how)
+        _exit(1);
+    pause();
+    _exit(0);
+}
+
+/* ---- around it ----------------------------------------------------------- */
+
+static int
+hold(struct cell *c, pid_t builder)
+{
+    for (int i = 0; i < CELL_NAMESPACES; i++) {
+        char path[64];
+        if (i == CELL_USER && geteuid() == 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)builder,
+                 namespaces[i].name);
+        c->fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+        if (c->fds[i] < 0)
+            return errno;
+    }
+    return 0;
+}
+
+static int
+read_outcome(int fd)
+{
+    int how;
+    ssize_t k;
+    do
+        k = read(fd, &how, sizeof how);
+    while (k < 0 && errno == EINTR);
+    return k == sizeof how ? how : EPIPE;
+}
+
+int
+cell_make(struct cell *c, const struct policy *p,
+          const struct args_list *readable, char *why, size_t n)
+{
+    int ends[2];
+    cell_init(c);
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return E_SYS;
+    pid_t builder = fork();
+    if (builder == 0)
+        build(p, readable, ends[1]);
+    int how = builder < 0 ? errno : 0;
+    close(ends[1]);
+    if (how == 0)
+        how = read_outcome(ends[0]);
+    if (how == 0)
+        how = hold(c, builder);
+    close(ends[0]);
+    if (builder > 0) {
+        kill(builder, SIGKILL);
+        while (waitpid(builder, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    if (how == 0)
+        return 0;
+    cell_free(c);
+    snprintf(why, n, "namespaces: %s", strerror(how));
+    return E_REFUSED;
+}
+
+/* ---- a helper joins ------------------------------------------------------ */
+
+static int
+mount_tmp(const struct policy *p, unsigned owner)
+{
+    char options[96];
+    snprintf(options, sizeof options,
+             "size=%llu,nr_inodes=%llu,mode=700,uid=%u,gid=%u",
+             (unsigned long long)p->tmp_bytes,
+             (unsigned long long)(p->tmp_bytes / 4096 + 64), owner, owner);
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              options) != 0)
+        return E_SYS;
+    return 0;
+}
+
+int
+cell_enter(const struct cell *c, const struct policy *p, unsigned owner)
+{
+    for (int i = 0; i < CELL_NAMESPACES; i++)
+        if (c->fds[i] >= 0 && setns(c->fds[i], namespaces[i].type) != 0)
+            return E_SYS;
+    int e = p->tmp_bytes > 0 ? mount_tmp(p, owner) : 0;
+    return e != 0 || chdir("/") == 0 ? e : E_SYS;
+}

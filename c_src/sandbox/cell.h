@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cell.h - the namespaces in which the helpers of one policy live: a root of
+ * their own, no network, no IPC, no host name.
+ *
+ * They are made once per policy: by a child that makes them and ends, while we
+ * hold their descriptors.  A helper joins with setns(2), which costs some ten
+ * microseconds where making them takes milliseconds.  Those of one policy
+ * share them; there is nothing in them that could be written, but what the
+ * policy grants all of them anyway.  A policy's /tmp is each helper's own.
+ * Used by: profile.   Knows: policy, root.   Does not know: seccomp, Landlock.
+ * Ownership: a cell owns its descriptors.
+ * Errors: E_SYS, E_REFUSED (this host does not allow it), with a sentence.
+ * Threads: the process must be single-threaded. */
+#ifndef TERRARIUM_SANDBOX_CELL_H
+#define TERRARIUM_SANDBOX_CELL_H
+
+#include <stddef.h>
+
+#include "args.h"
+#include "policy.h"
+
+enum cell_namespace {
+    CELL_USER, /* -1 where we are root and need none */
+    CELL_MOUNT,
+    CELL_NET,
+    CELL_IPC,
+    CELL_UTS,
+    CELL_NAMESPACES
+};
+
+struct cell {
+    int fds[CELL_NAMESPACES];
+};
+
+void cell_init(struct cell *c); /* nothing */
+int cell_make(struct cell *c, const struct policy *p,
+              const struct args_list *readable, char *why, size_t n);
+void cell_free(struct cell *c);
+/* Join it; `owner` is the user that shall own its /tmp. */
+int cell_enter(const struct cell *c, const struct policy *p, unsigned owner);
+
+#endif

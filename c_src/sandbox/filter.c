@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "filter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "mem.h"
+
+/* Arguments of the system call are compared in their low 32 bits: the kernel
+ * ignores the others for int and unsigned int, and a filter must not see them
+ * (CVE-2019-10063). */
+#define LOW 0xffffffffu
+#define BITS(arg, mask, value) SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, value)
+#define IS(arg, value) BITS(arg, LOW, value)
+
+#define DENY SCMP_ACT_ERRNO(EPERM)
+
+enum class {
+    CLASS_CORE,
+    CLASS_FILE,
+    CLASS_WRITE,
+    CLASS_NET,
+    CLASS_DENY,
+    CLASS_KILL
+};
+
+struct maker {
+    scmp_filter_ctx ctx;
+    const struct policy *policy;
+    int error; /* the first; later rules do nothing */
+};
+
+/* ---- rules --------------------------------------------------------------- */
+
+static void
+rule(struct maker *m, uint32_t action, const char *name, unsigned count,
+     const struct scmp_arg_cmp *args)
+{
+    int nr = seccomp_syscall_resolve_name(name);
+    if (m->error != 0 || nr < 0) /* this machine has none of that name */
+        return;
+    m->error = seccomp_rule_add_array(m->ctx, action, nr, count, args);
+    if (m->error == -EACCES) /* the default action says the same */
+        m->error = 0;
+}
+
+#define RULE(m, action, name, ...)                                             \
+    do {                                                                       \
+        const struct scmp_arg_cmp args_[] = {__VA_ARGS__};                     \
+        rule(m, action, name, sizeof args_ / sizeof args_[0], args_);          \
+    } while (0)
+
+static uint32_t
+kill_action(const struct policy *p)
+{
+    return p->diagnose ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS;
+}
+
+static uint32_t
+action_of(const struct policy *p, enum class class)
+{
+    switch (class) {
+    case CLASS_CORE:
+        return SCMP_ACT_ALLOW;
+    case CLASS_FILE:
+        return policy_has_files(p) ? SCMP_ACT_ALLOW : DENY;
+    case CLASS_WRITE:
+        return policy_may_write(p) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EROFS);
+    case CLASS_NET:
+        return p->port_count > 0 ? SCMP_ACT_ALLOW : DENY;
+    case CLASS_KILL:
+        return kill_action(p);
+    case CLASS_DENY:
+        break;
+    }
+    return DENY;
+}
+
+static void
+table_rules(struct maker *m)
+{
+#define SYS(name, class) {#name, CLASS_##class},
+    static const struct {
+        const char *name;
+        enum class class;
+    } table[] = {
+#include "syscalls.def"
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        rule(m, action_of(m->policy, table[i].class), table[i].name, 0, NULL);
+}
+
+/* ---- rules that depend on arguments ------------------------------------- */
+
+/* Memory that is shared and anonymous is not counted by RLIMIT_DATA. */
+static void
+map_rules(struct maker *m)
+{
+    enum { ANON_SHARED = MAP_SHARED | MAP_ANONYMOUS };
+    const uint32_t w = PROT_WRITE, x = PROT_EXEC;
+    int strict = m->policy->level == LEVEL_STRICT;
+    RULE(m, DENY, "mmap", BITS(3, ANON_SHARED, ANON_SHARED));
+    RULE(m, DENY, "mmap", BITS(3, MAP_HUGETLB, MAP_HUGETLB));
+    for (int shared = 0; shared <= 1; shared++) {
+        uint32_t mask =
+            MAP_SHARED | MAP_HUGETLB | (shared ? (uint32_t)MAP_ANONYMOUS : 0);
+        uint32_t flags = shared ? MAP_SHARED : 0;
+        if (m->policy->exec_memory) {
+            RULE(m, SCMP_ACT_ALLOW, "mmap", BITS(3, mask, flags));
+            continue;
+        }
+        RULE(m, SCMP_ACT_ALLOW, "mmap", BITS(3, mask, flags), BITS(2, x, 0));
+        if (!strict)
+            RULE(m, SCMP_ACT_ALLOW, "mmap", BITS(3, mask, flags),
+                 BITS(2, w | x, x));
+    }
+    if (m->policy->exec_memory) {
+        rule(m, SCMP_ACT_ALLOW, "mprotect", 0, NULL);
+        return;
+    }
+    RULE(m, SCMP_ACT_ALLOW, "mprotect", BITS(2, x, 0));
+    RULE(m, DENY, "mprotect", BITS(2, w | x, w | x));
+    RULE(m, strict ? DENY : SCMP_ACT_ALLOW, "mprotect", BITS(2, w | x, x));
+}
+
+/* A thread, as the C libraries make them; never a process.  clone3 hides its
+ * flags in memory: told that there is none, they use clone. */
+static void
+thread_rules(struct maker *m)
+{
+    const uint32_t needed = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
+                            CLONE_THREAD | CLONE_SYSVSEM;
+    const uint32_t detached = 0x00400000; /* CLONE_DETACHED, by musl */
+    const uint32_t may = CLONE_SETTLS | CLONE_PARENT_SETTID |
+                         CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | detached;
+    rule(m, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
+    if (!m->policy->threads) {
+        rule(m, DENY, "clone", 0, NULL);
+        return;
+    }
+    RULE(m, DENY, "clone", BITS(0, CLONE_THREAD, 0));
+    RULE(m, SCMP_ACT_ALLOW, "clone", BITS(0, LOW & ~may, needed));
+}
+
+static void
+fcntl_rules(struct maker *m)
+{
+    static const uint32_t may[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,
+                                   F_SETFD, F_GETFL,         F_SETFL,
+                                   F_GETLK, F_SETLK,         F_SETLKW};
+    static const uint32_t requests[] = {TCGETS,  FIONREAD, FIONBIO,
+                                        FIOCLEX, FIONCLEX, TIOCGWINSZ};
+    static const uint32_t own[] = {PR_SET_NAME, PR_GET_NAME,
+                                   0x53564d41 /* PR_SET_VMA */};
+    for (size_t i = 0; i < sizeof may / sizeof may[0]; i++)
+        RULE(m, SCMP_ACT_ALLOW, "fcntl", IS(1, may[i]));
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
+        RULE(m, SCMP_ACT_ALLOW, "ioctl", IS(1, requests[i]));
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        RULE(m, SCMP_ACT_ALLOW, "prctl", IS(0, own[i]));
+    RULE(m, SCMP_ACT_ALLOW, "prlimit64", IS(0, 0), SCMP_CMP(2, SCMP_CMP_EQ, 0));
+    RULE(m, DENY, "prlimit64", SCMP_CMP(2, SCMP_CMP_NE, 0));
+}
+
+/* Nobody gets a file that runs as its owner. */
+static void
+mode_rules(struct maker *m, const char *name, unsigned arg, uint32_t good)
+{
+    const uint32_t both = S_ISUID | S_ISGID;
+    RULE(m, DENY, name, BITS(arg, S_ISUID, S_ISUID));
+    RULE(m, DENY, name, BITS(arg, S_ISGID, S_ISGID));
+    RULE(m, good, name, BITS(arg, both, 0));
+}
+
+/* Landlock sees O_TRUNC only from its ABI 3 on.  (The mode is garbage where
+ * nothing is made; glibc and CPython pass one that is none of these.) */
+static void
+open_rules(struct maker *m, const char *name, unsigned flags)
+{
+    if (policy_may_write(m->policy)) {
+        mode_rules(m, name, flags + 1, SCMP_ACT_ALLOW);
+        return;
+    }
+    const uint32_t both = S_ISUID | S_ISGID;
+    RULE(m, SCMP_ACT_ERRNO(EROFS), name, BITS(flags, O_TRUNC, O_TRUNC),
+         BITS(flags + 1, both, 0));
+    RULE(m, DENY, name, BITS(flags + 1, S_ISUID, S_ISUID));
+    RULE(m, DENY, name, BITS(flags + 1, S_ISGID, S_ISGID));
+    RULE(m, SCMP_ACT_ALLOW, name, BITS(flags, O_TRUNC, 0),
+         BITS(flags + 1, both, 0));
+}
+
+static void
+file_rules(struct maker *m)
+{
+    uint32_t open = action_of(m->policy, CLASS_FILE);
+    uint32_t change = action_of(m->policy, CLASS_WRITE);
+    if (open != SCMP_ACT_ALLOW) {
+        rule(m, open, "open", 0, NULL);
+        rule(m, open, "openat", 0, NULL);
+    } else {
+        open_rules(m, "open", 1);
+        open_rules(m, "openat", 2);
+    }
+    mode_rules(m, "chmod", 1, change);
+    mode_rules(m, "fchmod", 1, change);
+    mode_rules(m, "fchmodat", 2, change);
+}
+
+/* MSG_FASTOPEN connects without asking Landlock on kernels before 7.2. */
+static void
+send_rules(struct maker *m, const char *name, unsigned arg)
+{
+    RULE(m, DENY, name, BITS(arg, MSG_FASTOPEN, MSG_FASTOPEN));
+    RULE(m, SCMP_ACT_ALLOW, name, BITS(arg, MSG_FASTOPEN, 0));
+}
+
+/* Datagrams could be sent to a path or a name; a stream is connected. */
+static void
+socket_rules(struct maker *m)
+{
+    enum { TYPE = 0xf, TCP = 6 };
+    static const int families[] = {AF_INET, AF_INET6};
+    const uint32_t flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+    send_rules(m, "sendto", 3);
+    send_rules(m, "sendmsg", 2);
+    RULE(m, SCMP_ACT_ALLOW, "socketpair", IS(0, AF_UNIX),
+         BITS(1, LOW & ~flags, SOCK_STREAM));
+    for (uint32_t type = SOCK_DGRAM; type <= SOCK_SEQPACKET; type++)
+        RULE(m, DENY, "socketpair", BITS(1, TYPE, type));
+    if (m->policy->port_count == 0) {
+        rule(m, DENY, "socket", 0, NULL);
+        return;
+    }
+    for (int i = 0; i < 2; i++)
+        for (uint32_t protocol = 0; protocol <= TCP; protocol += TCP)
+            RULE(m, SCMP_ACT_ALLOW, "socket", IS(0, (uint32_t)families[i]),
+                 BITS(1, LOW & ~flags, SOCK_STREAM), IS(2, protocol));
+    for (uint32_t type = SOCK_DGRAM; type <= SOCK_SEQPACKET; type++)
+        RULE(m, DENY, "socket", BITS(1, TYPE, type));
+}
+
+/* ---- the program --------------------------------------------------------- */
+
+/* What is not allowed and not known: a newer C library asks for it, and falls
+ * back.  A strict one does not even probe. */
+static uint32_t
+default_action(const struct policy *p)
+{
+    return SCMP_ACT_ERRNO(p->level == LEVEL_STRICT ? EPERM : ENOSYS);
+}
+
+static int
+rules(struct maker *m)
+{
+    m->error = seccomp_attr_set(m->ctx, SCMP_FLTATR_ACT_BADARCH,
+                                kill_action(m->policy));
+    if (m->error == 0)
+        m->error = seccomp_attr_set(m->ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    table_rules(m);
+    map_rules(m);
+    thread_rules(m);
+    fcntl_rules(m);
+    file_rules(m);
+    socket_rules(m);
+    return m->error == 0 ? 0 : m->error == -ENOMEM ? E_NOMEM : E_SYS;
+}
+
+/* libseccomp writes it to a descriptor. */
+static int export(struct filter *f, scmp_filter_ctx ctx)
+{
+    int fd = memfd_create("terrarium-filter", MFD_CLOEXEC);
+    if (fd < 0)
+        return E_SYS;
+    int e = E_SYS;
+    off_t size = 0;
+    if (seccomp_export_bpf(ctx, fd) != 0 ||
+        (size = lseek(fd, 0, SEEK_END)) <= 0)
+        goto out;
+    e = E_NOMEM;
+    f->code = mem_alloc((size_t)size);
+    if (f->code == NULL)
+        goto out;
+    f->count = (size_t)size / sizeof *f->code;
+    e = pread(fd, f->code, (size_t)size, 0) == size ? 0 : E_SYS;
+out:
+    close(fd);
+    return e;
+}
+
+int
+filter_make(struct filter *f, const struct policy *p)
+{
+    struct maker m = {.ctx = seccomp_init(default_action(p)), .policy = p};
+    memset(f, 0, sizeof *f);
+    if (m.ctx == NULL)
+        return E_NOMEM;
+    int e = rules(&m);
+    if (e == 0)
+        e = export(f, m.ctx);
+    seccomp_release(m.ctx);
+    if (e != 0)
+        filter_free(f);
+    return e;
+}
+
+void
+filter_free(struct filter *f)
+{
+    mem_free(f->code);
+    *f = (struct filter){NULL, 0};
+}
+
+void
+filter_name(int nr, char *name, size_t n)
+{
+    char *known = seccomp_syscall_resolve_num_arch(seccomp_arch_native(), nr);
+    snprintf(name, n, "%s", known != NULL ? known : "");
+    free(known);
+}
+
+int
+filter_available(void)
+{
+    uint32_t action = SECCOMP_RET_KILL_PROCESS;
+    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+}
+
+int
+filter_install(const struct sock_filter *code, size_t count)
+{
+    struct sock_fprog p = {(unsigned short)count, (struct sock_filter *)code};
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                   SECCOMP_FILTER_FLAG_TSYNC, &p) == 0
+               ? 0
+               : E_SYS;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "profile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "io.h"
+#include "landlock.h"
+#include "self.h"
+
+/* ---- made in the zygote -------------------------------------------------- */
+
+static int
+wants(const struct profile *p, unsigned layer)
+{
+    return p->policy.level != LEVEL_TRUSTED && !(p->policy.without & layer);
+}
+
+static int
+make_filter(struct profile *p, char *why, size_t n)
+{
+    if (!wants(p, LAYER_SECCOMP) || !filter_available())
+        return 0;
+    int e = filter_make(&p->filter, &p->policy);
+    if (e != 0)
+        snprintf(why, n, "seccomp: %s", err_str(e));
+    else
+        p->layers |= LAYER_SECCOMP;
+    return e;
+}
+
+/* Where the tests want a poorer kernel, it is one of an older ABI. */
+static int
+usable_abi(const struct profile *p)
+{
+    int abi = landlock_abi();
+    if (!wants(p, LAYER_LANDLOCK))
+        return 0;
+    if (abi > 3 && !wants(p, LAYER_LANDLOCK_NET))
+        return 3;
+    if (abi > 5 && !wants(p, LAYER_LANDLOCK_SCOPE))
+        return 5;
+    return abi;
+}
+
+static int
+make_landlock(struct profile *p, const struct profile_host *host, char *why,
+              size_t n)
+{
+    int abi = p->abi = usable_abi(p);
+    const char *bad = NULL;
+    if (abi == 0)
+        return 0;
+    int e = landlock_ruleset(&p->policy, &host->readable, abi, 0, &p->landlock,
+                             &bad);
+    if (e != 0 && bad != NULL)
+        snprintf(why, n, "%s: %s", bad, strerror(errno));
+    else if (e != 0)
+        snprintf(why, n, "landlock: %s", strerror(errno));
+    else
+        p->layers |= landlock_layers(abi);
+    return e;
+}
+
+/* Without namespaces the others go on: why_not is only told when they were
+ * required. */
+static void
+make_cell(struct profile *p, const struct profile_host *host, char *why_not,
+          size_t n)
+{
+    if (wants(p, LAYER_NAMESPACES) &&
+        cell_make(&p->cell, &p->policy, &host->readable, why_not, n) == 0)
+        p->layers |= LAYER_NAMESPACES;
+}
+
+/* In a root of its own the way to Python is open to everyone. */
+static void
+look_at_user(struct profile *p, const struct profile_host *host)
+{
+    const char *needed = p->layers & LAYER_NAMESPACES ? NULL : host->prefix;
+    if (wants(p, LAYER_OWN_UID) && self_can_change_user(needed))
+        p->layers |= LAYER_OWN_UID;
+}
+
+/* What a grant needs to be one, whatever the policy says of layers. */
+static unsigned
+needed(const struct policy *p)
+{
+    unsigned layers = p->require;
+    if (p->tmp_bytes > 0)
+        layers |= LAYER_NAMESPACES;
+    if (p->port_count > 0)
+        layers |= LAYER_LANDLOCK_NET;
+    return layers;
+}
+
+static int
+check(const struct profile *p, const char *why_not, unsigned *missing,
+      char *why, size_t n)
+{
+    size_t at = 0;
+    *missing = needed(&p->policy) & ~p->layers;
+    if (*missing == 0)
+        return 0;
+    for (int i = 0; i < LAYER_COUNT && at < n; i++)
+        if (*missing & (1u << i))
+            at += (size_t)snprintf(why + at, n - at, "%s%s", at > 0 ? ", " : "",
+                                   layer_name(i));
+    if (why_not[0] != 0 && at < n)
+        snprintf(why + at, n - at, " (%s)", why_not);
+    return E_REFUSED;
+}
+
+int
+profile_make(struct profile *p, const struct ctl_map *policy,
+             const struct profile_host *host, unsigned *missing, char *why,
+             size_t n)
+{
+    char why_not[160] = "";
+    memset(p, 0, sizeof *p);
+    cell_init(&p->cell);
+    p->landlock = -1;
+    *missing = 0;
+    p->host = host;
+    int e = policy_read(&p->policy, policy, why, n);
+    if (e != 0)
+        return e;
+    p->layers = LAYER_BASE | LAYER_RLIMITS;
+    e = make_filter(p, why, n);
+    if (e == 0)
+        e = make_landlock(p, host, why, n);
+    if (e == 0) {
+        make_cell(p, host, why_not, sizeof why_not);
+        look_at_user(p, host);
+        e = check(p, why_not, missing, why, n);
+    }
+    if (e != 0)
+        profile_free(p);
+    return e;
+}
+
+void
+profile_free(struct profile *p)
+{
+    policy_free(&p->policy);
+    filter_free(&p->filter);
+    profile_close(p);
+}
+
+/* ---- put on by the helper ------------------------------------------------ */
+
+/* Joining comes first, for it needs all rights; then what takes rights away,
+ * from the outside to the inside.  The user's change clears PDEATHSIG. */
+static int
+become(const struct profile *p, const char **step)
+{
+    unsigned id = geteuid();
+    pid_t parent = getppid();
+    if (p->layers & LAYER_OWN_UID)
+        id = SELF_FIRST_UID + (unsigned)getpid();
+    *step = "namespaces";
+    if ((p->layers & LAYER_NAMESPACES) &&
+        cell_enter(&p->cell, &p->policy, id) != 0)
+        return E_SYS;
+    int own_count = (p->layers & LAYER_OWN_UID) || p->cell.fds[CELL_USER] >= 0;
+    *step = "limits";
+    if (self_limit(&p->policy, own_count) != 0)
+        return E_SYS;
+    if (p->policy.level == LEVEL_TRUSTED)
+        return 0;
+    *step = "user";
+    if ((p->layers & LAYER_OWN_UID) && self_change_user(id) != 0)
+        return E_SYS;
+    *step = "thread count";
+    if (p->cell.fds[CELL_USER] >= 0 && self_own_count() != 0)
+        return E_SYS;
+    *step = "capabilities";
+    if (self_drop_capabilities() != 0)
+        return E_SYS;
+    umask(077);
+    *step = "directory";
+    if (chdir("/") != 0)
+        return E_SYS;
+    *step = "parent";
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent ? 0
+                                                                        : E_SYS;
+}
+
+/* A /tmp of its own is in nobody else's ruleset. */
+static int
+restrict_files(const struct profile *p)
+{
+    const char *bad;
+    int own = -1;
+    if (p->policy.tmp_bytes == 0)
+        return landlock_restrict(p->landlock);
+    int e =
+        landlock_ruleset(&p->policy, &p->host->readable, p->abi, 1, &own, &bad);
+    if (e == 0)
+        e = landlock_restrict(own);
+    io_close(&own);
+    return e;
+}
+
+static int
+shut(const struct profile *p, const char **step)
+{
+    struct sock_filter selfkill[SELFKILL_COUNT];
+    *step = "no_new_privs";
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return E_SYS;
+    *step = "landlock";
+    if (p->landlock >= 0 && restrict_files(p) != 0)
+        return E_SYS;
+    *step = "seccomp";
+    if (!(p->layers & LAYER_SECCOMP))
+        return 0;
+    selfkill_make(selfkill, getpid());
+    int e = filter_install(selfkill, SELFKILL_COUNT);
+    return e != 0 ? e : filter_install(p->filter.code, p->filter.count);
+}
+
+/* A wall that does not stand is worse than none: try each. */
+static int
+prove(const struct profile *p, const char **step)
+{
+    *step = "proof of landlock";
+    errno = EINVAL;
+    int granted = p->policy.read.count + p->policy.write.count > 0;
+    if ((p->layers & LAYER_LANDLOCK) && !granted &&
+        open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0)
+        return E_SYS;
+    *step = "proof of namespaces";
+    if ((p->layers & LAYER_NAMESPACES) && access("/proc/self", F_OK) == 0)
+        return E_SYS;
+    *step = "proof of seccomp";
+    if ((p->layers & LAYER_SECCOMP) &&
+        (kill(getppid(), 0) == 0 || socket(AF_NETLINK, SOCK_RAW, 0) >= 0))
+        return E_SYS;
+    return 0;
+}
+
+void
+profile_close(struct profile *p)
+{
+    io_close(&p->landlock);
+    cell_free(&p->cell);
+}
+
+int
+profile_apply(struct profile *p, char *why, size_t n)
+{
+    const char *step = "";
+    int e = become(p, &step);
+    if (e == 0)
+        e = shut(p, &step);
+    if (e == 0)
+        e = prove(p, &step);
+    if (e != 0)
+        snprintf(why, n, "sandbox: %s: %s", step, strerror(errno));
+    profile_close(p);
+    return e;
+}

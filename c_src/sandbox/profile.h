@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* profile.h - a policy made ready: all that can be made once is made in the
+ * zygote, and a forked helper only has to put it on.
+ *
+ *   profile_make    in the zygote: filter, ruleset, namespaces; each layer is
+ *                   found out by trying it
+ *   profile_apply   in the helper, before any code of a user: for ever
+ *
+ * It fails closed: a layer that the policy requires and that cannot be had is
+ * an error of profile_make, and one that cannot be put on an error of
+ * profile_apply, after which the helper must end.
+ * Used by: zygote, tests.   Ownership: a profile owns what it holds.
+ * Errors: E_REFUSED (*missing: the layers), E_SYS, E_NOMEM, E_FORMAT, with a
+ * sentence.   Threads: none. */
+#ifndef TERRARIUM_SANDBOX_PROFILE_H
+#define TERRARIUM_SANDBOX_PROFILE_H
+
+#include "cell.h"
+#include "filter.h"
+#include "policy.h"
+
+/* What imports need: existing absolute paths without links in them. */
+struct profile_host {
+    struct args_list readable;
+    const char *prefix; /* of Python: a directory that must be reachable */
+};
+
+struct profile {
+    struct policy policy;
+    struct filter filter;
+    struct cell cell;
+    int landlock;                    /* the ruleset; -1: none */
+    int abi;                         /* of Landlock, as used */
+    unsigned layers;                 /* LAYER_*: those that it puts on */
+    const struct profile_host *host; /* borrowed */
+};
+
+int profile_make(struct profile *p, const struct ctl_map *policy,
+                 const struct profile_host *host, unsigned *missing, char *why,
+                 size_t n);
+void profile_free(struct profile *p);
+
+/* Lock this process up, and close what that took.  On error the sentence says
+ * which step. */
+int profile_apply(struct profile *p, char *why, size_t n);
+/* In a helper that is not its: what it holds is not for it. */
+void profile_close(struct profile *p);
+
+#endif

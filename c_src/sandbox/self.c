@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "self.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "err.h"
+
+/* ---- limits -------------------------------------------------------------- */
+
+/* Never above what holds already. */
+static int
+lower(int what, uint64_t to)
+{
+    struct rlimit now;
+    if (getrlimit((__rlimit_resource_t)what, &now) != 0)
+        return E_SYS;
+    rlim_t v = (rlim_t)to;
+    if (now.rlim_max != RLIM_INFINITY && v > now.rlim_max)
+        v = now.rlim_max;
+    struct rlimit next = {v, v};
+    return setrlimit((__rlimit_resource_t)what, &next) == 0 ? 0 : E_SYS;
+}
+
+static int
+lower_if(int what, uint64_t to)
+{
+    return to == POLICY_NO_LIMIT ? 0 : lower(what, to);
+}
+
+int
+self_limit(const struct policy *p, int own_count)
+{
+    int e = lower_if(RLIMIT_DATA, p->memory);
+    if (e == 0)
+        e = lower_if(RLIMIT_NOFILE, p->open_files);
+    if (e == 0)
+        e = lower_if(RLIMIT_FSIZE, p->file_bytes);
+    if (e != 0 || p->level == LEVEL_TRUSTED)
+        return e;
+    if (own_count && p->thread_count != POLICY_NO_LIMIT)
+        e = lower(RLIMIT_NPROC, p->thread_count + 1); /* the main thread */
+    static const int none[] = {RLIMIT_CORE, RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK,
+                               RLIMIT_RTPRIO};
+    for (size_t i = 0; e == 0 && i < sizeof none / sizeof none[0]; i++)
+        e = lower(none[i], 0);
+    return e;
+}
+
+/* ---- capabilities -------------------------------------------------------- */
+
+static int
+set_none(void)
+{
+    struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
+    memset(none, 0, sizeof none);
+    return syscall(SYS_capset, &h, none) == 0 ? 0 : E_SYS;
+}
+
+int
+self_drop_capabilities(void)
+{
+    /* Only who has CAP_SETPCAP may; without it the set is of no use. */
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    return set_none();
+}
+
+/* ---- user ---------------------------------------------------------------- */
+
+int
+self_change_user(unsigned id)
+{
+    return setgroups(0, NULL) == 0 && setresgid(id, id, id) == 0 &&
+                   setresuid(id, id, id) == 0
+               ? 0
+               : E_SYS;
+}
+
+int
+self_own_count(void)
+{
+    return unshare(CLONE_NEWUSER) == 0 ? 0 : E_SYS;
+}
+
+/* Say how it went, then stay to be looked at until the other end is closed. */
+static _Noreturn void
+try_it(const char *needed, int fd)
+{
+    char how = self_change_user(SELF_FIRST_UID + (unsigned)getpid()) == 0 &&
+               (needed == NULL || access(needed, R_OK | X_OK) == 0);
+    if (write(fd, &how, 1) == 1)
+        while (read(fd, &how, 1) < 0 && errno == EINTR)
+            continue;
+    _exit(0);
+}
+
+int
+self_can_change_user(const char *needed)
+{
+    int pair[2];
+    char how = 0;
+    if (geteuid() != 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return 0;
+    pid_t child = fork();
+    if (child == 0) {
+        close(pair[0]);
+        try_it(needed, pair[1]);
+    }
+    close(pair[1]);
+    ssize_t k;
+    do
+        k = child > 0 ? read(pair[0], &how, 1) : -1;
+    while (k < 0 && errno == EINTR);
+    int can = k == 1 && how && kill(child, 0) == 0;
+    close(pair[0]);
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    return can;
+}

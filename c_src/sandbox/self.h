@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* self.h - what a process does to itself when it is locked up: limits, user,
+ * capabilities.
+ * Used by: profile.   Knows: policy.   Does not know: filters, paths.
+ * Errors: E_SYS with errno.   Threads: before there is a second one. */
+#ifndef TERRARIUM_SANDBOX_SELF_H
+#define TERRARIUM_SANDBOX_SELF_H
+
+#include "policy.h"
+
+/* The user of a sandboxed helper is this and its pid: no two that live have the
+ * same, whoever forked them.  0x40000000 is above what user databases,
+ * systemd's containers and newuidmap give out (systemd's UIDS-GIDS.md). */
+enum { SELF_FIRST_UID = 0x40000000 };
+
+/* Can a process become such a user here, then read this directory (NULL: any),
+ * and be sent signals by us?  Tried by a child. */
+int self_can_change_user(const char *needed);
+
+/* own_count: are its threads counted apart from those of others? */
+int self_limit(const struct policy *p, int own_count);
+/* For ever: no capability, also not by executing something. */
+int self_drop_capabilities(void);
+int self_change_user(unsigned id);
+/* A user namespace of its own: who is in it counts its own threads. */
+int self_own_count(void);
+
+#endif

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check_sandbox_filter.c - the filters of system calls: run here against a
+ * table of what they should decide, and put on a process that then tries. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "filter.h"
+#include "support_bpf.h"
+#include "support_check.h"
+
+enum { MOST_NR = 600 };
+enum class { CORE, FILE_, WRITE, NET, DENY, KILL, UNKNOWN };
+
+#define OK SECCOMP_RET_ALLOW
+#define ERROR(e) (SECCOMP_RET_ERRNO | (uint32_t)(e))
+#define DIE SECCOMP_RET_KILL_PROCESS
+
+/* ---- what should be decided ---------------------------------------------- */
+
+static enum class classes[MOST_NR];
+
+static void
+note(const char *name, enum class class)
+{
+    int nr = seccomp_syscall_resolve_name(name);
+    if (nr >= 0 && nr < MOST_NR)
+        classes[nr] = class;
+}
+
+static void
+set_up(void)
+{
+    for (int i = 0; i < MOST_NR; i++)
+        classes[i] = UNKNOWN;
+#define FILE FILE_
+#define SYS(name, class) note(#name, class);
+#include "syscalls.def"
+#undef FILE
+}
+
+static uint32_t
+decide_class(const struct policy *p, int nr)
+{
+    switch (classes[nr]) {
+    case CORE:
+        return OK;
+    case FILE_:
+        return policy_has_files(p) ? OK : ERROR(EPERM);
+    case WRITE:
+        return policy_may_write(p) ? OK : ERROR(EROFS);
+    case NET:
+        return p->port_count > 0 ? OK : ERROR(EPERM);
+    case DENY:
+        return ERROR(EPERM);
+    case KILL:
+        return DIE;
+    case UNKNOWN:
+        break;
+    }
+    return ERROR(p->level == LEVEL_STRICT ? EPERM : ENOSYS);
+}
+
+static uint32_t
+decide_open(const struct policy *p, uint32_t flags, uint32_t mode)
+{
+    if (!policy_has_files(p))
+        return ERROR(EPERM);
+    if (mode & (S_ISUID | S_ISGID))
+        return ERROR(EPERM);
+    return (flags & O_TRUNC) && !policy_may_write(p) ? ERROR(EROFS) : OK;
+}
+
+static uint32_t
+decide_mode(const struct policy *p, uint32_t mode)
+{
+    if (mode & (S_ISUID | S_ISGID))
+        return ERROR(EPERM);
+    return policy_may_write(p) ? OK : ERROR(EROFS);
+}
+
+static uint32_t
+decide_map(const struct policy *p, uint32_t prot, uint32_t flags)
+{
+    int anonymous_shared = (flags & MAP_SHARED) && (flags & MAP_ANONYMOUS);
+    if (anonymous_shared || (flags & MAP_HUGETLB))
+        return ERROR(EPERM);
+    if (p->exec_memory || !(prot & PROT_EXEC))
+        return OK;
+    return !(prot & PROT_WRITE) && p->level != LEVEL_STRICT
+               ? OK
+               : decide_class(p, SYS_mmap); /* the default */
+}
+
+static uint32_t
+decide_protect(const struct policy *p, uint32_t prot)
+{
+    if (p->exec_memory || !(prot & PROT_EXEC))
+        return OK;
+    return !(prot & PROT_WRITE) && p->level != LEVEL_STRICT ? OK : ERROR(EPERM);
+}
+
+static uint32_t
+decide_clone(const struct policy *p, uint32_t flags)
+{
+    const uint32_t needed = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
+                            CLONE_THREAD | CLONE_SYSVSEM;
+    const uint32_t may = CLONE_SETTLS | CLONE_PARENT_SETTID |
+                         CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | 0x400000;
+    if (!p->threads || !(flags & CLONE_THREAD))
+        return ERROR(EPERM);
+    return (flags & ~may) == needed ? OK : decide_class(p, SYS_clone);
+}
+
+static int
+among(uint32_t v, const uint32_t *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == v)
+            return 1;
+    return 0;
+}
+#define AMONG(v, ...)                                                          \
+    among(v, (const uint32_t[]){__VA_ARGS__},                                  \
+          sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+
+static uint32_t
+decide_socket(const struct policy *p, uint32_t family, uint32_t type,
+              uint32_t protocol)
+{
+    uint32_t plain = type & ~(uint32_t)(SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (p->port_count == 0)
+        return ERROR(EPERM);
+    if (AMONG(family, AF_INET, AF_INET6) && plain == SOCK_STREAM &&
+        AMONG(protocol, 0, 6))
+        return OK;
+    uint32_t kind = type & 0xf;
+    return kind >= SOCK_DGRAM && kind <= SOCK_SEQPACKET
+               ? ERROR(EPERM)
+               : decide_class(p, SYS_socket);
+}
+
+static uint32_t
+decide_pair(const struct policy *p, uint32_t family, uint32_t type)
+{
+    uint32_t plain = type & ~(uint32_t)(SOCK_NONBLOCK | SOCK_CLOEXEC);
+    uint32_t kind = type & 0xf;
+    if (family == AF_UNIX && plain == SOCK_STREAM)
+        return OK;
+    return kind >= SOCK_DGRAM && kind <= SOCK_SEQPACKET
+               ? ERROR(EPERM)
+               : decide_class(p, SYS_socketpair);
+}
+
+/* Independent of filter.c: as a reader of the guide would say it. */
+static uint32_t
+decide(const struct policy *p, int nr, const uint64_t *arg)
+{
+    uint32_t a[6];
+    for (int i = 0; i < 6; i++)
+        a[i] = (uint32_t)arg[i];
+    switch (nr) {
+#ifdef SYS_open
+    case SYS_open:
+        return decide_open(p, a[1], a[2]);
+    case SYS_chmod:
+        return decide_mode(p, a[1]);
+#endif
+    case SYS_openat:
+        return decide_open(p, a[2], a[3]);
+    case SYS_fchmod:
+        return decide_mode(p, a[1]);
+    case SYS_fchmodat:
+        return decide_mode(p, a[2]);
+    case SYS_mmap:
+        return decide_map(p, a[2], a[3]);
+    case SYS_mprotect:
+        return decide_protect(p, a[2]);
+    case SYS_clone:
+        return decide_clone(p, a[0]);
+    case SYS_clone3:
+        return ERROR(ENOSYS);
+    case SYS_fcntl:
+        return AMONG(a[1], F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL,
+                     F_SETFL, F_GETLK, F_SETLK, F_SETLKW)
+                   ? OK
+                   : decide_class(p, nr);
+    case SYS_ioctl:
+        return AMONG(a[1], TCGETS, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX,
+                     TIOCGWINSZ)
+                   ? OK
+                   : decide_class(p, nr);
+    case SYS_prctl:
+        return AMONG(a[0], PR_SET_NAME, PR_GET_NAME, 0x53564d41)
+                   ? OK
+                   : decide_class(p, nr);
+    case SYS_prlimit64:
+        if (arg[2] != 0)
+            return ERROR(EPERM);
+        return a[0] == 0 ? OK : decide_class(p, nr);
+    case SYS_sendto:
+        return a[3] & MSG_FASTOPEN ? ERROR(EPERM) : OK;
+    case SYS_sendmsg:
+        return a[2] & MSG_FASTOPEN ? ERROR(EPERM) : OK;
+    case SYS_socketpair:
+        return decide_pair(p, a[0], a[1]);
+    case SYS_socket:
+        return decide_socket(p, a[0], a[1], a[2]);
+    default:
+        return decide_class(p, nr);
+    }
+}
+
+/* ---- the filters against it ---------------------------------------------- */
+
+static const uint64_t interesting[] = {
+    0,
+    1,
+    2,
+    3,
+    5,
+    6,
+    10,
+    16,
+    17,
+    O_TRUNC,
+    O_CREAT | O_WRONLY,
+    O_CREAT | O_TRUNC | O_WRONLY,
+    0644,
+    04755,
+    02644,
+    PROT_READ | PROT_WRITE | PROT_EXEC,
+    PROT_READ | PROT_EXEC,
+    MAP_PRIVATE | MAP_ANONYMOUS,
+    MAP_SHARED | MAP_ANONYMOUS,
+    MAP_PRIVATE | MAP_HUGETLB,
+    MSG_FASTOPEN,
+    MSG_FASTOPEN | MSG_NOSIGNAL,
+    TIOCSTI,
+    TIOCSTI | (1ull << 40),
+    TIOCLINUX,
+    TCGETS,
+    FIONREAD,
+    FIONREAD | (1ull << 32),
+    SOCK_STREAM | SOCK_CLOEXEC,
+    SOCK_DGRAM | SOCK_CLOEXEC,
+    0x3d0f00,   /* glibc's threads */
+    0x7d0f00,   /* musl's */
+    0x01200011, /* fork's */
+    0x3d0f00 | CLONE_NEWUSER,
+    PR_SET_NAME,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    F_DUPFD_CLOEXEC,
+    1024 + 9, /* F_ADD_SEALS */
+    0xffffffff,
+    1ull << 32,
+    ~0ull,
+};
+enum { INTERESTING = sizeof interesting / sizeof interesting[0] };
+
+static void
+compare(const struct filter *f, const struct policy *p, int nr,
+        const uint64_t *arg)
+{
+    struct seccomp_data d = {.nr = nr, .arch = AUDIT_ARCH_X86_64};
+    if (seccomp_arch_native() == SCMP_ARCH_AARCH64)
+        d.arch = AUDIT_ARCH_AARCH64;
+    memcpy(d.args, arg, sizeof d.args);
+    uint32_t is = bpf_run(f->code, f->count, &d), should = decide(p, nr, arg);
+    if (is != should)
+        ck_abort_msg("call %d (%llx, %llx, %llx, %llx): %#x, should be %#x", nr,
+                     (unsigned long long)arg[0], (unsigned long long)arg[1],
+                     (unsigned long long)arg[2], (unsigned long long)arg[3], is,
+                     should);
+}
+
+static void
+compare_all(const struct policy *p)
+{
+    struct filter f;
+    ck_ok(filter_make(&f, p));
+    ck_assert_uint_gt(f.count, 50);
+    for (int nr = 0; nr < MOST_NR; nr++) {
+        uint64_t arg[6] = {0};
+        compare(&f, p, nr, arg);
+        for (int i = 0; i < INTERESTING; i++)
+            for (int j = 0; j < INTERESTING; j++)
+                for (int at = 0; at < 3; at++) {
+                    memset(arg, 0, sizeof arg);
+                    arg[at] = interesting[i];
+                    arg[at + 1] = interesting[j];
+                    compare(&f, p, nr, arg);
+                }
+    }
+    filter_free(&f);
+}
+
+static uint16_t port = 443;
+static char *path[] = {"/tmp", NULL};
+static const struct policy policies[] = {
+    {.level = LEVEL_DEFAULT, .threads = 1},
+    {.level = LEVEL_DEFAULT},
+    {.level = LEVEL_DEFAULT, .threads = 1, .exec_memory = 1},
+    {.level = LEVEL_DEFAULT, .tmp_bytes = 1, .ports = &port, .port_count = 1},
+    {.level = LEVEL_STRICT},
+    {.level = LEVEL_STRICT, .threads = 1, .exec_memory = 1},
+    {.level = LEVEL_STRICT, .read = {.v = path, .count = 1}},
+    {.level = LEVEL_STRICT, .write = {.v = path, .count = 1}},
+    {.level = LEVEL_STRICT, .ports = &port, .port_count = 1},
+};
+enum { POLICIES = sizeof policies / sizeof policies[0] };
+
+START_TEST(decides_as_the_table_says)
+{
+    set_up();
+    compare_all(&policies[_i]);
+}
+END_TEST
+
+/* The calls of another architecture have other numbers. */
+START_TEST(kills_foreign_architectures)
+{
+    struct filter f;
+    struct seccomp_data d = {.nr = SYS_read, .arch = AUDIT_ARCH_I386};
+    ck_ok(filter_make(&f, &policies[0]));
+    ck_assert_uint_eq(bpf_run(f.code, f.count, &d), DIE);
+    d = (struct seccomp_data){.nr = 0x40000000, .arch = AUDIT_ARCH_X86_64};
+    if (seccomp_arch_native() == SCMP_ARCH_X86_64) /* x32 */
+        ck_assert_uint_eq(bpf_run(f.code, f.count, &d), DIE);
+    filter_free(&f);
+}
+END_TEST
+
+START_TEST(traps_to_diagnose)
+{
+    struct filter f;
+    struct policy p = policies[0];
+    struct seccomp_data d = {.nr = SYS_ptrace, .arch = AUDIT_ARCH_X86_64};
+    if (seccomp_arch_native() == SCMP_ARCH_AARCH64)
+        d.arch = AUDIT_ARCH_AARCH64;
+    p.diagnose = 1;
+    ck_ok(filter_make(&f, &p));
+    ck_assert_uint_eq(bpf_run(f.code, f.count, &d), SECCOMP_RET_TRAP);
+    filter_free(&f);
+}
+END_TEST
+
+START_TEST(signals_only_itself)
+{
+    struct sock_filter code[SELFKILL_COUNT];
+    static const int calls[] = {SYS_kill, SYS_tgkill, SYS_rt_tgsigqueueinfo,
+                                SYS_rt_sigqueueinfo};
+    selfkill_make(code, 77);
+    for (int i = 0; i < 4; i++) {
+        struct seccomp_data d = {.nr = calls[i], .args = {77}};
+        ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), OK);
+        d.args[0] = 78;
+        ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), ERROR(EPERM));
+        d.args[0] = 0;
+        ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), ERROR(EPERM));
+        d.args[0] = (uint64_t)-1;
+        ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), ERROR(EPERM));
+    }
+    struct seccomp_data d = {.nr = SYS_pidfd_send_signal, .args = {77}};
+    ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), ERROR(EPERM));
+    d.nr = SYS_read;
+    ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), OK);
+}
+END_TEST
+
+/* ---- in a process -------------------------------------------------------- */
+
+static _Noreturn void
+try_call(const struct policy *p, int nr, const long *a)
+{
+    struct sock_filter selfkill[SELFKILL_COUNT];
+    struct filter f;
+    selfkill_make(selfkill, getpid());
+    if (filter_make(&f, p) != 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        filter_install(selfkill, SELFKILL_COUNT) != 0 ||
+        filter_install(f.code, f.count) != 0)
+        _exit(255);
+    errno = 0;
+    long r = syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+    _exit(r >= 0 ? 0 : errno);
+}
+
+/* The errno of a call in a child under this policy, or minus the signal that
+ * ended it.  Pointers are bad: EFAULT says that the kernel itself was asked. */
+static int
+outcome(const struct policy *p, int nr, const long *a)
+{
+    int status = 0;
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        try_call(p, nr, a);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    if (WIFSIGNALED(status))
+        return -WTERMSIG(status);
+    ck_assert_int_ne(WEXITSTATUS(status), 255);
+    return WEXITSTATUS(status);
+}
+
+#define OUTCOME(p, nr, ...) outcome(p, nr, (const long[6]){__VA_ARGS__})
+
+START_TEST(kills_in_earnest)
+{
+    static const int calls[] = {SYS_ptrace,
+                                SYS_process_vm_readv,
+                                SYS_bpf,
+                                SYS_perf_event_open,
+                                SYS_userfaultfd,
+                                SYS_io_uring_setup,
+                                SYS_keyctl,
+                                SYS_add_key,
+                                SYS_unshare,
+                                SYS_setns,
+                                SYS_mount,
+                                SYS_pivot_root,
+                                SYS_chroot,
+                                SYS_pidfd_getfd,
+                                SYS_open_by_handle_at,
+                                SYS_seccomp,
+                                SYS_kcmp,
+                                SYS_personality,
+                                SYS_kexec_load,
+                                SYS_finit_module,
+                                SYS_syslog};
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        int was = OUTCOME(&policies[0], calls[i], -1, -1, -1, -1, -1);
+        ck_assert_msg(was == -SIGSYS, "call %d: %d", calls[i], was);
+    }
+}
+END_TEST
+
+START_TEST(refuses_in_earnest)
+{
+    const struct policy *p = &policies[0];
+    ck_assert_int_eq(OUTCOME(p, SYS_getpid, 0), 0);
+    ck_assert_int_eq(OUTCOME(p, SYS_read, 0, -1, 1) != EPERM, 1);
+    ck_assert_int_eq(OUTCOME(p, SYS_execve, -1), EPERM);
+    ck_assert_int_eq(OUTCOME(p, SYS_clone3, -1, 64), ENOSYS);
+    ck_assert_int_eq(OUTCOME(p, SYS_clone, SIGCHLD), EPERM);
+    ck_assert_int_eq(OUTCOME(p, SYS_socket, AF_NETLINK, SOCK_RAW), EPERM);
+    ck_assert_int_eq(OUTCOME(p, SYS_kill, getpid(), 0), EPERM);
+    ck_assert_int_eq(OUTCOME(p, SYS_ioctl, 0, TIOCSTI | (1L << 40), -1),
+                     ENOSYS);
+    ck_assert_int_eq(OUTCOME(p, SYS_openat, AT_FDCWD, -1, O_RDONLY), EFAULT);
+    ck_assert_int_eq(OUTCOME(p, SYS_openat, AT_FDCWD, -1, O_CREAT, 04755),
+                     EPERM);
+    ck_assert_int_eq(OUTCOME(&policies[4], SYS_openat, AT_FDCWD, -1), EPERM);
+    ck_assert_int_eq(OUTCOME(p, 9999, 0), ENOSYS);
+    ck_assert_int_eq(OUTCOME(p, SYS_renameat2, AT_FDCWD, -1, AT_FDCWD, -1),
+                     EROFS);
+    ck_assert_int_eq(
+        OUTCOME(&policies[3], SYS_renameat2, AT_FDCWD, -1, AT_FDCWD, -1),
+        EFAULT);
+}
+END_TEST
+
+START_TEST(names_system_calls)
+{
+    char name[64];
+    filter_name(SYS_ptrace, name, sizeof name);
+    ck_assert_str_eq(name, "ptrace");
+    filter_name(99999, name, sizeof name);
+    ck_assert_str_eq(name, "");
+}
+END_TEST
+
+Suite *
+make_sandbox_filter_suite(void)
+{
+    const TTest *const tests[] = {kills_foreign_architectures,
+                                  traps_to_diagnose,
+                                  signals_only_itself,
+                                  kills_in_earnest,
+                                  refuses_in_earnest,
+                                  names_system_calls,
+                                  NULL};
+    Suite *s = suite_of("sandbox_filter", tests, 60);
+    TCase *c = tcase_create("table");
+    tcase_set_timeout(c, 120);
+    tcase_add_loop_test(c, decides_as_the_table_says, 0, POLICIES);
+    suite_add_tcase(s, c);
+    return s;
+}
