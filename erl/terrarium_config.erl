@@ -72,6 +72,7 @@ defaults() ->
       call_timeout => 30000,
       exec_timeout => infinity,
       grace_ms => 1000,
+      policy => py_policy:trusted(),
       start_timeout => 30000,
       stop_timeout => 5000,
       max_frame => 268435456,
@@ -96,6 +97,11 @@ check(start_contexts, B) when is_boolean(B) -> {ok, B};
 check(pools, Map) when is_map(Map) -> pools(Map);
 check(call_timeout, T) -> wait(T);
 check(exec_timeout, T) -> wait(T);
+check(policy, P) ->
+    case py_policy:check(P) of
+        {ok, _} = Good -> Good;
+        {error, _} -> error
+    end;
 check(grace_ms, T) -> non_neg(T, 16#ffffffff);
 check(start_timeout, T) -> pos(T, 16#ffffffff);
 check(stop_timeout, T) -> pos(T, 600000);

@@ -7,10 +7,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "blackbox.h"
 #include "wire.h"
+
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1
+#endif
 
 enum {
     TEXT_SIZE = WIRE_LIMIT_BLACKBOX_SIZE - WIRE_LIMIT_BLACKBOX_TEXT,
@@ -206,6 +211,30 @@ crash_text(size_t *n)
         return "";
     *n = strnlen(crash.text, TEXT_SIZE);
     return crash.text;
+}
+
+/* While this runs SIGSYS is blocked, so the next forbidden call is the end: the
+ * kernel then takes the default action. */
+static void
+on_forbidden_call(int sig, siginfo_t *si, void *ucontext)
+{
+    (void)sig;
+    (void)ucontext;
+    if (crash.box != NULL && si->si_code == SYS_SECCOMP)
+        crash.box->syscall = (uint32_t)si->si_syscall + 1;
+    for (;;)
+        syscall(SYS_ptrace, 0, 0, 0, 0);
+}
+
+void
+crash_watch_calls(void)
+{
+    struct sigaction a;
+    memset(&a, 0, sizeof a);
+    a.sa_sigaction = on_forbidden_call;
+    a.sa_flags = SA_SIGINFO;
+    sigfillset(&a.sa_mask);
+    sigaction(SIGSYS, &a, NULL);
 }
 
 void

@@ -39,6 +39,10 @@ void crash_dump(void);
 /* The text that is there, borrowed until the next crash_begin. */
 const char *crash_text(size_t *n);
 
+/* Let a forbidden system call that is trapped (SECCOMP_RET_TRAP) leave its
+ * number in the box, and end the process as if it had been killed. */
+void crash_watch_calls(void);
+
 /* In a child that user code forked: let go of the box, and let fatal errors
  * be told on standard error.  Async-signal-safe. */
 void crash_detach(void);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* helper.c - a helper's life in one screen: set up, boot, serve, end. */
+/* helper.c - a helper's life in one screen: set up, be locked up, boot, serve,
+ * end. */
 #include "py.h"
 
 #include "helper.h"
@@ -54,6 +55,18 @@ set_up(int sock, int blackbox_fd, struct session *s, struct context *c)
     callback_init(s);
     message_init(s);
     detached_init(s);
+}
+
+/* Whoever can not be locked up must not run anybody's code. */
+static void
+lock_up(const struct helper_lock *lock)
+{
+    char why[512] = "";
+    if (lock == NULL || lock->apply(lock->arg, why, sizeof why) == 0)
+        return;
+    fprintf(stderr, "%s\n", why);
+    fflush(stderr);
+    _exit(HANDOFF_EXIT_SANDBOX);
 }
 
 static int
@@ -140,7 +153,8 @@ stop(struct session *s)
 }
 
 void
-helper_main(int sock, int blackbox_fd, int lane_fd, int hatch_fd)
+helper_main(int sock, int blackbox_fd, int lane_fd, int hatch_fd,
+            const struct helper_lock *lock)
 {
     /* Not on the stack: code that a destructor or an exit handler calls may
      * outlive this frame's view of them. */
@@ -148,6 +162,7 @@ helper_main(int sock, int blackbox_fd, int lane_fd, int hatch_fd)
     static struct session session;
     hatch_init(hatch_fd);
     set_up(sock, blackbox_fd, &session, &context);
+    lock_up(lock);
     int r = boot(&session, lane_fd);
     if (r == 0)
         r = session_run(&session);

@@ -7,14 +7,24 @@
 #ifndef TERRARIUM_HELPER_H
 #define TERRARIUM_HELPER_H
 
+#include <stddef.h>
+
+/* What locks the helper up before it reads its first frame: 0, or negative with
+ * a sentence, which ends it with HANDOFF_EXIT_SANDBOX. */
+struct helper_lock {
+    int (*apply)(void *arg, char *why, size_t n);
+    void *arg;
+};
+
 /* Be a helper on the connected stream socket `sock`, with `blackbox_fd` the
  * sealed memfd of blackbox.h (-1: none) and `lane_fd` a lane's segment (-1:
- * none).  The caller has forked, has called PyOS_AfterFork_Child, holds the
- * GIL on the main thread, and has cleaned up descriptors and the signal mask.
- * The descriptors now belong to the helper.
+ * none), locked up by `lock' (NULL: not at all).  The caller has forked, has
+ * called PyOS_AfterFork_Child, holds the GIL on the main thread, and has
+ * cleaned up descriptors and the signal mask. The descriptors now belong to the
+ * helper.
  *
  * Ends the process: 0 at end-of-file or after STOP, else a handoff_exit. */
 _Noreturn void helper_main(int sock, int blackbox_fd, int lane_fd,
-                           int hatch_fd);
+                           int hatch_fd, const struct helper_lock *lock);
 
 #endif

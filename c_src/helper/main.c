@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - the program terrarium_py: which of its three modes is meant.
+/* main.c - the program terrarium_py: which of its modes is meant.
  * Knows: the entry points of the modes, nothing of what they do.  It is the
  * one file of this folder that may look up, at the zygote.
  * Errors: a bad command line is HANDOFF_EXIT_USAGE.   Threads: the main one. */
@@ -10,6 +10,7 @@
 
 #include "handoff.h"
 #include "interp.h"
+#include "survey.h"
 #include "wire.h"
 #include "zygote.h"
 
@@ -18,6 +19,7 @@ usage(FILE *to, int status)
 {
     fputs("usage: terrarium_py zygote OPTION...   serve as fork server\n"
           "       terrarium_py python ARG...      be an ordinary Python\n"
+          "       terrarium_py check              say what a sandbox has here\n"
           "       terrarium_py --version\n",
           to);
     return status;
@@ -38,6 +40,8 @@ main(int argc, char **argv)
     const char *mode = argc > 1 ? argv[1] : "";
     if (strcmp(mode, "zygote") == 0)
         return zygote_main(argc - 1, argv + 1);
+    if (strcmp(mode, "check") == 0)
+        return survey_main(argc - 1, argv + 1);
     if (strcmp(mode, "python") == 0)
         return interp_python_main(argc - 1, argv + 1);
     if (strcmp(mode, "--version") == 0)

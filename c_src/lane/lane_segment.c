@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "err.h"
@@ -40,11 +39,13 @@ lane_segment_create(int *out)
 int
 lane_segment_check(int fd)
 {
-    struct stat st;
     int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || fstat(fd, &st) != 0)
+    /* Not by fstat: glibc makes that one a call that a strict sandbox refuses,
+     * since it could ask about paths as well.  Nobody minds the offset. */
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (seals < 0 || size < 0)
         return E_SYS;
-    if ((seals & SEALS) != SEALS || st.st_size != sizeof(struct lane_shared))
+    if ((seals & SEALS) != SEALS || size != sizeof(struct lane_shared))
         return E_FORMAT;
     return 0;
 }

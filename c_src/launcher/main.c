@@ -92,6 +92,25 @@ launch(const struct launcher_options *o)
     return complain(status, why);
 }
 
+/* Become the program of the first runtime, which says it.  Returns only if that
+ * fails. */
+static int
+check(const struct launcher_options *o)
+{
+    char dir[PATH_MAX], why[512] = "";
+    struct python p;
+    if (python_own_folder(dir, sizeof dir) != 0 ||
+        python_resolve(&o->runtimes[0], dir, &p, why, sizeof why) != 0)
+        return complain(LAUNCHER_EXIT_RUNTIME, why);
+    char *argv[] = {p.program, "check", NULL, NULL, NULL};
+    if (p.executable[0] != 0) {
+        argv[2] = "--executable";
+        argv[3] = p.executable;
+    }
+    int status = become(argv, why, sizeof why);
+    return complain(status, why);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -107,6 +126,8 @@ main(int argc, char **argv)
     } else if (o.version) {
         printf("terrarium, wire %d (%08x)\n", (int)WIRE_LIMIT_VERSION,
                (unsigned)WIRE_FINGERPRINT);
+    } else if (o.check) {
+        status = check(&o);
     } else if (fill_standard_descriptors() != 0) {
         status = complain(LAUNCHER_EXIT_SYSTEM, "cannot open /dev/null");
     } else {

@@ -142,6 +142,14 @@ set_help(void *target, const char *value, char *why, size_t n)
 }
 
 static int
+set_check(void *target, const char *value, char *why, size_t n)
+{
+    (void)value, (void)why, (void)n;
+    ((struct launcher_options *)target)->check = 1;
+    return 0;
+}
+
+static int
 set_version(void *target, const char *value, char *why, size_t n)
 {
     (void)value, (void)why, (void)n;
@@ -160,6 +168,7 @@ static const struct args_option table[] = {
     {"--start-timeout", "SECONDS", set_timeout,
      "wait so long for all runtimes (30)"},
     {"--quiet", NULL, set_quiet, "no warnings"},
+    {"--check", NULL, set_check, "say what a sandbox has here, and exit"},
     {"--version", NULL, set_version, "print the version and exit"},
     {"--help", NULL, set_help, "print this and exit"},
 };
@@ -177,6 +186,10 @@ launcher_options_parse(struct launcher_options *o, int argc, char **argv,
     int e = args_parse(table, OPTIONS, o, argc, argv, &at, &dashes, why, n);
     if (e != 0 || o->help || o->version)
         return e;
+    if (o->check) {
+        (void)current(o);
+        return 0;
+    }
     if (at >= argc) {
         snprintf(why, n, "no command to run");
         return E_ARG;

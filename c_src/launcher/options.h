@@ -40,6 +40,7 @@ struct launcher_options {
     unsigned timeout_ms;
     int quiet;
     int help;
+    int check;
     int version;
     char **command; /* NULL-terminated, part of argv */
 };

@@ -16,9 +16,19 @@
 #include "io.h"
 #include "root.h"
 
-enum {
-    ALL_BUT_USER = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
-};
+/* Who may connect has the host's network, and Landlock's rules for it. */
+static int
+wants(const struct policy *p, enum cell_namespace which)
+{
+    return which != CELL_NET || p->port_count == 0;
+}
+
+static int
+all_but_user(const struct policy *p)
+{
+    return CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+           (wants(p, CELL_NET) ? CLONE_NEWNET : 0);
+}
 
 static const struct {
     const char *name;
@@ -70,15 +80,16 @@ become_ourselves(unsigned uid, unsigned gid)
 }
 
 static int
-leave(void)
+leave(const struct policy *p)
 {
+    int others = all_but_user(p);
     unsigned uid = geteuid(), gid = getegid();
     if (uid == 0)
-        return unshare(ALL_BUT_USER) == 0 ? 0 : E_SYS;
+        return unshare(others) == 0 ? 0 : E_SYS;
     if (unshare(CLONE_NEWUSER) != 0)
         return E_SYS;
     int e = become_ourselves(uid, gid);
-    return e != 0 || unshare(ALL_BUT_USER) == 0 ? e : E_SYS;
+    return e != 0 || unshare(others) == 0 ? e : E_SYS;
 }
 
 /* What imports need may be missing; what the policy names may not. */
@@ -122,7 +133,7 @@ build(const struct policy *p, const struct args_list *readable, int pipe_fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     errno = 0;
-    int e = leave();
+    int e = leave(p);
     if (e == 0)
         e = furnish(p, readable);
     int how = e == 0 ? 0 : errno != 0 ? errno : EINVAL;
@@ -135,11 +146,12 @@ build(const struct policy *p, const struct args_list *readable, int pipe_fd)
 /* ---- around it ----------------------------------------------------------- */
 
 static int
-hold(struct cell *c, pid_t builder)
+hold(struct cell *c, const struct policy *p, pid_t builder)
 {
     for (int i = 0; i < CELL_NAMESPACES; i++) {
         char path[64];
-        if (i == CELL_USER && geteuid() == 0)
+        if ((i == CELL_USER && geteuid() == 0) ||
+            !wants(p, (enum cell_namespace)i))
             continue;
         snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)builder,
                  namespaces[i].name);
@@ -177,7 +189,7 @@ cell_make(struct cell *c, const struct policy *p,
     if (how == 0)
         how = read_outcome(ends[0]);
     if (how == 0)
-        how = hold(c, builder);
+        how = hold(c, p, builder);
     close(ends[0]);
     if (builder > 0) {
         kill(builder, SIGKILL);

@@ -22,7 +22,7 @@
 enum cell_namespace {
     CELL_USER, /* -1 where we are root and need none */
     CELL_MOUNT,
-    CELL_NET,
+    CELL_NET, /* -1 where the policy connects to somewhere */
     CELL_IPC,
     CELL_UTS,
     CELL_NAMESPACES

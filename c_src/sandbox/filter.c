@@ -159,9 +159,9 @@ thread_rules(struct maker *m)
 static void
 fcntl_rules(struct maker *m)
 {
-    static const uint32_t may[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,
-                                   F_SETFD, F_GETFL,         F_SETFL,
-                                   F_GETLK, F_SETLK,         F_SETLKW};
+    static const uint32_t may[] = {F_DUPFD,  F_DUPFD_CLOEXEC, F_GETFD, F_SETFD,
+                                   F_GETFL,  F_SETFL,         F_GETLK, F_SETLK,
+                                   F_SETLKW, F_GET_SEALS};
     static const uint32_t requests[] = {TCGETS,  FIONREAD, FIONBIO,
                                         FIOCLEX, FIONCLEX, TIOCGWINSZ};
     static const uint32_t own[] = {PR_SET_NAME, PR_GET_NAME,

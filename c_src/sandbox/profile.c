@@ -176,6 +176,7 @@ become(const struct profile *p, const char **step)
         return E_SYS;
     if (p->policy.level == LEVEL_TRUSTED)
         return 0;
+    self_drop_bounding();
     *step = "user";
     if ((p->layers & LAYER_OWN_UID) && self_change_user(id) != 0)
         return E_SYS;
@@ -229,6 +230,22 @@ shut(const struct profile *p, const char **step)
     return e != 0 ? e : filter_install(p->filter.code, p->filter.count);
 }
 
+static int
+can_open_root(void)
+{
+    int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), can = fd >= 0;
+    io_close(&fd);
+    return can;
+}
+
+static int
+can_open_netlink(void)
+{
+    int fd = socket(AF_NETLINK, SOCK_RAW, 0), can = fd >= 0;
+    io_close(&fd);
+    return can;
+}
+
 /* A wall that does not stand is worse than none: try each. */
 static int
 prove(const struct profile *p, const char **step)
@@ -236,15 +253,14 @@ prove(const struct profile *p, const char **step)
     *step = "proof of landlock";
     errno = EINVAL;
     int granted = p->policy.read.count + p->policy.write.count > 0;
-    if ((p->layers & LAYER_LANDLOCK) && !granted &&
-        open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0)
+    if ((p->layers & LAYER_LANDLOCK) && !granted && can_open_root())
         return E_SYS;
     *step = "proof of namespaces";
     if ((p->layers & LAYER_NAMESPACES) && access("/proc/self", F_OK) == 0)
         return E_SYS;
     *step = "proof of seccomp";
     if ((p->layers & LAYER_SECCOMP) &&
-        (kill(getppid(), 0) == 0 || socket(AF_NETLINK, SOCK_RAW, 0) >= 0))
+        (kill(getppid(), 0) == 0 || can_open_netlink()))
         return E_SYS;
     return 0;
 }

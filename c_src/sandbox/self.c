@@ -68,12 +68,17 @@ set_none(void)
     return syscall(SYS_capset, &h, none) == 0 ? 0 : E_SYS;
 }
 
-int
-self_drop_capabilities(void)
+void
+self_drop_bounding(void)
 {
     /* Only who has CAP_SETPCAP may; without it the set is of no use. */
     for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
         (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+}
+
+int
+self_drop_capabilities(void)
+{
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     return set_none();
 }

@@ -19,7 +19,10 @@ int self_can_change_user(const char *needed);
 
 /* own_count: are its threads counted apart from those of others? */
 int self_limit(const struct policy *p, int own_count);
-/* For ever: no capability, also not by executing something. */
+/* Nothing that is executed gets one again; needs CAP_SETPCAP, so it comes
+ * before the user is changed. */
+void self_drop_bounding(void);
+/* For ever: no capability. */
 int self_drop_capabilities(void);
 int self_change_user(unsigned id);
 /* A user namespace of its own: who is in it counts its own threads. */

@@ -17,7 +17,8 @@ struct blackbox {
     uint64_t request; /* id of the request being run; 0: none */
     uint32_t opcode;
     uint32_t what_len;
-    char what[240]; /* "module:function/arity", or the start of the code */
+    uint32_t syscall; /* one more than the number of a forbidden system call */
+    char what[240];   /* "module:function/arity", or the start of the code */
 };
 
 #endif

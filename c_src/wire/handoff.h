@@ -21,7 +21,8 @@ enum handoff_exit {
     HANDOFF_EXIT_USAGE = 64,    /* bad command line (EX_USAGE) */
     HANDOFF_EXIT_PROTOCOL = 76, /* a frame that makes no sense (EX_PROTOCOL) */
     HANDOFF_EXIT_INIT = 70,     /* Python could not be initialised */
-    HANDOFF_EXIT_SYSTEM = 71    /* a system call failed (EX_OSERR) */
+    HANDOFF_EXIT_SYSTEM = 71,   /* a system call failed (EX_OSERR) */
+    HANDOFF_EXIT_SANDBOX = 77   /* it could not be locked up (EX_NOPERM) */
 };
 
 #endif

@@ -36,15 +36,17 @@ bury(struct zygote *z, struct child *c, const siginfo_t *how,
 {
     struct ctl_out m;
     int killed = how->si_code != CLD_EXITED && how->si_status == SIGKILL;
-    int oom = killed && c->state != CHILD_DOOMED && oom_was_it(&z->oom);
+    int oom = killed && !c->is_over && c->state != CHILD_DOOMED &&
+              oom_was_it(&z->oom);
     if (c->state == CHILD_SPARE) {
-        z->spares--;
+        c->breed->spares--;
         spares_died(z, c);
     }
     if (c->state == CHILD_IN_USE && z->end == ZYGOTE_GO_ON) {
         report_exited(&m, c, how, usage, oom);
         state_send(z, &m, NULL, 0);
     }
+    c->breed->children--;
     spawn_free(c);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "blackbox.h"
+#include "filter.h"
 #include "text.h"
 #include "wire.h"
 
@@ -75,6 +76,18 @@ put_request(struct ctl_out *m, const struct blackbox *box)
     ctl_free(&sub);
 }
 
+/* Believed as far as it is a number of a system call. */
+static void
+put_syscall(struct ctl_out *m, const struct blackbox *box)
+{
+    char name[64];
+    if (box->syscall == 0)
+        return;
+    filter_name((int)(box->syscall - 1), name, sizeof name);
+    if (name[0] != 0)
+        ctl_put_str(m, "syscall", name);
+}
+
 static void
 put_traceback(struct ctl_out *m, int blackbox)
 {
@@ -96,8 +109,13 @@ report_exited(struct ctl_out *m, const struct child *c, const siginfo_t *how,
     put_ending(m, how);
     if (oom)
         ctl_put_bool(m, "oom", 1);
+    if (c->is_over)
+        ctl_put_str(m, "limit", "cpu_ms");
     put_rusage(m, usage);
-    if (pread(c->blackbox, &box, sizeof box, 0) == (ssize_t)sizeof box)
+    if (pread(c->blackbox, &box, sizeof box, 0) == (ssize_t)sizeof box) {
         put_request(m, &box);
+        if (how->si_code != CLD_EXITED && how->si_status == SIGSYS)
+            put_syscall(m, &box);
+    }
     put_traceback(m, c->blackbox);
 }

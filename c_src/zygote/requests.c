@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "breeds.h"
+#include "budget.h"
 #include "err.h"
 #include "greeting.h"
 #include "handoff.h"
@@ -34,28 +36,29 @@ make_boot(const struct ctl_map *m, struct buf *frame)
 
 /* A spare may have died a moment ago: then the next one. */
 static struct child *
-boot_spare(struct zygote *z, const struct buf *frame)
+boot_spare(struct zygote *z, struct breed *b, const struct buf *frame)
 {
     struct child *c;
-    while ((c = spares_oldest(z)) != NULL) {
+    while ((c = spares_oldest(z, b)) != NULL) {
         if (spawn_boot(c, frame) == 0)
             return c;
-        spawn_doom(z, c);
+        spawn_doom(c);
     }
     return NULL;
 }
 
 static struct child *
-boot_new(struct zygote *z, const struct buf *frame, char *why, size_t n)
+boot_new(struct zygote *z, struct breed *b, const struct buf *frame, char *why,
+         size_t n)
 {
     struct child *c;
-    if (spawn_fork(z, &c, why, n) != 0)
+    if (spawn_fork(z, b, &c, why, n) != 0)
         return NULL;
     int e = spawn_boot(c, frame);
     if (e == 0)
         return c;
     snprintf(why, n, "boot frame: %s", err_str(e));
-    spawn_doom(z, c);
+    spawn_doom(c);
     return NULL;
 }
 
@@ -65,7 +68,7 @@ send_spawned(struct zygote *z, struct child *c, uint64_t id, int spare)
     struct ctl_out m;
     int fds[CHILD_FDS];
     c->id = id;
-    spares_used(z, c);
+    spares_used(c);
     for (int i = 0; i < CHILD_FDS; i++) {
         fds[i] = c->fds[i];
         c->fds[i] = -1;
@@ -75,48 +78,78 @@ send_spawned(struct zygote *z, struct child *c, uint64_t id, int spare)
     ctl_put_uint(&m, "id", id);
     ctl_put_int(&m, "pid", c->pid);
     ctl_put_bool(&m, "spare", spare);
+    breeds_put_layers(&m, "layers", c->breed->profile.layers);
     state_send(z, &m, fds, CHILD_FDS);
 }
 
 static void
-send_spawn_failed(struct zygote *z, uint64_t id, const char *why)
+send_spawn_failed(struct zygote *z, uint64_t id, unsigned missing,
+                  const char *why)
 {
     struct ctl_out m;
     ctl_begin(&m);
     ctl_put_type(&m, CTL_spawn_failed);
     ctl_put_uint(&m, "id", id);
     ctl_put_str(&m, "reason", why);
+    if (missing != 0)
+        breeds_put_layers(&m, "missing", missing);
     state_send(z, &m, NULL, 0);
+}
+
+/* A helper of this breed with that boot frame, whose budget runs from now on;
+ * NULL with a reason. */
+static struct child *
+get_helper(struct zygote *z, struct breed *b, const struct buf *frame,
+           int *spare, char *why, size_t n)
+{
+    uint64_t ms = b->profile.policy.cpu_ms;
+    struct child *c = boot_spare(z, b, frame);
+    *spare = c != NULL;
+    if (c == NULL)
+        c = boot_new(z, b, frame, why, n);
+    if (c != NULL && ms > 0 && budget_begin(c, ms) != 0) {
+        snprintf(why, n, "no timer for cpu_ms");
+        spawn_doom(c);
+        c = NULL;
+    }
+    return c;
+}
+
+static void
+spawn(struct zygote *z, const struct ctl_map *m, uint64_t id)
+{
+    char why[400] = "";
+    struct buf frame;
+    struct breed *b;
+    unsigned missing;
+    uint64_t ahead;
+    int spare = 0;
+    struct child *c = NULL;
+    buf_init(&frame, WIRE_LIMIT_MAX_CONTROL + WIRE_LIMIT_HEADER_SIZE);
+    int e = breeds_find(z, m, &b, &missing, why, sizeof why);
+    if (e == 0 && (e = make_boot(m, &frame)) != 0)
+        snprintf(why, sizeof why, "boot frame: %s", err_str(e));
+    if (e == 0)
+        c = get_helper(z, b, &frame, &spare, why, sizeof why);
+    buf_fini(&frame);
+    if (e == 0 && b != &z->plain && ctl_get_uint(m, "ahead", &ahead))
+        breeds_used(b, ahead);
+    if (c != NULL)
+        send_spawned(z, c, id, spare);
+    else
+        send_spawn_failed(z, id, missing, why);
 }
 
 static void
 on_spawn(struct zygote *z, const struct ctl_map *m)
 {
-    char why[160] = "no hello came before it";
-    struct buf frame;
     uint64_t id;
-    if (!ctl_get_uint(m, "id", &id)) {
+    if (!ctl_get_uint(m, "id", &id))
         state_log(z, "warning", "spawn without an id: ignored");
-        return;
-    }
-    if (!z->greeted) {
-        send_spawn_failed(z, id, why);
-        return;
-    }
-    buf_init(&frame, WIRE_LIMIT_MAX_CONTROL + WIRE_LIMIT_HEADER_SIZE);
-    int e = make_boot(m, &frame), spare = 1;
-    struct child *c = e == 0 ? boot_spare(z, &frame) : NULL;
-    if (e != 0) {
-        snprintf(why, sizeof why, "boot frame: %s", err_str(e));
-    } else if (c == NULL) {
-        spare = 0;
-        c = boot_new(z, &frame, why, sizeof why);
-    }
-    buf_fini(&frame);
-    if (c != NULL)
-        send_spawned(z, c, id, spare);
+    else if (!z->greeted)
+        send_spawn_failed(z, id, 0, "no hello came before it");
     else
-        send_spawn_failed(z, id, why);
+        spawn(z, m, id);
 }
 
 /* ---- the others --------------------------------------------------------- */
@@ -131,8 +164,33 @@ on_settings(struct zygote *z, const struct ctl_map *m)
         state_log(z, "warning", "spares: %d is the most", ZYGOTE_MAX_SPARES);
         spares = ZYGOTE_MAX_SPARES;
     }
-    z->options.spares = (unsigned)spares;
-    z->throttle = (struct throttle){0};
+    z->plain.wanted = (unsigned)spares;
+    z->plain.throttle = (struct throttle){0};
+}
+
+static void
+on_probe(struct zygote *z, const struct ctl_map *m)
+{
+    char why[400] = "";
+    struct ctl_out out;
+    struct breed *b;
+    unsigned missing;
+    uint64_t id;
+    if (!ctl_get_uint(m, "id", &id)) {
+        state_log(z, "warning", "probe without an id: ignored");
+        return;
+    }
+    int e = breeds_find(z, m, &b, &missing, why, sizeof why);
+    ctl_begin(&out);
+    ctl_put_type(&out, CTL_probed);
+    ctl_put_uint(&out, "id", id);
+    if (e == 0) {
+        breeds_put_layers(&out, "layers", b->profile.layers);
+    } else {
+        ctl_put_str(&out, "reason", why);
+        breeds_put_layers(&out, "missing", missing);
+    }
+    state_send(z, &out, NULL, 0);
 }
 
 static void
@@ -146,9 +204,8 @@ static const struct {
     const char *type;
     void (*handle)(struct zygote *z, const struct ctl_map *m);
 } table[] = {
-    {CTL_hello, greeting_receive},
-    {CTL_spawn, on_spawn},
-    {CTL_settings, on_settings},
+    {CTL_hello, greeting_receive}, {CTL_spawn, on_spawn},
+    {CTL_probe, on_probe},         {CTL_settings, on_settings},
     {CTL_shutdown, on_shutdown},
 };
 

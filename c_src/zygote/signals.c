@@ -14,10 +14,8 @@ static const struct {
     int number;
     int is_read; /* through the signalfd; else ignored */
 } taken[SIGNALS_TAKEN] = {
-    {SIGCHLD, 1},
-    {SIGTERM, 1},
-    {SIGINT, 0},
-    {SIGPIPE, 0},
+    {SIGCHLD, 1}, {SIGTERM, 1}, {SIGNALS_BUDGET_NUMBER, 1},
+    {SIGINT, 0},  {SIGPIPE, 0},
 };
 
 void
@@ -70,6 +68,8 @@ signals_read(const struct signals *s)
     struct signalfd_siginfo info;
     int seen = 0;
     while (read(s->fd, &info, sizeof info) == (ssize_t)sizeof info)
-        seen |= info.ssi_signo == SIGCHLD ? SIGNALS_CHILD : SIGNALS_END;
+        seen |= info.ssi_signo == SIGCHLD                 ? SIGNALS_CHILD
+                : info.ssi_signo == SIGNALS_BUDGET_NUMBER ? SIGNALS_BUDGET
+                                                          : SIGNALS_END;
     return seen;
 }

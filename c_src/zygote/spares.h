@@ -6,16 +6,18 @@
 
 #include "state.h"
 
-/* The oldest spare, or NULL; it stays in z->children and in its state. */
-struct child *spares_oldest(const struct zygote *z);
+/* The oldest spare of a breed, or NULL; it stays in z->children and in its
+ * state. */
+struct child *spares_oldest(const struct zygote *z, const struct breed *b);
 
 /* A spare went to the VM: spares are good, forget what was before. */
-void spares_used(struct zygote *z, struct child *c);
+void spares_used(struct child *c);
 
-/* A spare died before its use (already taken out of z->spares). */
+/* A spare died before its use (already taken out of its breed's count). */
 void spares_died(struct zygote *z, const struct child *c);
 
-/* Fork at most one, if one is missing and it is time; doom surplus ones. */
+/* Fork at most one of each breed, if one is missing and it is time; doom
+ * surplus ones. */
 void spares_keep(struct zygote *z);
 
 /* Milliseconds until spares_keep has something to do; -1: not in sight. */

@@ -14,11 +14,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "err.h"
 #include "handoff.h"
 #include "helper.h"
 #include "io.h"
 #include "lane.h"
+#include "lockup.h"
 #include "mem.h"
 #include "wire.h"
 
@@ -133,18 +135,20 @@ be_helper(struct zygote *z, struct child *self, struct ends *e)
     setrlimit(RLIMIT_NOFILE, &z->files);
     signals_give_back(&z->signals);
     PyOS_AfterFork_Child();
-    helper_main(e->socket, blackbox, lane, e->hatch);
+    struct helper_lock lock = {lockup, self->breed};
+    helper_main(e->socket, blackbox, lane, e->hatch,
+                self->breed == &z->plain ? NULL : &lock);
 }
 
 /* ---- the parent --------------------------------------------------------- */
 
 static struct child *
-child_new(void)
+child_new(struct breed *b)
 {
     struct child *c = mem_alloc(sizeof *c);
     if (c == NULL)
         return NULL;
-    *c = (struct child){.state = CHILD_SPARE, .blackbox = -1};
+    *c = (struct child){.breed = b, .state = CHILD_SPARE, .blackbox = -1};
     for (int i = 0; i < CHILD_FDS; i++)
         c->fds[i] = -1;
     return c;
@@ -156,6 +160,7 @@ spawn_free(struct child *c)
     for (int i = 0; i < CHILD_FDS; i++)
         io_close(&c->fds[i]);
     io_close(&c->blackbox);
+    budget_end(c);
     mem_free(c);
 }
 
@@ -173,11 +178,12 @@ fork_child(struct zygote *z, struct child *c, struct ends *e)
 }
 
 int
-spawn_fork(struct zygote *z, struct child **out, char *why, size_t n)
+spawn_fork(struct zygote *z, struct breed *b, struct child **out, char *why,
+           size_t n)
 {
     struct ends e = {-1, -1, -1, -1};
     const char *step = "descriptors";
-    struct child *c = child_new();
+    struct child *c = child_new(b);
     int r = c == NULL ? E_NOMEM : open_all(c, &e);
     if (r != 0)
         goto out;
@@ -188,7 +194,8 @@ spawn_fork(struct zygote *z, struct child **out, char *why, size_t n)
     c->born_ms = now_ms();
     c->next = z->children;
     z->children = c;
-    z->spares++;
+    b->spares++;
+    b->children++;
     *out = c;
     c->fds[CHILD_PIDFD] = (int)syscall(SYS_pidfd_open, c->pid, 0);
     if (c->fds[CHILD_PIDFD] < 0) {
@@ -201,9 +208,9 @@ out:
                  r == E_SYS ? strerror(errno) : err_str(r));
     ends_close(&e);
     if (r != 0 && c != NULL && c->pid > 0)
-        spawn_doom(z, c);
+        spawn_doom(c);
     else if (r != 0 && c != NULL)
-        spawn_free(c);
+        spawn_free(c); /* it was counted nowhere */
     return r;
 }
 
@@ -230,10 +237,10 @@ spawn_kill(const struct child *c)
 }
 
 void
-spawn_doom(struct zygote *z, struct child *c)
+spawn_doom(struct child *c)
 {
     if (c->state == CHILD_SPARE)
-        z->spares--;
+        c->breed->spares--;
     c->state = CHILD_DOOMED;
     spawn_kill(c);
     for (int i = 0; i < CHILD_FDS; i++)

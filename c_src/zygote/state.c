@@ -64,4 +64,7 @@ state_close_in_child(struct zygote *z, struct child *self)
     }
     for (int i = 0; i < CHILD_FDS; i++)
         io_close(&self->fds[i]);
+    for (struct breed *b = z->plain.next; b != NULL; b = b->next)
+        if (b != self->breed)
+            profile_close(&b->profile);
 }

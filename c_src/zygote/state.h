@@ -11,12 +11,14 @@
 #define TERRARIUM_ZYGOTE_STATE_H
 
 #include <stdint.h>
+#include <time.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
 #include "oom.h"
 #include "options.h"
 #include "outbox.h"
+#include "profile.h"
 #include "signals.h"
 
 enum child_state {
@@ -35,20 +37,38 @@ enum child_fd {               /* in the order of the spawned message */
                 CHILD_FDS
 };
 
+struct breed;
+
 struct child {
     struct child *next;
+    struct breed *breed;
     enum child_state state;
     pid_t pid;
     uint64_t id;        /* the VM's name for it, while in use */
     int64_t born_ms;    /* now_ms at its fork */
     int blackbox;       /* what we read once it is dead */
     int fds[CHILD_FDS]; /* until they are handed to the VM; then -1 */
+    timer_t budget;     /* of CPU time, where has_budget */
+    int has_budget;
+    int is_over; /* the budget was used up, so it was killed */
 };
 
 /* Spares that die unused must not make a fork loop. */
 struct throttle {
     unsigned streak;       /* of early deaths or failed forks */
     int64_t not_before_ms; /* of the next fork ahead */
+};
+
+/* Helpers that are alike: with the same policy, forked ahead of their use. */
+struct breed {
+    struct breed *next;
+    struct buf key; /* the policy as the VM sent it; empty: there is none */
+    struct profile profile;
+    unsigned wanted;   /* spares */
+    unsigned spares;   /* that there are */
+    unsigned children; /* those included */
+    int64_t used_ms;   /* when one was asked for */
+    struct throttle throttle;
 };
 
 struct zygote {
@@ -68,8 +88,9 @@ struct zygote {
     uint8_t *in; /* WIRE_LIMIT_MAX_CONTROL bytes for the message just read */
 
     struct child *children;
-    unsigned spares;
-    struct throttle throttle;
+    struct breed plain; /* those without a policy; the others follow it */
+    unsigned breeds;    /* the others */
+    struct profile_host host;
     struct oom oom;
     int reap_again; /* the dead may wait for us */
     int end;        /* exit status; -1: go on */

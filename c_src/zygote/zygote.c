@@ -12,7 +12,6 @@
 
 #include "zygote.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -22,9 +21,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "err.h"
 #include "greeting.h"
 #include "handoff.h"
+#include "host.h"
 #include "interp.h"
 #include "io.h"
 #include "mem.h"
@@ -32,6 +33,7 @@
 #include "requests.h"
 #include "spares.h"
 #include "state.h"
+#include "tasks.h"
 #include "wire.h"
 
 /* Requests taken in one turn of the loop. */
@@ -69,19 +71,6 @@ take_descriptors(int control)
     return io_set_cloexec(control, 1) != 0 || io_set_nonblock(control, 1) != 0
                ? E_SYS
                : 0;
-}
-
-static unsigned
-count_threads(void)
-{
-    unsigned n = 0;
-    DIR *d = opendir("/proc/self/task");
-    if (d == NULL)
-        return 1;
-    for (struct dirent *e; (e = readdir(d)) != NULL;)
-        n += e->d_name[0] != '.';
-    closedir(d);
-    return n;
 }
 
 /* Where this program is, also when it was replaced since it was started. */
@@ -129,12 +118,13 @@ prepare(struct zygote *z)
     z->pid = getpid();
     z->program = own_path();
     z->in = mem_alloc(WIRE_LIMIT_MAX_CONTROL);
-    z->threads = count_threads();
+    z->threads = tasks_count();
     oom_init(&z->oom, "");
     raise_file_limit(z);
+    z->plain.wanted = z->options.spares;
     /* From here on it is end-of-file that counts: a VM may detach itself. */
     prctl(PR_SET_PDEATHSIG, 0);
-    if (z->program == NULL || z->in == NULL)
+    if (z->program == NULL || z->in == NULL || host_find(&z->host) != 0)
         return E_NOMEM;
     return signals_take(&z->signals);
 }
@@ -206,6 +196,8 @@ turn(struct zygote *z)
     }
     if (p[0].revents & POLLIN)
         receive(z);
+    if ((seen & SIGNALS_BUDGET) != 0)
+        budget_check(z);
     if ((seen & SIGNALS_CHILD) != 0 || z->reap_again)
         reap_all(z);
     flush(z, (p[0].revents & POLLOUT) != 0);

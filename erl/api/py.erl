@@ -40,6 +40,7 @@
 -export([ensure_venv/2, ensure_venv/3, activate_venv/1, deactivate_venv/0, venv_info/0,
          venv_info/1]).
 %% Looking at it.
+-export([sandbox_info/0]).
 -export([version/0, last_error/0, execution_mode/0, stats/0, stats/1, backtrace/1]).
 %% Maintenance of the default pool.
 -export([memory_stats/0, gc/0, gc/1, tracemalloc_start/0, tracemalloc_start/1,
@@ -643,6 +644,12 @@ venv_info(Pool) ->
     py_venv:info(Pool).
 
 %%% Looking at it
+
+%% @doc Which layers of a sandbox contexts of the levels `default' and `strict' get
+%% here, see {@link py_sandbox:info/1}.
+-spec sandbox_info() -> {ok, map()} | {error, term()}.
+sandbox_info() ->
+    py_sandbox:info().
 
 %% @doc The version of the Python in the default pool.
 -spec version() -> {ok, binary()} | {error, term()}.

@@ -174,13 +174,20 @@ called_with(Value) ->
 %% to Python when it ends the calling function.
 -spec apply_function(term(), [term()], map()) -> term().
 apply_function(Name, Args, Kwargs) ->
-    case {py_registry:function(Name), map_size(Kwargs)} of
+    case {granted(Name), map_size(Kwargs)} of
         {none, _} -> throw({?MODULE, Name});
         {Fun, _} when is_function(Fun, 2) -> Fun(Args, Kwargs);
         {Fun, 0} when is_function(Fun) -> Fun(Args);
         {{M, F}, 0} -> exported(M, F, Args);
         {{M, F}, _} -> M:F(Args, Kwargs);
         {_, _} -> error({no_keyword_arguments, Name})
+    end.
+
+%% What is not granted is not there.
+granted(Name) ->
+    case py_grants:may_call(port(), Name) of
+        true -> py_registry:function(Name);
+        false -> none
     end.
 
 exported(M, F, Args) ->

@@ -46,7 +46,9 @@
 
 -type result() :: {ok, term()} | {error, term()}.
 
--type options() :: #{runtime => atom(), name => terrarium_config:name(),
+-type options() :: #{runtime => atom(), policy => py_policy:given(),
+                     ahead => non_neg_integer(), single_use => boolean(),
+                     name => terrarium_config:name(),
                      env => #{terrarium_config:name() => terrarium_config:name()},
                      unset => [terrarium_config:name()], cwd => file:name_all(),
                      paths => [file:name_all()], imports => [terrarium_config:name()],
@@ -59,8 +61,10 @@
                      recycle => #{calls => pos_integer(), age => pos_integer(),
                                   memory => pos_integer()},
                      output => stream | capture, output_max => pos_integer()}.
-%% `runtime': which of the configured runtimes; `env', `unset', `cwd', `paths'
-%% (before `sys.path'), `imports', `argv': how the helper is set up; `errors':
+%% `runtime': which of the configured runtimes; `policy': what its Python may do, see
+%% the guide to security; `ahead': how many helpers with this policy are kept
+%% forked ahead; `single_use': it has one helper and no second; `env', `unset',
+%% `cwd', `paths' (before `sys.path'), `imports', `argv': how the helper is set up; `errors':
 %% the form of Python exceptions in results; `restart': see the configuration;
 %% `lane': shared memory or the socketpair alone; `spin_us': how many microseconds
 %% a caller polls for its answer before it sleeps; `namespace': whether `exec'

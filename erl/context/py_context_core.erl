@@ -3,8 +3,16 @@
 -module(py_context_core).
 
 -export([new/0, closed/2, exited/2, complete/1, verdict/2, report/1, boot_reason/1]).
+-export([refusal/1]).
 
--export_type([death/0]).
+-export_type([death/0, verdict/0]).
+
+%% In wire/handoff.h: it could not be locked up.
+-define(EXIT_SANDBOX, 77).
+-define(SIGSYS, 31).
+
+-type verdict() :: {crashed, map()} | {protocol, binary()} | {limit, atom()}
+                 | {sandbox, {syscall, binary() | unknown} | {failed, binary()}}.
 
 -record(death, {closed = none, exited = none}).
 
@@ -32,12 +40,31 @@ exited(Exited, Death) ->
 complete(#death{closed = Closed, exited = Exited}) ->
     Closed =/= none andalso Exited =/= none.
 
-%% @doc What those who wait are told: `{crashed, Report}' or `{protocol, What}'.
--spec verdict(death(), #{pid := term(), stderr := binary()}) -> {crashed | protocol, term()}.
+%% @doc What those who wait are told.  `over': it has printed too much; `locked': its
+%% context has a sandbox; `hello': it had come to serve.
+-spec verdict(death(), #{pid := term(), stderr := binary(), over => boolean(),
+                         locked => boolean(), hello => boolean()}) -> verdict().
 verdict(#death{closed = {protocol, Text}}, _) ->
     {protocol, Text};
+verdict(_, #{over := true}) ->
+    {limit, output_bytes};
+verdict(#death{exited = #{<<"limit">> := <<"cpu_ms">>}}, _) ->
+    {limit, cpu_ms};
+verdict(#death{exited = #{<<"status">> := ?EXIT_SANDBOX}}, #{hello := false, stderr := Text}) ->
+    {sandbox, {failed, Text}};
+verdict(#death{exited = #{<<"signal">> := ?SIGSYS} = Exited}, #{locked := true}) ->
+    {sandbox, {syscall, maps:get(<<"syscall">>, Exited, unknown)}};
+verdict(#death{exited = #{<<"oom">> := true}}, #{locked := true}) ->
+    {limit, memory};
 verdict(#death{closed = Closed, exited = Exited}, More) ->
     {crashed, report(More#{closed => Closed, exited => Exited})}.
+
+%% @doc Why there is no helper, as a context says it.
+-spec refusal(term()) -> term().
+refusal({missing_layers, Names}) ->
+    {sandbox, {unavailable, py_policy:layers(Names)}};
+refusal(Reason) ->
+    Reason.
 
 %% @doc The crash report.  Keys:
 %% <ul>

@@ -4,7 +4,7 @@
 
 -record(data, {id, label, opts, owner = none,
                runtime = none, ref = none, % where the helper comes from
-               port = none, os_pid = none, hello = #{}, generation = 0,
+               port = none, os_pid = none, layers = [], hello = #{}, generation = 0,
                interp_id = none, restarts = 0, crashes = 0, renewals = 0,
                past = #{},        % what the ports counted that are gone
                swap = py_context_swap:new(), % the next helper, and former ones

@@ -15,6 +15,8 @@
 
 %% @doc Ask the helper to end, and see to it that it does.
 -spec wind_up(atom(), #data{}) -> ok.
+wind_up(ready, #data{opts = #{single_use := true}} = Data) ->
+    wind_up(killed, Data);
 wind_up(ready, #data{port = Port} = Data) ->
     _ = py_port:notice(Port, ?FRAME_STOP, <<>>),
     Deadline = py_request:deadline(terrarium_config:get(stop_timeout)),
@@ -44,6 +46,8 @@ await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
     end.
 
 %% What it wrote before it ended may still be on its way.
+last_words(#data{opts = #{single_use := true, log_output := false}}) ->
+    ok;
 last_words(#data{port = Port} = Data) ->
     receive
         {Port, {output, Stream, Bytes}} ->

@@ -2,25 +2,35 @@
 %% @doc From the descriptors of a helper to a port that a context uses.
 -module(py_context_helper).
 
--export([boot/2, open/5]).
+-export([request/2, open/5]).
 
 -include("../port/py_wire.hrl").
 
-%% What a trusted helper may send: pids, ports, references, funs.
+%% What a helper may send: pids, ports, references, funs; or none of them.
 -define(TRUSTED, 3).
+-define(UNTRUSTED, 0).
 
-%% @doc What the helper of a context with this name and these options is told.
--spec boot(binary(), py_context_opts:options()) -> map().
-boot(Label, Options) ->
-    Boot = py_startup:boot(Options, (py_context_opts:boot(Options))#{name => Label}),
-    py_log_level:boot(maps:get(runtime, Options), Boot).
+%% @doc What a zygote is asked for: a helper for a context with this name and these
+%% options, what the helper is told, and how it is locked up.
+-spec request(binary(), py_context_opts:options()) -> map().
+request(Label, #{policy := Policy} = Options) ->
+    Boot = startup(Policy, Options, (py_context_opts:boot(Options))#{name => Label}),
+    Ahead = py_policy:ahead(Policy, maps:get(ahead, Options, 0)),
+    Ahead#{boot => py_log_level:boot(maps:get(runtime, Options), Boot)}.
+
+%% What all contexts begin with is the application's, and not for strangers.
+startup(Policy, Options, Boot) ->
+    case py_policy:level(Policy) of
+        trusted -> py_startup:boot(Options, Boot);
+        _ -> Boot
+    end.
 
 %% @doc Open a port with what came in `spawned'.  `stale': the zygote is gone,
 %% and with it, perhaps, what the numbers meant; another event will say so.
 -spec open([integer()], port(), pos_integer(), pid(), py_context_opts:options()) ->
     {ok, port()} | stale | {error, term()}.
 open(Fds, Zygote, Job, Runtime, Options) ->
-    Opened = py_port:open_helper(Fds, maps:get(lane, Options), ?TRUSTED),
+    Opened = py_port:open_helper(Fds, maps:get(lane, Options), flags(Options)),
     Valid = erlang:port_info(Zygote, id) =/= undefined,
     ok = py_runtime:adopted(Runtime, Job),
     case Opened of
@@ -32,12 +42,19 @@ open(Fds, Zygote, Job, Runtime, Options) ->
         {error, _} when not Valid ->
             stale;
         {ok, Port} ->
+            ok = py_grants:put(Port, py_policy:grants(maps:get(policy, Options))),
             {ok, _} = py_courier:start_link(Port),
             _ = py_port:settings(Port, Options#{deadline_ms => ?WIRE_FRAME_DEADLINE_MS}),
             watch(Port, Options),
             {ok, Port};
         {error, _} = Error ->
             Error
+    end.
+
+flags(#{policy := Policy}) ->
+    case py_policy:level(Policy) of
+        trusted -> ?TRUSTED;
+        _ -> ?UNTRUSTED
     end.
 
 watch(Port, Options) ->

@@ -29,15 +29,21 @@ text(Line) ->
     end.
 
 %% @doc A helper of the context that is called `Label' died.
--spec died(binary(), {crashed | protocol, term()}) -> ok.
+-spec died(binary(), py_context_core:verdict()) -> ok.
 died(Label, {Kind, What}) ->
     ?LOG_WARNING("Python context ~ts: its process died (~ts), starting another one",
                  [Label, death(Kind, What)]).
 
 %% @doc The end of a helper in a few words.
--spec death(crashed | protocol, term()) -> string().
+-spec death(crashed | protocol | limit | sandbox, term()) -> string().
 death(protocol, Text) ->
     lists:flatten(io_lib:format("it broke the protocol: ~ts", [Text]));
+death(limit, Which) ->
+    lists:flatten(io_lib:format("it was over the limit ~0tp", [Which]));
+death(sandbox, {syscall, Name}) ->
+    lists:flatten(io_lib:format("a forbidden system call: ~ts", [Name]));
+death(sandbox, {failed, Text}) ->
+    lists:flatten(io_lib:format("it could not be locked up: ~ts", [text(Text)]));
 death(crashed, #{signal := Signal} = Report) ->
     lists:flatten(io_lib:format("~0tp in ~ts", [Signal, what(Report)]));
 death(crashed, #{exit_status := Status} = Report) ->

@@ -18,12 +18,25 @@
 %% @doc Check the options of a context and fill in the defaults.
 -spec context(term()) -> {ok, options()} | {error, {invalid, atom(), term()}}.
 context(Map) when is_map(Map) ->
-    fold(maps:to_list(Map), defaults());
+    case fold(maps:to_list(Map), defaults()) of
+        {ok, Options} -> {ok, with_policy(Options, Map)};
+        {error, _} = Error -> Error
+    end;
 context(Other) ->
     {error, {invalid, options, Other}}.
 
+%% The policy's limits hold, unless the context has tighter ones of its own.
+with_policy(#{policy := Policy} = Options, Given) ->
+    Frame = min(maps:get(max_frame, Options), py_policy:limit({frame_bytes, Policy}, infinity)),
+    Grace = case Given of
+                #{grace_ms := Own} -> Own;
+                _ -> py_policy:limit({grace_ms, Policy}, maps:get(grace_ms, Options))
+            end,
+    Options#{max_frame := Frame, grace_ms := Grace}.
+
 defaults() ->
     #{runtime => default,
+      policy => terrarium_config:get(policy),
       name => <<>>,
       errors => pair,
       grace_ms => terrarium_config:get(grace_ms),
@@ -41,10 +54,16 @@ fold([], Acc) ->
 fold([{Key, Value} | Rest], Acc) ->
     case check(Key, Value) of
         {ok, Good} -> fold(Rest, Acc#{Key => Good});
+        {error, {invalid, _, _}} = Error -> Error;
         error -> {error, {invalid, Key, Value}}
     end.
 
+%% For those who throw contexts away: so many spares of this kind, no other helper
+%% after the first.
+check(ahead, N) when is_integer(N), N >= 0, N =< 64 -> {ok, N};
+check(single_use, B) when is_boolean(B) -> {ok, B};
 check(runtime, Name) when is_atom(Name) -> {ok, Name};
+check(policy, Policy) -> py_policy:check(Policy);
 check(name, Name) -> terrarium_config:name(Name);
 check(env, Map) -> terrarium_config:text_map(Map);
 check(unset, Names) -> terrarium_config:names(Names);
@@ -98,8 +117,11 @@ boot(Options) ->
 
 %% @doc What callers of the context must know.
 -spec limits(options()) -> py_request:limits().
-limits(#{max_frame := MaxFrame, grace_ms := Grace}) ->
-    {MaxFrame, Grace}.
+limits(#{max_frame := MaxFrame, grace_ms := Grace, policy := Policy}) ->
+    case py_policy:limit({wall_ms, Policy}, infinity) of
+        infinity -> {MaxFrame, Grace};
+        Wall -> {MaxFrame, {Grace, Wall}}
+    end.
 
 %% @doc The form of results: of exceptions, and of output where it is captured.
 -spec form(options()) -> pair | map | {capture, pos_integer(), pair | map}.

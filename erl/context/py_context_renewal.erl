@@ -136,10 +136,10 @@ swap(_, Data) ->
     {keep_state, Data}.
 
 swapped(#{port := Port, ref := Ref, runtime := Runtime, os_pid := OsPid, opts := Options,
-          hello := Etf}, Waiting, #data{renewals = Renewals} = Data) ->
+          hello := Etf, layers := Layers}, Waiting, #data{renewals = Renewals} = Data) ->
     {Output, OsPid, Left} = py_context_old:take(Port, Data),
     Next = Left#data{port = Port, ref = Ref, runtime = Runtime, os_pid = OsPid, opts = Options,
-                     output = Output, death = py_context_core:new(),
+                     layers = Layers, output = Output, death = py_context_core:new(),
                      boot_reason = none, renewals = Renewals + 1},
     {next_state, ready, Ready, Actions} = py_context_server:ready(Etf, Next),
     Replies = [{reply, From, ok} || From <- Waiting],

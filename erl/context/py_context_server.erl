@@ -69,7 +69,7 @@ handle_event(internal, start, starting, Data) ->
 handle_event({call, From}, await, State, _) ->
     awaited(State, From);
 handle_event({call, From}, info, State, Data) ->
-    {keep_state_and_data, {reply, From, {ok, info(State, Data)}}};
+    {keep_state_and_data, {reply, From, {ok, py_context_info:map(State, Data)}}};
 handle_event({call, From}, backtrace, ready, #data{port = Port, backtrace = Asked} = Data) ->
     {Next, Actions} = py_backtrace:ask(From, Port, Asked),
     {keep_state, Data#data{backtrace = Next}, Actions};
@@ -146,25 +146,14 @@ awaited(backoff, From) ->
 awaited(_, _) ->
     {keep_state_and_data, postpone}.
 
-info(State, #data{port = Port, hello = Hello, os_pid = OsPid, past = Past} = Data) ->
-    Stats = py_context_stats:counters(Port),
-    #{id => Data#data.id, state => State, runtime => maps:get(runtime, Data#data.opts),
-      os_pid => OsPid, python => maps:get(<<"python">>, Hello, none),
-      generation => Data#data.generation, restarts => Data#data.restarts,
-      crashes => Data#data.crashes, renewals => Data#data.renewals,
-      retired => py_context_swap:retired(Data#data.swap),
-      interp_id => Data#data.interp_id, stats => maps:remove(latency, Stats),
-      total => py_context_stats:add(Past, Stats),
-      process => py_context_stats:process(OsPid)}.
-
 %%% Getting a helper
 
 ask(#data{label = Label, opts = Options} = Data) ->
     ok = py_registry:publish(self(), starting),
-    Boot = py_context_helper:boot(Label, Options),
+    Request = py_context_helper:request(Label, Options),
     Fresh = Data#data{death = py_context_core:new(), boot_reason = none, hello = #{},
                       port = none, os_pid = none, ref = none},
-    case py_runtime:spawn_helper(maps:get(runtime, Options), Boot) of
+    case py_runtime:spawn_helper(maps:get(runtime, Options), Request) of
         {ok, Runtime, Ref} ->
             {next_state, starting, Fresh#data{runtime = Runtime, ref = Ref},
              {state_timeout, terrarium_config:get(start_timeout), start}};
@@ -172,14 +161,14 @@ ask(#data{label = Label, opts = Options} = Data) ->
             back_off(Reason, Fresh)
     end.
 
-helper({spawned, Job, OsPid, Fds, Zygote}, starting, #data{port = none} = Data) ->
+helper({spawned, Job, OsPid, Fds, Zygote, Layers}, starting, #data{port = none} = Data) ->
     case py_context_helper:open(Fds, Zygote, Job, Data#data.runtime, Data#data.opts) of
-        {ok, Port} -> {keep_state, Data#data{port = Port, os_pid = OsPid}};
+        {ok, Port} -> {keep_state, Data#data{port = Port, os_pid = OsPid, layers = Layers}};
         stale -> keep_state_and_data;
         {error, Reason} -> back_off(Reason, cancel(Data))
     end;
 helper({failed, Reason}, starting, Data) ->
-    back_off(Reason, cancel(Data));
+    back_off(py_context_core:refusal(Reason), cancel(Data));
 helper({exited, Exited}, State, #data{death = Death} = Data) ->
     dying(State, Data#data{death = py_context_core:exited(Exited, Death)});
 helper(zygote_down, starting, #data{port = none} = Data) ->
@@ -264,7 +253,10 @@ collect(#data{port = Port} = Data) ->
 
 conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
     Stderr = py_backtrace:strip(py_port:stderr(Port)),
-    Verdict = py_context_core:verdict(Death, #{pid => OsPid, stderr => Stderr}),
+    Verdict = py_context_core:verdict(Death,
+                                      #{pid => OsPid, stderr => Stderr,
+                                        over => py_grants:is_over(Port), locked => locked(Data),
+                                        hello => map_size(Data#data.hello) > 0}),
     _ = py_port:fail(Port, Verdict),
     ok = py_wait:abandon(Port),
     ok = py_events:context(crash, Data#data.id, Data#data.generation,
@@ -277,9 +269,12 @@ conclude(#data{port = Port, death = Death, os_pid = OsPid} = Data) ->
                                    backtrace = py_backtrace:gone(Data#data.backtrace),
                                    restarts = Restarts + 1})).
 
+locked(#data{opts = #{policy := Policy}}) ->
+    py_policy:level(Policy) =/= trusted.
+
 %% A helper that we no longer wait for ends when nobody takes it.  One's last
 %% output may come after its end.
-stray({py_helper, _, {spawned, Job, _, _}}, #data{runtime = Runtime}) ->
+stray({py_helper, _, {spawned, Job, _, _, _, _}}, #data{runtime = Runtime}) ->
     ok = py_runtime:adopted(Runtime, Job),
     keep_state_and_data;
 stray({Port, Message}, #data{old = Old} = Data) when is_map_key(Port, Old) ->
@@ -289,6 +284,13 @@ stray(_, _) ->
 
 %% One that never said hello could not be started, unless its zygote was lost:
 %% then the runtime sees to it.  One that did say hello is replaced.
+next(Verdict, #data{opts = #{single_use := true}, boot_reason = Boot} = Data) ->
+    Reason = case Boot of
+                 none -> Verdict;
+                 _ -> Boot
+             end,
+    ok = py_registry:publish(self(), {unavailable, Reason}),
+    {next_state, backoff, Data};
 next({crashed, #{reason := runtime_down}}, #data{hello = Hello, boot_reason = none} = Data)
   when map_size(Hello) =:= 0 ->
     ask(Data);

@@ -22,7 +22,8 @@
 
 -type helper() :: #{port := port() | none, ref := reference(), runtime := pid(),
                     os_pid := integer() | none, opts => py_context_opts:options(),
-                    hello => binary(), startup => non_neg_integer()}.
+                    layers => [binary()], hello => binary(),
+                    startup => non_neg_integer()}.
 %% A helper that a context has, had, or will have.
 
 -record(swap, {next = none :: none | helper(),
@@ -52,8 +53,8 @@ new() ->
 start(Label, Options, From, Timeout, Swap) ->
     {Port, #swap{waiting = Waiting} = S} = drop(Swap),
     Version = py_startup:version(),
-    Boot = py_context_helper:boot(Label, Options),
-    case py_runtime:spawn_helper(maps:get(runtime, Options), Boot) of
+    Request = py_context_helper:request(Label, Options),
+    case py_runtime:spawn_helper(maps:get(runtime, Options), Request) of
         {ok, Runtime, Ref} ->
             _ = erlang:send_after(Timeout, self(), {swap_timeout, Ref}),
             Next = #{port => none, ref => Ref, runtime => Runtime, os_pid => none, opts => Options,
@@ -126,14 +127,15 @@ event(_, _) ->
 
 %%% The next one
 
-next({spawned, Job, OsPid, Fds, Zygote}, #{runtime := Runtime, opts := Opts} = Next, S) ->
+next({spawned, Job, OsPid, Fds, Zygote, Layers}, #{runtime := Runtime, opts := Opts} = Next, S) ->
     case py_context_helper:open(Fds, Zygote, Job, Runtime, Opts) of
-        {ok, Port} -> {opened, Port, OsPid, S#swap{next = Next#{port := Port, os_pid := OsPid}}};
+        {ok, Port} -> {opened, Port, OsPid, S#swap{next = Next#{port := Port, os_pid := OsPid,
+                                                                layers => Layers}}};
         stale -> {keep, S};
         {error, Reason} -> failed(Reason, S)
     end;
 next({failed, Reason}, _, S) ->
-    failed(Reason, S);
+    failed(py_context_core:refusal(Reason), S);
 next(_Ended, #{port := none}, S) ->
     failed(unavailable, S);
 next(_Ended, _, S) ->
@@ -237,7 +239,7 @@ overdue(Ref, #swap{retired = Retired} = S) ->
 
 gone(Ref, #{port := Port, os_pid := OsPid, death := Death, stopped := Stopped} = Helper,
      #swap{retired = Retired} = S) ->
-    More = #{pid => OsPid, stderr => py_port:stderr(Port)},
+    More = #{pid => OsPid, stderr => py_port:stderr(Port), over => py_grants:is_over(Port)},
     Verdict = py_context_core:verdict(Death, More),
     _ = py_port:fail(Port, Verdict),
     ok = py_wait:abandon(Port),

@@ -142,6 +142,7 @@ handle_info(_, State) ->
 %% @private
 -spec terminate(term(), #state{}) -> ok.
 terminate(_, #state{port = Port}) ->
+    ok = py_grants:drop(Port),
     py_registry:drop_courier(Port).
 
 %%% Delivery

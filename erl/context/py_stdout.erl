@@ -27,6 +27,7 @@
 %% @doc Python printed these bytes to its descriptor 1 or 2.
 -spec service_put([term()]) -> true.
 service_put([Fd, Bytes]) when is_binary(Bytes), (Fd =:= 1 orelse Fd =:= 2) ->
+    ok = py_grants:enforce(py_callback:port(), byte_size(Bytes)),
     case get(?CAPTURE) of
         undefined -> show(text(Bytes), py_request:left(py_callback:deadline()));
         Capture -> put(?CAPTURE, keep(Fd, Bytes, Capture))

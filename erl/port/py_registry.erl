@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc Owns what must outlive the others: the driver's place in the VM, the
 %% table of contexts, the table of runtimes, the table of functions that Python
-%% may call, the table of what goes with a helper: its courier, and who waits
-%% for something on its behalf; the table of processes that work for a
+%% may call, the table of what goes with a helper: its courier, its grants, and
+%% who waits for something on its behalf; the table of processes that work for a
 %% reference; the tables of what contexts begin with (py_startup) and of errors that
 %% are to be awaited (py_stories).
 %%
@@ -18,6 +18,7 @@
 -export([put_worker/2, worker/1, remove_worker/1]).
 -export([put_function/2, remove_function/1, function/1, functions/0]).
 -export([put_courier/2, courier/1, drop_courier/1]).
+-export([put_grants/2, drop_grants/1, grants/1, count_output/2]).
 -export([enter_wait/3, take_wait/2, waits/1]).
 
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
@@ -175,6 +176,40 @@ courier(Port) ->
 -spec drop_courier(port()) -> ok.
 drop_courier(Port) ->
     try ets:delete(?HELPERS, {courier, Port}) of
+        true -> ok
+    catch
+        error:badarg -> ok
+    end.
+
+%% @doc What the helper of this port may ask for; the number counts what it prints.
+-spec put_grants(port(), term()) -> ok.
+put_grants(Port, Grants) ->
+    true = ets:insert(?HELPERS, {{grants, Port}, Grants, 0}),
+    ok.
+
+%% @doc Its grants, and how much it has printed.
+-spec grants(port()) -> {term(), non_neg_integer()} | none.
+grants(Port) ->
+    try ets:lookup(?HELPERS, {grants, Port}) of
+        [{_, Grants, Printed}] -> {Grants, Printed};
+        [] -> none
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc It has printed more; the sum.
+-spec count_output(port(), non_neg_integer()) -> non_neg_integer().
+count_output(Port, Bytes) ->
+    try
+        ets:update_counter(?HELPERS, {grants, Port}, {3, Bytes})
+    catch
+        error:badarg -> 0
+    end.
+
+%% @doc It has none any more.
+-spec drop_grants(port()) -> ok.
+drop_grants(Port) ->
+    try ets:delete(?HELPERS, {grants, Port}) of
         true -> ok
     catch
         error:badarg -> ok

@@ -26,7 +26,9 @@
 -type deadline() :: timeout() | {deadline, integer()}.
 %% Relative, or a point in monotonic milliseconds.
 
--type limits() :: {MaxFrame :: pos_integer(), GraceMs :: non_neg_integer()}.
+-type limits() :: {MaxFrame :: pos_integer(), GraceMs :: non_neg_integer()
+                                            | {non_neg_integer(), WallMs :: pos_integer()}}.
+%% `WallMs': no request may take longer, whatever its caller says.
 
 -type outcome() ::
     {answer, byte(), binary()}
@@ -45,6 +47,8 @@
 
 %% @doc Submit a request and wait for what becomes of it.
 -spec request(port(), byte(), byte(), term(), deadline(), limits()) -> outcome().
+request(Port, Opcode, Flags, Term, Timeout, {Max, {Grace, Wall}}) ->
+    request(Port, Opcode, Flags, Term, sooner(Timeout, Wall), {Max, Grace});
 request(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
     %% An upper bound, and far cheaper than an I/O vector that is not needed.
     case erlang:external_size(Term) of
@@ -58,6 +62,8 @@ request(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
 %% follows is for `finish/5', or it is there at once.
 -spec start(port(), byte(), byte(), term(), deadline(), limits()) ->
     {pending, Id :: binary(), deadline()} | outcome().
+start(Port, Opcode, Flags, Term, Timeout, {Max, {Grace, Wall}}) ->
+    start(Port, Opcode, Flags, Term, sooner(Timeout, Wall), {Max, Grace});
 start(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
     case erlang:external_size(Term) of
         Size when Size < ?SMALL, Size =< Max ->
@@ -156,7 +162,6 @@ resume(Port, Id, {Number, Opcode, Etf}, Deadline) ->
         <<?REPLY_ANSWER, _/binary>> = Reply -> answer(Reply);
         _ -> {lost, gone}
     end.
-
 
 %% @doc Wait for what `start/6' began, by a process that has nothing else to do,
 %% and is told `owner_died' when this monitor fires: then the request has been
@@ -285,6 +290,8 @@ lost(Ref) ->
 
 %% The time is up.  The driver takes the request out of the queue, or ends it
 %% where it runs; in that case something more will come, and we wait for it.
+give_up(Port, Id, Ref, {Max, {Grace, _Wall}}) ->
+    give_up(Port, Id, Ref, {Max, Grace});
 give_up(Port, Id, Ref, {_, Grace}) ->
     case py_port:control(Port, ?OP_CANCEL_CALL, Id) of
         <<?REPLY_DROPPED>> ->
@@ -379,6 +386,13 @@ stop_waiting(Port, Ref) ->
 -spec deadline(deadline()) -> infinity | {deadline, integer()}.
 deadline(Ms) when is_integer(Ms) -> {deadline, erlang:monotonic_time(millisecond) + Ms};
 deadline(Other) -> Other.
+
+%% The earlier of both, as a point in time.
+sooner(infinity, Wall) -> deadline(Wall);
+sooner(Timeout, Wall) ->
+    {deadline, At} = deadline(Timeout),
+    {deadline, Limit} = deadline(Wall),
+    {deadline, min(At, Limit)}.
 
 %% @doc What is left of it.
 -spec left(deadline()) -> timeout().

@@ -28,23 +28,25 @@
                 reason = none,       % why it can not be started
                 was = none, closed = none, exit = none, % how its end came about
                 timer = none,
-                jobs = py_runtime_jobs:new(), backoff}).
+                jobs = py_runtime_jobs:new(), backoff,
+                probes = py_runtime_probes:new()}).
 
 %% @doc Start the process of a runtime.
 -spec start_link(atom(), terrarium_config:runtime()) -> gen_server:start_ret().
 start_link(Name, Options) ->
     gen_server:start_link(?MODULE, {Name, Options}, []).
 
-%% @doc Ask for a helper on behalf of the calling process.  The reference is a
+%% @doc Ask for a helper on behalf of the calling process: `boot' is what it is
+%% told, `policy' how it is locked up.  The reference is a
 %% monitor on the runtime: `DOWN' says that the helper is gone with it.
 -spec spawn_helper(atom(), map()) -> {ok, pid(), reference()} | {error, term()}.
-spawn_helper(Name, Boot) ->
+spawn_helper(Name, #{boot := _} = Request) ->
     case py_registry:runtime(Name) of
         none ->
             {error, {runtime_failed, Name, unknown}};
         Pid ->
             Ref = erlang:monitor(process, Pid),
-            gen_server:cast(Pid, {spawn, self(), Ref, Boot}),
+            gen_server:cast(Pid, {spawn, self(), Ref, Request}),
             {ok, Pid, Ref}
     end.
 
@@ -85,11 +87,14 @@ handle_continue(start, S) ->
     {noreply, start(S)}.
 
 %% @private
--spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
+-spec handle_call(term(), gen_server:from(), #state{}) ->
+    {reply, term(), #state{}} | {noreply, #state{}}.
 handle_call(info, _From, #state{name = Name, status = Status, jobs = Jobs} = S) ->
     {reply, {ok, #{name => Name, status => Status, os_pid => S#state.os_pid,
                    reason => S#state.reason, zygote => S#state.hello,
                    helpers => py_runtime_jobs:count(Jobs)}}, S};
+handle_call({probe, Policy}, From, #state{status = Status, port = Port, probes = Probes} = S) ->
+    {noreply, S#state{probes = py_runtime_probes:ask(Status, Port, Policy, From, Probes)}};
 handle_call(_Request, _From, S) ->
     {reply, {error, unknown}, S}.
 
@@ -99,9 +104,9 @@ handle_cast({spawn, Context, Ref, _}, #state{status = backoff, reason = Why} = S
   when Why =/= none ->
     Context ! {py_helper, Ref, {failed, Why}},
     {noreply, S};
-handle_cast({spawn, Context, Ref, Boot}, #state{jobs = Jobs} = S) ->
+handle_cast({spawn, Context, Ref, Request}, #state{jobs = Jobs} = S) ->
     Mon = erlang:monitor(process, Context),
-    {noreply, flush(S#state{jobs = py_runtime_jobs:add(Ref, Context, Mon, Boot, Jobs)})};
+    {noreply, flush(S#state{jobs = py_runtime_jobs:add(Ref, Context, Mon, Request, Jobs)})};
 handle_cast({adopted, Id}, #state{jobs = Jobs, port = Port} = S) ->
     case py_runtime_jobs:adopted(Id, Jobs) of
         {Token, Exited, Next} ->
@@ -145,28 +150,7 @@ handle_info(_Other, S) ->
 terminate(_Reason, #state{port = none}) ->
     ok;
 terminate(_Reason, #state{port = Port}) ->
-    _ = py_port:send(Port, #{type => shutdown}),
-    case await_exit(Port, terrarium_config:get(stop_timeout)) of
-        ok ->
-            ok;
-        timeout ->
-            _ = py_port:kill_zygote(Port),
-            _ = await_exit(Port, ?COLLECT_MS),
-            ok
-    end,
-    py_port:close(Port).
-
-%% The process is what counts; where it is not ours to reap, the socket is.
-await_exit(Port, Timeout) ->
-    receive
-        {Port, {zygote_exit, _}} -> ok;
-        {Port, {closed, _}} ->
-            receive
-                {Port, {zygote_exit, _}} -> ok
-            after ?COLLECT_MS -> ok
-            end
-    after Timeout -> timeout
-    end.
+    py_runtime_end:shut_down(Port, ?COLLECT_MS).
 
 %%% Starting
 
@@ -216,7 +200,9 @@ control(#{<<"type">> := <<"hello">>} = M, #state{status = starting} = S) ->
 control(#{<<"type">> := <<"failed">>} = M, S) ->
     refuse(maps:get(<<"reason">>, M, <<>>), S);
 control(#{<<"type">> := <<"spawn_failed">>, <<"id">> := Id} = M, S) ->
-    heard(forget(Id, {failed, {spawn_failed, maps:get(<<"reason">>, M, <<>>)}}, S));
+    heard(forget(Id, {failed, py_runtime_probes:refusal(M)}, S));
+control(#{<<"type">> := <<"probed">>} = M, #state{probes = Probes} = S) ->
+    S#state{probes = py_runtime_probes:answered(M, Probes)};
 control(#{<<"type">> := <<"exited">>, <<"id">> := Id} = M, S) ->
     exited(Id, M, S);
 control(#{<<"type">> := <<"log">>} = M, #state{name = Name} = S) ->
@@ -232,7 +218,8 @@ welcome(M, #state{name = Name, backoff = Backoff} = S) ->
                  || S#state.adopted, {ok, Argv} <- [maps:find(<<"argv">>, M)]],
             Up = disarm(S#state{status = up, hello = M,
                                 os_pid = maps:get(<<"pid">>, M, undefined)}),
-            flush(Up#state{backoff = py_backoff:up(now_ms(), Backoff)});
+            flush(Up#state{backoff = py_backoff:up(now_ms(), Backoff),
+                           probes = py_runtime_probes:up(Up#state.port, Up#state.probes)});
         {error, Reason} ->
             fail(Reason, S)
     end.
@@ -244,11 +231,12 @@ refuse(Reason, #state{name = Name} = S) ->
     ?LOG_WARNING("Python runtime ~ts: ~ts", [Name, Reason]),
     S.
 
-delivery(#{<<"type">> := <<"spawned">>, <<"id">> := Id, <<"pid">> := OsPid}, Token, Fds,
+delivery(#{<<"type">> := <<"spawned">>, <<"id">> := Id, <<"pid">> := OsPid} = M, Token, Fds,
          #state{jobs = Jobs} = S) ->
     case py_runtime_jobs:spawned(Id, Token, Jobs) of
         {#{context := Context, ref := Ref}, Next} ->
-            Context ! {py_helper, Ref, {spawned, Id, OsPid, Fds, S#state.port}},
+            Context ! {py_helper, Ref, {spawned, Id, OsPid, Fds, S#state.port,
+                                          maps:get(<<"layers">>, M, [])}},
             S#state{jobs = Next};
         unknown ->
             %% Nobody wants it any more: it reads end-of-file and ends.
@@ -270,8 +258,8 @@ exited(Id, Exited, #state{jobs = Jobs} = S) ->
 %% Send what waits, as far as the socket takes it.
 flush(#state{status = up, jobs = Jobs, port = Port} = S) ->
     case py_runtime_jobs:next(Jobs) of
-        {Id, Boot, Next} ->
-            Sent = py_port:send(Port, #{type => spawn, id => Id, boot => Boot}),
+        {Id, Request, Next} ->
+            Sent = py_port:send(Port, Request#{type => spawn, id => Id}),
             sent(Sent, Id, S#state{jobs = Next});
         none ->
             S
@@ -370,10 +358,10 @@ again(Why, #state{backoff = Backoff} = S) ->
 
 close(#state{port = none} = S) ->
     disarm(S);
-close(#state{port = Port} = S) ->
+close(#state{port = Port, probes = Probes} = S) ->
     _ = py_port:kill_zygote(Port),
     ok = py_port:close(Port),
-    disarm(S#state{port = none, os_pid = undefined}).
+    disarm(S#state{port = none, os_pid = undefined, probes = py_runtime_probes:lost(Probes)}).
 
 %% Helpers died with their zygote; what was asked for is asked for again.
 requeue(#state{jobs = Jobs} = S) ->

@@ -16,7 +16,8 @@
 -define(MAX_COMING, 64).
 
 -type event() ::
-    {spawned, Job :: pos_integer(), OsPid :: integer(), Fds :: [non_neg_integer()], port()}
+    {spawned, Job :: pos_integer(), OsPid :: integer(), Fds :: [non_neg_integer()], port(),
+     Layers :: [binary()]}
     %% open a port with these descriptors, then call `adopted/2'.  The numbers
     %% were right if the zygote's port is open even after that
   | {failed, term()}
@@ -26,7 +27,7 @@
 
 -type stage() :: queued | sent | spawned | live.
 
--type job() :: #{ref := reference(), context := pid(), mon := reference(), boot := map(),
+-type job() :: #{ref := reference(), context := pid(), mon := reference(), request := map(),
                  stage := stage(), token := none | non_neg_integer(),
                  exited := none | map()}.
 %% Who asked, under which reference, for what.
@@ -47,14 +48,14 @@ new() ->
 
 %% @doc A new wish; `Mon' is the monitor on the context.
 -spec add(reference(), pid(), reference(), map(), jobs()) -> jobs().
-add(Ref, Context, Mon, Boot, #jobs{all = All, queue = Q, mons = Mons, next = Id} = J) ->
-    Job = #{ref => Ref, context => Context, mon => Mon, boot => Boot, stage => queued,
+add(Ref, Context, Mon, Request, #jobs{all = All, queue = Q, mons = Mons, next = Id} = J) ->
+    Job = #{ref => Ref, context => Context, mon => Mon, request => Request, stage => queued,
             token => none, exited => none},
     J#jobs{all = All#{Id => Job}, queue = queue:in(Id, Q), mons = Mons#{Mon => Id},
            next = Id + 1}.
 
 %% @doc The next to send, counted as sent; `none' when nothing may be sent.
--spec next(jobs()) -> {pos_integer(), Boot :: map(), jobs()} | none.
+-spec next(jobs()) -> {pos_integer(), Request :: map(), jobs()} | none.
 next(#jobs{coming = Coming}) when Coming >= ?MAX_COMING ->
     none;
 next(#jobs{all = All, queue = Q} = J) ->
@@ -63,8 +64,8 @@ next(#jobs{all = All, queue = Q} = J) ->
             none;
         {{value, Id}, Rest} ->
             case All of
-                #{Id := #{boot := Boot} = Job} ->
-                    {Id, Boot, stage(Id, Job, sent, J#jobs{queue = Rest})};
+                #{Id := #{request := Request} = Job} ->
+                    {Id, Request, stage(Id, Job, sent, J#jobs{queue = Rest})};
                 _ ->
                     next(J#jobs{queue = Rest})
             end

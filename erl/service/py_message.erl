@@ -12,7 +12,8 @@
 %% it never can, `full' if there are too many.
 -spec watch(pos_integer(), term()) -> ok | gone | invalid | full.
 watch(Number, Dest) ->
-    case find(Dest) of
+    case py_grants:may_send(py_callback:port(), Dest) andalso find(Dest) of
+        false -> invalid;
         {ok, Receiver, _} -> py_courier:watch(py_callback:port(), Number, Receiver);
         Other -> Other
     end.

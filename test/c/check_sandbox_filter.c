@@ -196,7 +196,7 @@ decide(const struct policy *p, int nr, const uint64_t *arg)
         return ERROR(ENOSYS);
     case SYS_fcntl:
         return AMONG(a[1], F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL,
-                     F_SETFL, F_GETLK, F_SETLK, F_SETLKW)
+                     F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_GET_SEALS)
                    ? OK
                    : decide_class(p, nr);
     case SYS_ioctl:

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,6 +199,33 @@ signal_everyone(void)
 {
     return result(kill(-1, 0));
 }
+/* To a listener of the test, at the address of this machine itself. */
+static uint16_t listening;
+static int
+connect_tcp(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons(listening),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    return fd < 0 ? errno
+                  : result(connect(fd, (struct sockaddr *)&a, sizeof a));
+}
+
+static int
+listen_tcp(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(listen(fd, 5), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+    listening = ntohs(a.sin_port);
+    return fd;
+}
+
 static int
 open_socket(void)
 {
@@ -206,8 +234,7 @@ open_socket(void)
 static int
 see_no_network(void)
 {
-    FILE *f = fopen("/sys/class/net/lo/ifindex", "r");
-    return f == NULL ? errno : 0;
+    return result(access("/sys/class/net/lo/ifindex", F_OK));
 }
 static int
 count_files(void)
@@ -236,6 +263,8 @@ dump_core(void)
     struct rlimit l;
     return getrlimit(RLIMIT_CORE, &l) == 0 && l.rlim_max == 0 ? 0 : WRONG;
 }
+static int was_root;
+
 static int
 has_no_rights(void)
 {
@@ -246,6 +275,7 @@ has_no_rights(void)
     return (d[0].effective | d[0].permitted | d[0].inheritable |
             d[1].effective | d[1].permitted | d[1].inheritable) == 0 &&
                    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 &&
+                   (!was_root || prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == 0) &&
                    prctl(PR_GET_DUMPABLE) == 0
                ? 0
                : WRONG;
@@ -398,6 +428,27 @@ START_TEST(seccomp_alone_holds)
 }
 END_TEST
 
+START_TEST(connects_to_granted_ports_only)
+{
+    char port[8];
+    if (!host_has(LAYER_LANDLOCK_NET))
+        return;
+    int fd = listen_tcp(), other = listen_tcp();
+    snprintf(port, sizeof port, "%d", listening);
+    ck_assert_int_eq(under(NULL, connect_tcp), 0);
+    begin("default");
+    ck_assert_int_eq(outcome(connect_tcp), EPERM);
+    begin("default"), put("connect", "1");
+    ck_assert_int_eq(outcome(connect_tcp), EACCES);
+    begin("default"), put("connect", port);
+    ck_assert_int_eq(outcome(connect_tcp), 0);
+    begin("default"), put("connect", port);
+    ck_assert_int_eq(outcome(open_socket), EPERM);
+    close(fd);
+    close(other);
+}
+END_TEST
+
 START_TEST(a_user_of_its_own)
 {
     if (!is_root() || !host_has(LAYER_OWN_UID))
@@ -435,7 +486,10 @@ END_TEST
 
 START_TEST(no_capability_is_left)
 {
+    was_root = is_root();
     begin("default"), without(only_limits, 4);
+    ck_assert_int_eq(outcome(has_no_rights), 0);
+    begin("default"), without(not_own_uid, 3);
     ck_assert_int_eq(outcome(has_no_rights), 0);
 }
 END_TEST
@@ -501,6 +555,7 @@ make_sandbox_profile_suite(void)
                                   a_cell_has_a_root_of_its_own,
                                   tmp_is_its_own_and_full_in_time,
                                   seccomp_alone_holds,
+                                  connects_to_granted_ports_only,
                                   a_user_of_its_own,
                                   limits_hold,
                                   no_capability_is_left,

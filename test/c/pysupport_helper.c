@@ -114,7 +114,7 @@ child(int sock, int box, int lane, const int *output)
             close(fd);
     }
     PyOS_AfterFork_Child();
-    helper_main(sock, box, lane, -1);
+    helper_main(sock, box, lane, -1, NULL);
 }
 
 void

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "py.h"
+
+#include "lockup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crash.h"
+#include "err.h"
+#include "state.h"
+#include "tasks.h"
+
+/* ---- environment --------------------------------------------------------- */
+
+/* The block in which the kernel put the environment: its addresses stand in
+ * /proc/self/stat, after the name, which may hold anything. */
+static void
+wipe_block(void)
+{
+    char text[2048];
+    unsigned long start = 0, end = 0;
+    FILE *f = fopen("/proc/self/stat", "re");
+    size_t n = f != NULL ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f != NULL)
+        fclose(f);
+    text[n] = 0;
+    char *at = strrchr(text, ')');
+    for (int field = 3; at != NULL && field <= 50; field++)
+        at = strchr(at + 1, ' ');
+    if (at != NULL && sscanf(at, " %lu %lu", &start, &end) == 2 && start < end)
+        memset((void *)start, 0, end - start); // NOLINT: the kernel's numbers
+}
+
+/* Python's own copy of a value, where nobody else has it. */
+static void
+wipe_values(PyObject *vars)
+{
+    PyObject *data = PyObject_GetAttrString(vars, "_data"), *key, *value;
+    Py_ssize_t i = 0;
+    while (data != NULL && PyDict_Check(data) &&
+           PyDict_Next(data, &i, &key, &value))
+        if (PyBytes_CheckExact(value) && Py_REFCNT(value) == 1)
+            memset(PyBytes_AS_STRING(value), 0,
+                   (size_t)PyBytes_GET_SIZE(value));
+    PyErr_Clear();
+    Py_XDECREF(data);
+}
+
+/* Libraries that start threads by themselves are told not to. */
+static int
+set_values(PyObject *vars)
+{
+    static const char *const values[][2] = {{"LANG", "C.UTF-8"},
+                                            {"TZ", "UTC"},
+                                            {"HOME", "/"},
+                                            {"OPENBLAS_NUM_THREADS", "1"},
+                                            {"OMP_NUM_THREADS", "1"},
+                                            {"MKL_NUM_THREADS", "1"},
+                                            {"NUMEXPR_NUM_THREADS", "1"}};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof values / sizeof values[0]; i++) {
+        PyObject *v = PyUnicode_FromString(values[i][1]);
+        r = v != NULL ? PyMapping_SetItemString(vars, values[i][0], v) : -1;
+        Py_XDECREF(v);
+    }
+    return r;
+}
+
+static int
+clean_environment(void)
+{
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *vars = os ? PyObject_GetAttrString(os, "environ") : NULL;
+    PyObject *done = NULL;
+    if (vars != NULL) {
+        wipe_values(vars);
+        clearenv();
+        wipe_block();
+        /* Not by its own `clear', which wants the keys in their old form. */
+        PyObject *data = PyObject_GetAttrString(vars, "_data");
+        done = data ? PyObject_CallMethod(data, "clear", NULL) : NULL;
+        Py_XDECREF(data);
+    }
+    int r = done ? set_values(vars) : -1;
+    Py_XDECREF(done);
+    Py_XDECREF(vars);
+    Py_XDECREF(os);
+    return r;
+}
+
+/* ---- modules ------------------------------------------------------------- */
+
+static int
+preload(const struct args_list *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        PyObject *m = PyImport_ImportModule(names->v[i]);
+        if (m == NULL)
+            return -1;
+        Py_DECREF(m);
+    }
+    return 0;
+}
+
+/* CPython seeds `random' anew in each child; numpy does not. */
+static int
+seed_numpy(void)
+{
+    PyObject *name = PyUnicode_FromString("numpy.random");
+    PyObject *m = name ? PyImport_GetModule(name) : NULL;
+    PyObject *r = m ? PyObject_CallMethod(m, "seed", NULL) : NULL;
+    int failed = PyErr_Occurred() != NULL;
+    Py_XDECREF(r);
+    Py_XDECREF(m);
+    Py_XDECREF(name);
+    return failed ? -1 : 0;
+}
+
+/* ---- all of it ----------------------------------------------------------- */
+
+static void
+say_exception(const char *step, char *why, size_t n)
+{
+    PyObject *exc = py_err_take();
+    PyObject *text =
+        exc ? PyUnicode_FromFormat("%s: %S", Py_TYPE(exc)->tp_name, exc) : NULL;
+    const char *detail = text ? PyUnicode_AsUTF8(text) : NULL;
+    snprintf(why, n, "%s: %s", step, detail != NULL ? detail : "?");
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(exc);
+}
+
+static int
+lockup_python(const struct policy *p, char *why, size_t n)
+{
+    if (p->level != LEVEL_TRUSTED && clean_environment() < 0) {
+        say_exception("environment", why, n);
+        return E_SYS;
+    }
+    if (preload(&p->preload) < 0 || seed_numpy() < 0) {
+        say_exception("preload", why, n);
+        return E_SYS;
+    }
+    return 0;
+}
+
+/* User, capabilities and Landlock are each thread's own. */
+int
+lockup(void *breed, char *why, size_t n)
+{
+    struct profile *p = &((struct breed *)breed)->profile;
+    int e = lockup_python(&p->policy, why, n);
+    if (e != 0)
+        return e;
+    if (p->policy.level != LEVEL_TRUSTED && tasks_count() != 1) {
+        snprintf(why, n, "preload: a module has started threads");
+        return E_REFUSED;
+    }
+    if (p->policy.diagnose)
+        crash_watch_calls();
+    return profile_apply(p, why, n);
+}

@@ -1,0 +1,72 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc What the Python behind a port may ask of this VM, and how much it has
+%% printed.
+%%
+%% Every port of a helper has its grants before the first byte is read from it,
+%% and keeps them until its courier has ended; a port without any has no rights.
+%% The context writes them; processes that run callbacks read them.
+-module(py_grants).
+
+-export([put/2, drop/1, may_call/2, may_send/2, enforce/2, is_over/1]).
+
+%% Services that any helper needs: to print what requests print, to end waits.
+-define(ALWAYS, [{<<"io">>, <<"put">>}, {<<"wait">>, <<"cancel">>}]).
+
+%% @doc From now on this holds for the helper of this port.
+-spec put(port(), py_policy:grants()) -> ok.
+put(Port, Grants) ->
+    py_registry:put_grants(Port, Grants).
+
+%% @doc Nothing holds any more.
+-spec drop(port()) -> ok.
+drop(Port) ->
+    py_registry:drop_grants(Port).
+
+%% @doc May it call the function of this name, or this service?
+-spec may_call(port(), term()) -> boolean().
+may_call(Port, Name) ->
+    case py_registry:grants(Port) of
+        {all, _} -> true;
+        {#{call := all, send := all}, _} -> true;
+        {Grants, _} -> allowed(Name, Grants);
+        none -> false
+    end.
+
+allowed({<<"message">>, <<"watch">>}, #{send := Send}) -> Send =/= [];
+allowed({_, _} = Service, _) -> lists:member(Service, ?ALWAYS);
+allowed(Name, #{call := all}) -> is_binary(Name);
+allowed(Name, #{call := Names}) -> lists:member(Name, Names).
+
+%% @doc May it send to this?  By name only: a pid would be a guess.
+-spec may_send(port(), term()) -> boolean().
+may_send(Port, Dest) ->
+    case py_registry:grants(Port) of
+        {all, _} -> true;
+        {#{send := all}, _} -> true;
+        {#{send := Names}, _} -> named(Dest, Names);
+        none -> false
+    end.
+
+named(Dest, Names) when is_atom(Dest) -> lists:member(Dest, Names);
+named(Dest, Names) when is_binary(Dest) ->
+    lists:any(fun(Name) -> atom_to_binary(Name) =:= Dest end, Names);
+named(_, _) -> false.
+
+%% @doc It has printed so many bytes more: if that is too much, it is killed.
+-spec enforce(port(), non_neg_integer()) -> ok.
+enforce(Port, Bytes) ->
+    case py_registry:grants(Port) of
+        {#{output := Max}, _} when is_integer(Max) ->
+            _ = [py_port:kill(Port) || py_registry:count_output(Port, Bytes) > Max],
+            ok;
+        _ ->
+            ok
+    end.
+
+%% @doc Has it printed too much?
+-spec is_over(port()) -> boolean().
+is_over(Port) ->
+    case py_registry:grants(Port) of
+        {#{output := Max}, Sum} when is_integer(Max) -> Sum > Max;
+        _ -> false
+    end.

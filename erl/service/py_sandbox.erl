@@ -1,0 +1,177 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Strangers' code, run once: a fresh helper that is locked up already, the
+%% result with what was printed and used, or a precise error; then the helper is
+%% thrown away.
+-module(py_sandbox).
+
+-export([info/0, info/1, run/1, run/2]).
+
+-export_type([options/0, result/0]).
+
+-define(FOLDER_LIMIT, 1048576).
+-define(SPARES, 2).
+
+-type options() :: #{policy => py_policy:given(), runtime => atom(),
+                     inputs => #{terrarium_config:name() => term()},
+                     files => #{terrarium_config:name() => binary()},
+                     outputs => [terrarium_config:name()], outputs_max => pos_integer(),
+                     spares => non_neg_integer()}.
+%% `inputs': names that the code finds bound; `files', `outputs': what is put into
+%% its `/tmp' before, and taken from there afterwards, `outputs_max' bytes together
+%% (both need `{tmp, Bytes}'); `spares': how many helpers are kept ready for the next
+%% runs with the same policy.
+
+-type result() :: {ok, #{value := term(), stdout := binary(), stderr := binary(),
+                         files := #{binary() => binary()}, usage := map()}}
+                | {error, term()}.
+
+%% @doc The layers that contexts of each level get here, in the default runtime.
+-spec info() -> {ok, #{py_policy:layer() | default | strict => term()}} | {error, term()}.
+info() ->
+    info(default).
+
+%% @doc The same in another runtime: `#{default => Layers, strict => Layers}', or in
+%% the place of layers `{unavailable, Missing}'.
+-spec info(atom()) -> {ok, #{default | strict => term()}} | {error, term()}.
+info(Runtime) ->
+    Probed = [{Level, probe(Runtime, Level)} || Level <- [default, strict]],
+    case [E || {_, {error, _} = E} <- Probed] of
+        [] -> {ok, maps:from_list(Probed)};
+        [Error | _] -> Error
+    end.
+
+probe(Runtime, Level) ->
+    {ok, Policy} = py_policy:check(Level),
+    case py_runtime_probes:probe(Runtime, py_policy:wire(Policy)) of
+        {ok, Names} -> py_policy:layers(Names);
+        {error, {missing_layers, Names}} -> {unavailable, py_policy:layers(Names)};
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Run this code at level `default'.
+%% @equiv run(Code, #{})
+-spec run(terrarium_config:name()) -> result().
+run(Code) ->
+    run(Code, #{}).
+
+%% @doc Run this code.  `value' is that of its last statement if that is an
+%% expression, else `none'; `usage' has `wall_ms', and of the process `user_ms',
+%% `system_ms' and `rss'.  Errors beside those of `py_context':
+%% <dl>
+%% <dt>`{limit, wall_ms | cpu_ms | memory | output_bytes}'</dt><dd>it was over
+%%   that limit</dd>
+%% <dt>`{sandbox, {syscall, Name}}'</dt><dd>it tried what only exploits do; the name
+%%   is `unknown' without `diagnose'</dd>
+%% <dt>`{sandbox, {unavailable, Layers}}'</dt><dd>this host has not what the policy
+%%   requires</dd>
+%% </dl>
+-spec run(terrarium_config:name(), options()) -> result().
+run(Code, Options) ->
+    case prepare(Code, Options) of
+        {ok, Args, Context} -> in_context(Args, Context);
+        {error, _} = Error -> Error
+    end.
+
+%%% Options
+
+prepare(Code, Options) when is_map(Options) ->
+    Known = [policy, runtime, inputs, files, outputs, outputs_max, spares],
+    Texts = {py_prepare:text(Code), py_prepare:kwargs(maps:get(inputs, Options, #{})),
+             files(maps:get(files, Options, #{})),
+             terrarium_config:names(maps:get(outputs, Options, []))},
+    case {maps:keys(maps:without(Known, Options)), Texts} of
+        {[Key | _], _} -> invalid(Key, Options);
+        {_, {error, _, _, _}} -> {error, {invalid, code, Code}};
+        {_, {_, error, _, _}} -> invalid(inputs, Options);
+        {_, {_, _, error, _}} -> invalid(files, Options);
+        {_, {_, _, _, error}} -> invalid(outputs, Options);
+        {[], {C, Inputs, {ok, Files}, {ok, Wanted}}} ->
+            Max = maps:get(outputs_max, Options, ?FOLDER_LIMIT),
+            with_context([C, Inputs, Files, Wanted, Max], Options)
+    end;
+prepare(_, Options) ->
+    {error, {invalid, options, Options}}.
+
+invalid(Key, Options) ->
+    {error, {invalid, Key, maps:get(Key, Options)}}.
+
+files(Map) when is_map(Map) ->
+    Pairs = [{terrarium_config:name(K), V} || {K, V} <- maps:to_list(Map)],
+    case [ok || {{ok, _}, V} <- Pairs, is_binary(V)] of
+        Good when length(Good) =:= length(Pairs) ->
+            {ok, maps:from_list([{K, V} || {{ok, K}, V} <- Pairs])};
+        _ ->
+            error
+    end;
+files(_) ->
+    error.
+
+%% The limits of a run that are none of a context's level.
+with_context([_, _, _, _, Max] = Args, Options) when is_integer(Max), Max > 0 ->
+    Given = given(maps:get(policy, Options, default)),
+    case py_policy:check(Given) of
+        {ok, Policy} ->
+            Bytes = py_policy:limit({output_bytes, Policy}, 1048576),
+            {ok, Args, #{policy => Given, runtime => maps:get(runtime, Options, default),
+                         ahead => maps:get(spares, Options, ?SPARES), single_use => true,
+                         log_output => false, output => capture, output_max => Bytes}};
+        {error, _} = Error ->
+            Error
+    end;
+with_context([_, _, _, _, Max], _) ->
+    {error, {invalid, outputs_max, Max}}.
+
+given(Level) when is_atom(Level) ->
+    given(#{level => Level});
+given(#{level := Level, limits := Limits} = Map) when is_map(Limits) ->
+    Map#{limits := maps:merge(run_limits(Level), Limits),
+         preload => [<<"erlang._run">> | preload(Map)]};
+given(#{level := _} = Map) when not is_map_key(limits, Map) ->
+    given(Map#{limits => #{}});
+given(Other) ->
+    Other.
+
+preload(#{preload := Names}) when is_list(Names) -> Names;
+preload(_) -> [].
+
+run_limits(strict) -> #{cpu_ms => 1000, output_bytes => 65536};
+run_limits(_) -> #{wall_ms => 5000, cpu_ms => 5000, output_bytes => 1048576}.
+
+%%% The run
+
+in_context(Args, Options) ->
+    case py_context:new(Options) of
+        {ok, Context} ->
+            try
+                Begun = erlang:monotonic_time(millisecond),
+                Result = py_context:call(Context, <<"erlang._run">>, <<"run">>, Args),
+                Wall = erlang:monotonic_time(millisecond) - Begun,
+                told(Result, Context, Wall)
+            after
+                ok = py_context:stop(Context)
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+told({ok, #{value := {Value, Files}, stdout := Out, stderr := Err}}, Context, Wall)
+  when is_map(Files) ->
+    {ok, #{value => Value, stdout => Out, stderr => Err, files => bytes(Files),
+           usage => usage(Context, Wall)}};
+told({ok, _}, _, _) ->
+    {error, {protocol, <<"no result in the answer">>}};
+told({error, timeout}, _, _) ->
+    {error, {limit, wall_ms}};
+told({error, {"MemoryError", _}}, _, _) ->
+    {error, {limit, memory}};
+told({error, _} = Error, _, _) ->
+    Error.
+
+bytes(Files) ->
+    maps:filter(fun(Name, Data) -> is_binary(Name) andalso is_binary(Data) end, Files).
+
+usage(Context, Wall) ->
+    case py_context:info(Context) of
+        {ok, #{process := Process}} -> Process#{wall_ms => Wall};
+        {error, _} -> #{wall_ms => Wall}
+    end.

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check_zygote_sandbox.c - spawn messages with a policy: what is locked, what
+ * is refused and why, whose spares are whose. */
+#include <check.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "handoff.h"
+#include "layers.h"
+#include "support_check.h"
+#include "support_process.h"
+#include "support_zygote.h"
+#include "wire.h"
+
+static struct zyg z;
+
+static void
+set_up(void)
+{
+    const char *const args[] = {"--spares", "0", NULL};
+    zyg_open(&z, args);
+}
+
+static void
+tear_down(void)
+{
+    zyg_close(&z);
+}
+
+/* A spawn or probe with a policy of this level; `key' has one string. */
+static void
+ask(const char *type, uint64_t id, const char *level, const char *key,
+    const char *value, uint64_t ahead)
+{
+    struct ctl_out m, boot, policy;
+    char *list = (char *)value;
+    ctl_begin(&boot);
+    ck_ok(ctl_end(&boot));
+    ctl_begin(&policy);
+    ctl_put_str(&policy, "level", level);
+    if (key != NULL)
+        ctl_put_strs(&policy, key, &list, 1);
+    ck_ok(ctl_end(&policy));
+    ctl_begin(&m);
+    ctl_put_type(&m, type);
+    ctl_put_uint(&m, "id", id);
+    ctl_put_uint(&m, "ahead", ahead);
+    ctl_put_map(&m, "boot", &boot);
+    ctl_put_map(&m, "policy", &policy);
+    ck_ok(zyg_send(&z, &m));
+    ctl_free(&boot);
+    ctl_free(&policy);
+}
+
+static unsigned
+layers_of(const struct zyg_message *m, const char *key)
+{
+    unsigned layers = 0;
+    const char *s;
+    size_t n;
+    for (size_t i = 0; ctl_list_bytes(&m->map, key, i, &s, &n); i++)
+        layers |= layer_named(s, n);
+    return layers;
+}
+
+static void
+bury(struct zyg_helper *h)
+{
+    struct zyg_message m;
+    zyg_helper_close(h);
+    zyg_expect(&z, CTL_exited, &m);
+    zyg_message_free(&m);
+}
+
+START_TEST(tells_the_layers_that_hold)
+{
+    struct zyg_message m;
+    struct zyg_helper h;
+    ask(CTL_spawn, 1, "default", NULL, NULL, 0);
+    zyg_expect(&z, CTL_spawned, &m);
+    ck_assert_uint_ne(layers_of(&m, "layers") & LAYER_SECCOMP, 0);
+    zyg_take_helper(&m, &h);
+    ck_assert_int_eq(zyg_frame(&h, NULL), WIRE_HELLO);
+    ck_assert_uint_eq(process_status(h.pid, "Seccomp", 10), 2);
+    ck_assert_uint_eq(process_status(h.pid, "NoNewPrivs", 10), 1);
+    ck_assert_uint_eq(process_status(h.pid, "CapEff", 16), 0);
+    ck_assert_uint_eq(process_status(h.pid, "CapBnd", 16),
+                      geteuid() == 0 ? 0
+                                     : process_status(getpid(), "CapBnd", 16));
+    zyg_helper_close(&h);
+}
+END_TEST
+
+START_TEST(nothing_is_locked_without_a_policy)
+{
+    struct zyg_message m;
+    struct zyg_helper h;
+    zyg_send_spawn(&z, 1, 0);
+    zyg_expect(&z, CTL_spawned, &m);
+    ck_assert_uint_eq(layers_of(&m, "layers"), 0);
+    zyg_take_helper(&m, &h);
+    ck_assert_uint_eq(process_status(h.pid, "NoNewPrivs", 10), 0);
+    zyg_helper_close(&h);
+}
+END_TEST
+
+START_TEST(says_what_a_host_lacks)
+{
+    struct zyg_message m;
+    struct ctl_out out, policy;
+    char *names[] = {"landlock"};
+    ctl_begin(&policy);
+    ctl_put_str(&policy, "level", "default");
+    ctl_put_strs(&policy, "without", names, 1);
+    ctl_put_strs(&policy, "require", names, 1);
+    ck_ok(ctl_end(&policy));
+    for (int i = 0; i < 2; i++) {
+        const char *type = i == 0 ? CTL_spawn : CTL_probe;
+        ctl_begin(&out);
+        ctl_put_type(&out, type);
+        ctl_put_uint(&out, "id", 7);
+        ctl_put_map(&out, "policy", &policy);
+        ck_ok(zyg_send(&z, &out));
+        zyg_expect(&z, i == 0 ? CTL_spawn_failed : CTL_probed, &m);
+        ck_assert_uint_eq(zyg_uint(&m, "id"), 7);
+        ck_assert_uint_eq(layers_of(&m, "missing"), LAYER_LANDLOCK);
+        ck_assert(zyg_has(&m, "reason", "landlock"));
+        zyg_message_free(&m);
+    }
+    ctl_free(&policy);
+    zyg_wait_children(&z, 0);
+}
+END_TEST
+
+START_TEST(names_what_is_wrong_with_a_policy)
+{
+    struct zyg_message m;
+    ask(CTL_spawn, 1, "paranoid", NULL, NULL, 0);
+    zyg_expect(&z, CTL_spawn_failed, &m);
+    ck_assert(zyg_has(&m, "reason", "level"));
+    zyg_message_free(&m);
+    ask(CTL_spawn, 2, "default", "read", "etc", 0);
+    zyg_expect(&z, CTL_spawn_failed, &m);
+    ck_assert(zyg_has(&m, "reason", "read"));
+    zyg_message_free(&m);
+}
+END_TEST
+
+START_TEST(probes)
+{
+    struct zyg_message m;
+    ask(CTL_probe, 9, "strict", NULL, NULL, 0);
+    zyg_expect(&z, CTL_probed, &m);
+    ck_assert_uint_eq(zyg_uint(&m, "id"), 9);
+    ck_assert_uint_ne(layers_of(&m, "layers") & LAYER_SECCOMP, 0);
+    zyg_message_free(&m);
+    zyg_wait_children(&z, 0);
+}
+END_TEST
+
+/* Spares of one policy are never given to another. */
+START_TEST(keeps_spares_of_a_kind)
+{
+    struct zyg_message m;
+    struct zyg_helper h;
+    ask(CTL_spawn, 1, "default", NULL, NULL, 2);
+    zyg_expect(&z, CTL_spawned, &m);
+    zyg_take_helper(&m, &h);
+    ck_assert_int_eq(h.spare, 0);
+    bury(&h);
+    zyg_wait_children(&z, 2);
+    ask(CTL_spawn, 2, "strict", NULL, NULL, 0);
+    zyg_expect(&z, CTL_spawned, &m);
+    zyg_take_helper(&m, &h);
+    ck_assert_int_eq(h.spare, 0);
+    bury(&h);
+    ask(CTL_spawn, 3, "default", NULL, NULL, 0);
+    zyg_expect(&z, CTL_spawned, &m);
+    zyg_take_helper(&m, &h);
+    ck_assert_int_eq(h.spare, 1);
+    bury(&h);
+    zyg_wait_children(&z, 0);
+}
+END_TEST
+
+/* It tells why on its standard error, and runs nothing. */
+START_TEST(a_helper_that_can_not_be_locked_ends)
+{
+    struct zyg_message m;
+    struct zyg_helper h;
+    char text[400] = "";
+    ask(CTL_spawn, 1, "default", "preload", "no_such_module", 0);
+    zyg_expect(&z, CTL_spawned, &m);
+    zyg_take_helper(&m, &h);
+    ck_assert_int_eq(zyg_frame(&h, NULL), 0);
+    ck_assert_int_gt(read(h.err, text, sizeof text - 1), 0);
+    ck_assert_ptr_nonnull(strstr(text, "no_such_module"));
+    zyg_expect(&z, CTL_exited, &m);
+    ck_assert_uint_eq(zyg_uint(&m, "status"), HANDOFF_EXIT_SANDBOX);
+    zyg_message_free(&m);
+    zyg_helper_close(&h);
+}
+END_TEST
+
+START_TEST(a_module_must_not_start_threads)
+{
+    struct process_folder f;
+    struct zyg_message m;
+    struct zyg_helper h;
+    char text[400] = "";
+    tear_down();
+    process_make_folder(&f);
+    process_write_file(
+        &f, "starts_a_thread.py",
+        "import threading\n"
+        "e = threading.Event()\n"
+        "threading.Thread(target=e.wait, daemon=True).start()\n");
+    const char *const args[] = {"--spares", "0", "--path", f.path, NULL};
+    zyg_open(&z, args);
+    ask(CTL_spawn, 1, "default", "preload", "starts_a_thread", 0);
+    zyg_expect(&z, CTL_spawned, &m);
+    zyg_take_helper(&m, &h);
+    ck_assert_int_eq(zyg_frame(&h, NULL), 0);
+    ck_assert_int_gt(read(h.err, text, sizeof text - 1), 0);
+    ck_assert_ptr_nonnull(strstr(text, "threads"));
+    zyg_helper_close(&h);
+    process_remove_folder(&f);
+}
+END_TEST
+
+START_TEST(ends_who_uses_up_the_cpu)
+{
+    struct zyg_message m;
+    struct zyg_helper h;
+    struct ctl_out out, policy;
+    ctl_begin(&policy);
+    ctl_put_str(&policy, "level", "trusted");
+    ctl_put_uint(&policy, "cpu_ms", 100);
+    ck_ok(ctl_end(&policy));
+    ctl_begin(&out);
+    ctl_put_type(&out, CTL_spawn);
+    ctl_put_uint(&out, "id", 1);
+    ctl_put_map(&out, "policy", &policy);
+    ck_ok(zyg_send(&z, &out));
+    ctl_free(&policy);
+    zyg_expect(&z, CTL_spawned, &m);
+    zyg_take_helper(&m, &h);
+    ck_assert_int_eq(zyg_frame(&h, NULL), WIRE_HELLO);
+    zyg_exec(&h, 5, "while True: pass");
+    zyg_expect(&z, CTL_exited, &m);
+    ck_assert_uint_eq(zyg_uint(&m, "signal"), 9);
+    ck_assert(zyg_has(&m, "limit", "cpu_ms"));
+    zyg_message_free(&m);
+    zyg_helper_close(&h);
+}
+END_TEST
+
+/* More policies than there is room for, one after the other. */
+START_TEST(forgets_policies_that_nobody_uses)
+{
+    struct zyg_message m;
+    char port[8];
+    int before;
+    ask(CTL_probe, 1, "default", "connect", "1", 0);
+    zyg_expect(&z, CTL_probed, &m);
+    zyg_message_free(&m);
+    before = process_count_fds(z.pid, "");
+    for (int i = 0; i < 80; i++) {
+        snprintf(port, sizeof port, "%d", 1000 + i);
+        ask(CTL_probe, 2, "default", "connect", port, 0);
+        zyg_expect(&z, CTL_probed, &m);
+        ck_assert_uint_ne(layers_of(&m, "layers"), 0);
+        zyg_message_free(&m);
+    }
+    ck_assert_int_le(process_count_fds(z.pid, ""), before + 32 * 6);
+}
+END_TEST
+
+Suite *make_zygote_sandbox_suite(void);
+
+Suite *
+make_zygote_sandbox_suite(void)
+{
+    const TTest *const tests[] = {tells_the_layers_that_hold,
+                                  nothing_is_locked_without_a_policy,
+                                  says_what_a_host_lacks,
+                                  names_what_is_wrong_with_a_policy,
+                                  probes,
+                                  keeps_spares_of_a_kind,
+                                  a_helper_that_can_not_be_locked_ends,
+                                  a_module_must_not_start_threads,
+                                  ends_who_uses_up_the_cpu,
+                                  forgets_policies_that_nobody_uses};
+    Suite *s = suite_create("zygote_sandbox");
+    TCase *c = tcase_create("zygote_sandbox");
+    tcase_set_timeout(c, 60);
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        tcase_add_test(c, tests[i]);
+    suite_add_tcase(s, c);
+    return s;
+}
