@@ -24,7 +24,7 @@ struct helper_lock {
  * helper.
  *
  * Ends the process: 0 at end-of-file or after STOP, else a handoff_exit. */
-_Noreturn void helper_main(int sock, int blackbox_fd, int lane_fd,
-                           int hatch_fd, const struct helper_lock *lock);
+_Noreturn void helper_main(int sock, int blackbox_fd, int lane_fd, int hatch_fd,
+                           const struct helper_lock *lock);
 
 #endif

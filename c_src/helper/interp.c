@@ -169,8 +169,8 @@ flush(const char *name)
 /* What is alive now lives for ever: keep the collector from touching it, so
  * that its pages stay shared with every helper; and leave nothing in a buffer
  * that each of them would write again. */
-static int
-settle(void)
+int
+interp_settle(void)
 {
     flush("stdout");
     flush("stderr");
@@ -213,7 +213,7 @@ interp_init(const struct interp_options *o, char *reason, size_t cap)
         return E_SYS;
     }
     int r = preload(o, reason, cap);
-    if (r == 0 && settle() < 0) {
+    if (r == 0 && interp_settle() < 0) {
         reason_from_exception(reason, cap, "cannot freeze the collector");
         r = E_SYS;
     }

@@ -31,4 +31,8 @@ int interp_init(const struct interp_options *o, char *reason, size_t cap);
  * Returns the exit status. */
 int interp_python_main(int argc, char **argv);
 
+/* What is alive now lives for ever, and is shared with all who are forked
+ * later: 0, or -1 with an exception set. */
+int interp_settle(void);
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "lockup.h"
 #include "mem.h"
 #include "wire.h"
 
@@ -69,6 +70,7 @@ breed_new(struct zygote *z, const struct ctl_map *policy, struct buf *key,
         mem_free(b);
         return e;
     }
+    lockup_prepare(&b->profile.policy);
     b->key = *key;
     buf_init(key, 0);
     b->used_ms = now_ms();

@@ -9,6 +9,7 @@
 
 #include "crash.h"
 #include "err.h"
+#include "interp.h"
 #include "state.h"
 #include "tasks.h"
 
@@ -102,6 +103,33 @@ preload(const struct args_list *names)
         Py_DECREF(m);
     }
     return 0;
+}
+
+static int
+is_harmless(const char *name)
+{
+    static const char *const known[] = {"ast",  "traceback", "tokenize",
+                                        "json", "math",      "re"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(name, known[i]) == 0)
+            return 1;
+    return strcmp(name, "erlang") == 0 || strncmp(name, "erlang.", 7) == 0;
+}
+
+void
+lockup_prepare(const struct policy *p)
+{
+    int imported = 0;
+    for (size_t i = 0; i < p->preload.count; i++) {
+        PyObject *m = is_harmless(p->preload.v[i])
+                          ? PyImport_ImportModule(p->preload.v[i])
+                          : NULL;
+        imported |= m != NULL;
+        PyErr_Clear();
+        Py_XDECREF(m);
+    }
+    if (imported && interp_settle() < 0)
+        PyErr_Clear();
 }
 
 /* CPython seeds `random' anew in each child; numpy does not. */

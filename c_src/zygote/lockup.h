@@ -9,6 +9,14 @@
 
 #include <stddef.h>
 
+#include "policy.h"
+
+/* In the zygote, when a policy comes for the first time: import those of its
+ * modules that are Python's or ours, and known to do no more than define
+ * things, so that its helpers need not each.  What fails fails in the helper,
+ * and is told there. */
+void lockup_prepare(const struct policy *p);
+
 /* breed: of the helper that this process is. */
 int lockup(void *breed, char *why, size_t n);
 

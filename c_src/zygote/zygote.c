@@ -6,7 +6,8 @@
  * VM's process.  Nothing in it waits for anything but poll; a slow reader at
  * the other end stops it from taking requests, never from ending.
  * Knows: everything in this folder.   Does not know: frames, ETF, requests to
- * Python; between two forks it runs no Python code.
+ * Python; between two forks it runs no Python code, but for imports of our own
+ * modules (lockup.h).
  * Errors: none of a helper's or of the VM's doing ends it, but end-of-file. */
 #include "py.h"
 

@@ -58,7 +58,7 @@ parts() ->
      fun bench_data:binaries/1, fun(_) -> bench_data:flagged() end,
      fun bench_data:collections/1, fun bench_rest:hogs/1,
      fun bench_services:run/1, fun bench_shm:run/1, fun bench_web:run/1,
-     fun(_) -> bench_life:run() end].
+     fun(_) -> bench_life:run() end, fun(_) -> bench_sandbox:run() end].
 
 part(Fun) ->
     Start = erlang:monotonic_time(millisecond),
@@ -109,5 +109,7 @@ claims(Keys) ->
              {"one hog per core: lane p50 / socketpair p50", hogs_p50_ratio, ratio, at_most, 1},
              {"one hog per core: lane mean / socketpair mean", hogs_mean_ratio, ratio, at_most,
               1},
+             {"runs of strangers' code / bwrap python3 -c", sandbox_to_bwrap, ratio, at_least, 10},
+             {"a call at level default / trusted", sandbox_call_ratio, ratio, at_most, 1.2},
              {"eight idle contexts: share of one core", idle_percent, fine, at_most, 0.1},
              {"64 callers on one context: most / fewest calls", fairness, ratio, at_most, 3}]].

@@ -69,7 +69,7 @@ files() ->
      {environ_of_zygote, "return open('/proc/%d/environ' % os.getppid(), 'rb').read() != b''",
       #{trusted => {value, true}, locked => ?NO_FILE}},
      {memory_of_bystander, "return open('/proc/%d/mem' % BYSTANDER, 'rb') and 1",
-      #{trusted => {value, 1}, locked => ?NO_FILE}},
+      #{trusted => survives, locked => ?NO_FILE}}, % it is undumpable: root may
      {own_memory, "return open('/proc/self/mem', 'rb') and 1",
       #{trusted => {value, 1}, locked => ?NO_FILE}},
      {environment, "return os.environ.get('TERRARIUM_TEST_SECRET')",
@@ -117,7 +117,7 @@ children() ->
       "except RuntimeError: pass\n"
       "e.set()\nreturn n",
       #{trusted => {value, 100}, default => {most, 16}, strict => {value, 0},
-        no_own_uid => survives}},
+        no_own_uid => survives, no_namespaces => survives}},
      {execute_nothing, "os.execv('/no/such/program', ['x'])", #{locked => ?NO_FILE}}].
 
 privileges() ->
