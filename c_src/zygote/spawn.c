@@ -22,6 +22,7 @@
 #include "lane.h"
 #include "lockup.h"
 #include "mem.h"
+#include "shut.h"
 #include "wire.h"
 
 /* The helper's ends of what connects it; its black box is in the child. */
@@ -116,6 +117,19 @@ open_all(struct child *c, struct ends *e)
 
 /* ---- the child ---------------------------------------------------------- */
 
+/* What preloaded modules had open was opened with rights that it is to lose. */
+static void
+close_strangers(const struct profile *p, const struct ends *e, int blackbox,
+                int lane)
+{
+    enum { OWN = 5 };
+    int keep[OWN + CELL_NAMESPACES] = {e->socket, e->hatch, blackbox, lane,
+                                       p->landlock};
+    for (int i = 0; i < CELL_NAMESPACES; i++)
+        keep[OWN + i] = p->cell.fds[i];
+    shut_all_but(keep, sizeof keep / sizeof keep[0]);
+}
+
 /* Order: first nothing may outlive the zygote, then nothing of the zygote may
  * stay, then Python learns about the fork (its hooks may print). */
 static _Noreturn void
@@ -134,6 +148,8 @@ be_helper(struct zygote *z, struct child *self, struct ends *e)
     state_close_in_child(z, self);
     setrlimit(RLIMIT_NOFILE, &z->files);
     signals_give_back(&z->signals);
+    if (self->breed->profile.policy.level != LEVEL_TRUSTED)
+        close_strangers(&self->breed->profile, e, blackbox, lane);
     PyOS_AfterFork_Child();
     struct helper_lock lock = {lockup, self->breed};
     helper_main(e->socket, blackbox, lane, e->hatch,

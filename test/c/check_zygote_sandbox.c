@@ -232,6 +232,41 @@ START_TEST(a_module_must_not_start_threads)
 }
 END_TEST
 
+/* What a preloaded module has open is for trusted helpers only. */
+START_TEST(nothing_of_preloaded_modules_is_open)
+{
+    struct process_folder f;
+    struct zyg_message m;
+    struct zyg_helper h;
+    char secret[100];
+    tear_down();
+    process_make_folder(&f);
+    process_write_file(&f, "secret", "x");
+    process_write_file(&f, "opens_a_file.py",
+                       "import os\n"
+                       "f = open(os.path.dirname(__file__) + '/secret')\n");
+    const char *const args[] = {
+        "--spares", "0", "--path", f.path, "--preload", "opens_a_file", NULL};
+    zyg_open(&z, args);
+    snprintf(secret, sizeof secret, "%s/secret", f.path);
+    zyg_spawn(&z, 1, &h);
+    ck_assert_int_eq(process_count_fds(h.pid, secret), 1);
+    bury(&h);
+    ask(CTL_spawn, 2, "default", NULL, NULL, 0);
+    zyg_expect(&z, CTL_spawned, &m);
+    zyg_take_helper(&m, &h);
+    ck_assert_int_eq(zyg_frame(&h, NULL), WIRE_HELLO);
+    if (geteuid() == 0) { /* others can not look at it */
+        ck_assert_int_gt(process_count_fds(h.pid, ""), 3);
+        ck_assert_int_eq(process_count_fds(h.pid, secret), 0);
+        ck_assert_int_eq(process_count_fds(h.pid, "mnt:"), 0);
+        ck_assert_int_eq(process_count_fds(h.pid, "anon_inode:landlock"), 0);
+    }
+    bury(&h);
+    process_remove_folder(&f);
+}
+END_TEST
+
 START_TEST(ends_who_uses_up_the_cpu)
 {
     struct zyg_message m;
@@ -293,6 +328,7 @@ make_zygote_sandbox_suite(void)
                                   keeps_spares_of_a_kind,
                                   a_helper_that_can_not_be_locked_ends,
                                   a_module_must_not_start_threads,
+                                  nothing_of_preloaded_modules_is_open,
                                   ends_who_uses_up_the_cpu,
                                   forgets_policies_that_nobody_uses};
     Suite *s = suite_create("zygote_sandbox");
