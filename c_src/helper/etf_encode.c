@@ -156,9 +156,8 @@ enc_improper(struct enc *e, PyObject *o)
 static int
 enc_segment(struct enc *e, struct segment *s)
 {
-    if (s->term == NULL)
-        return enc_fail_type(e, (PyObject *)s);
-    segment_sent(s);
+    if (!segment_send(s))
+        return enc_buffer(e, (PyObject *)s);
     return enc_put(e, PyBytes_AS_STRING(s->term),
                    (size_t)PyBytes_GET_SIZE(s->term));
 }

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "erltypes.h"
@@ -13,6 +13,9 @@
 #include "segment_open.h"
 
 enum { MAX_TERM = 4096 }; /* bytes; py_shm.erl takes no longer one */
+
+/* A singleton of the process: it may send no references. */
+static int only_copies;
 
 /* Secret => the address of the open Segment, which removes itself. */
 static PyObject *open_ones;
@@ -65,8 +68,9 @@ segment_new(size_t size, const char *format, Py_ssize_t itemsize, int ndim,
 int
 segment_map(struct segment *s, int fd)
 {
-    struct stat st;
-    if (fstat(fd, &st) != 0 || (size_t)st.st_size < segment_length(s)) {
+    /* Not by fstat(), which a strict context may not call. */
+    off_t length = lseek(fd, 0, SEEK_END);
+    if (length < 0 || (size_t)length < segment_length(s)) {
         PyErr_SetString(SharedMemoryError,
                         "the segment is smaller than its term says");
         return -1;
@@ -220,11 +224,20 @@ segment_remember(struct segment *s)
 }
 
 void
-segment_sent(struct segment *s)
+segment_send_copies(void)
 {
+    only_copies = 1;
+}
+
+int
+segment_send(struct segment *s)
+{
+    if (s->term == NULL || only_copies)
+        return 0;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     s->sent = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return 1;
 }
 
 struct segment *

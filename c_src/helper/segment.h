@@ -73,8 +73,11 @@ int segment_map(struct segment *s, int fd);
 /* It is open: found again by its secret. */
 int segment_remember(struct segment *s);
 
-/* Its term goes to the VM now. */
-void segment_sent(struct segment *s);
+/* Its term is to go to the VM now: 1; 0: its bytes do. */
+int segment_send(struct segment *s);
+/* From now on the bytes, always: the VM takes no references from this process.
+ */
+void segment_send_copies(void);
 /* The Segment that a memoryview shows, all of it and as it is; borrowed. */
 struct segment *segment_of_view(PyObject *view);
 

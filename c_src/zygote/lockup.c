@@ -9,6 +9,7 @@
 
 #include "crash.h"
 #include "err.h"
+#include "segment.h"
 #include "interp.h"
 #include "state.h"
 #include "tasks.h"
@@ -187,6 +188,8 @@ lockup(void *breed, char *why, size_t n)
         snprintf(why, n, "preload: a module has started threads");
         return E_REFUSED;
     }
+    if (p->policy.level != LEVEL_TRUSTED)
+        segment_send_copies();
     if (p->policy.diagnose)
         crash_watch_calls();
     return profile_apply(p, why, n);

@@ -9,8 +9,9 @@
 
 -export([put/2, drop/1, may_call/2, may_send/2, enforce/2, is_over/1]).
 
-%% Services that any helper needs: to print what requests print, to end waits.
--define(ALWAYS, [{<<"io">>, <<"put">>}, {<<"wait">>, <<"cancel">>}]).
+%% Services that any helper needs: to print what requests print, to end waits, to
+%% have a segment of shared memory that it was given (and names by its secret).
+-define(ALWAYS, [{<<"io">>, <<"put">>}, {<<"wait">>, <<"cancel">>}, {<<"shm">>, <<"open">>}]).
 
 %% @doc From now on this holds for the helper of this port.
 -spec put(port(), py_policy:grants()) -> ok.

@@ -14,7 +14,7 @@ suite() -> [{timetrap, {minutes, 5}}].
 all() ->
     [{group, trusted}, {group, default}, {group, strict}, {group, no_landlock},
      {group, no_namespaces}, {group, no_own_uid}, info, layers_are_told, unavailable, grants,
-     calls, sends, services, tmp, read_and_write, limits, nothing_is_left].
+     calls, sends, services, shared_memory, tmp, read_and_write, limits, nothing_is_left].
 
 groups() ->
     Cases = [cases, violations],
@@ -244,6 +244,20 @@ services(_) ->
     ok = py_context:stop(C).
 
 %% Its own, empty, and no larger than it says.
+%% What is passed can be read at each level, and comes back as a copy.
+shared_memory(_) ->
+    {ok, Shm} = py_shm:new(<<"passed">>),
+    lists:foreach(fun(Level) ->
+                          {ok, C} = py_context:new(#{policy => Level}),
+                          ?assertEqual({ok, {<<"passed">>, true}},
+                                       py_context:eval(C, "(bytes(x), x.readonly)", #{x => Shm})),
+                          ?assertEqual({ok, [<<"passed">>, <<"passed">>]},
+                                       py_context:eval(C, "[x, x.obj]", #{x => Shm})),
+                          Make = "__import__('erlang').SharedMemory(b'made')",
+                          ?assertMatch({error, {"NameError", _}}, py_context:eval(C, Make)),
+                          ok = py_context:stop(C)
+                  end, [default, strict]).
+
 tmp(_) ->
     case lists:member(namespaces, layers()) of
         true -> own_tmp();
