@@ -80,9 +80,12 @@ call(_, _, _, Args) ->
 -spec call(name() | target(), name(), name() | [term()], map() | [term()],
            timeout() | py_context:call_options()) -> py_context:result().
 call(Module, Function, Args, Kwargs, Timeout) when is_map(Kwargs) ->
-    case py_context_router:route(Module, Function) of
-        {ok, Context} -> py_context:call(Context, Module, Function, Args, Kwargs, Timeout);
-        {error, _} = Error -> Error
+    case py_place:route(Module, Function) of
+        {ok, Context} ->
+            py_context:call(Context, Module, Function, Args, Kwargs, Timeout);
+        Place ->
+            Run = fun(C) -> py_context:call(C, Module, Function, Args, Kwargs, Timeout) end,
+            py_place:limited(Place, Run)
     end;
 call(Context, Module, Function, Args, Options) when is_pid(Context) ->
     py_context:call(Context, Module, Function, Args, #{}, Options);
@@ -147,10 +150,7 @@ exec(Target, _, _) ->
     {error, {invalid, context, Target}}.
 
 routed(Pool, Run) ->
-    case py_context_router:get_context(Pool) of
-        {ok, Context} -> Run(Context);
-        {error, _} = Error -> Error
-    end.
+    py_place:limited(py_place:find(Pool), Run).
 
 timed(Options, Key) when is_map(Options), not is_map_key(timeout, Options) ->
     Options#{timeout => terrarium_config:get(Key)};
@@ -330,13 +330,11 @@ stream_eval(Target, Code, Locals) ->
                   true -> infinity;
                   false -> terrarium_config:get(call_timeout)
               end,
-    case py_forms:context(Target) of
-        {ok, Context} ->
-            Request = py_prepare:eval(Context, Code, Locals, Options),
-            py_stream:collect({ok, Context}, Request);
-        {error, _} = Error ->
-            Error
-    end.
+    Run = fun(Context) ->
+                  Request = py_prepare:eval(Context, Code, Locals, Options),
+                  py_stream:collect({ok, Context}, Request)
+          end,
+    py_place:limited(py_forms:context(Target), Run).
 
 %% @doc Send what an iterator yields to this process: `{py_stream, Ref, {data,
 %% Item}}' for each item, then `{py_stream, Ref, done}' or `{py_stream, Ref,
@@ -676,7 +674,7 @@ execution_mode() ->
 stats() ->
     Infos = maps:from_list([{Name, py_context_router:infos(Name)}
                             || Name <- py_context_router:pools()]),
-    #{pools => maps:map(fun(_, I) -> py_context_stats:summary(I) end, Infos),
+    #{pools => maps:map(fun pool_stats/2, Infos),
       total => py_context_stats:summary(lists:append(maps:values(Infos)))}.
 
 %% @doc Numbers about one pool, summed over its contexts since they began, or
@@ -694,9 +692,12 @@ stats(Context) when is_pid(Context) ->
     end;
 stats(Pool) ->
     case py_context_router:pool_started(Pool) of
-        true -> {ok, py_context_stats:summary(py_context_router:infos(Pool))};
+        true -> {ok, pool_stats(Pool, py_context_router:infos(Pool))};
         false -> {error, {no_pool, Pool}}
     end.
+
+pool_stats(Pool, Infos) ->
+    maps:merge(py_context_stats:summary(Infos), py_place:calls(Pool)).
 
 %%% Logs and traces
 

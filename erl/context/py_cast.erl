@@ -18,12 +18,15 @@
 
 -include("../port/py_wire.hrl").
 
--type options() :: #{tag := atom(), reply := boolean()}.
-%% The first element of the message, and whether there is one.
+-type options() :: #{tag := atom(), reply := boolean(), limit => py_limit:limit()}.
+%% The first element of the message, and whether there is one; the limit under
+%% which the call is made.
 
 %% @doc Begin a request, or tell of the error that it is.
--spec start({ok, pid()} | {error, term()}, {ok, py_prepare:request()} | {error, term()},
+-spec start(py_place:place(), {ok, py_prepare:request()} | {error, term()},
             options()) -> reference().
+start({limited, Context, Limit}, {ok, _} = Request, Options) ->
+    start({ok, Context}, Request, Options#{limit => Limit});
 start({ok, Context}, {ok, Request}, Options) ->
     Ref = address(Options),
     Pid = spawn(fun begin_when_told/0),
@@ -78,7 +81,8 @@ run(Mon, Caller, Ref, Context, Request, Options) ->
                     Mon ! {Mon, begun}
             end,
     Deadline = py_request:deadline(element(4, Request)),
-    try py_caller:run_apart(Context, Request, Deadline, Begun, Owner) of
+    Run = fun() -> py_caller:run_apart(Context, Request, Deadline, Begun, Owner) end,
+    try limited(Options, Run) of
         Result -> answered(Ref, Result, Options)
     catch
         throw:owner_died -> ok
@@ -91,6 +95,9 @@ answered(Ref, {error, _} = Error, #{reply := true} = Options) ->
     tell(Ref, Error, Options);
 answered(Ref, Result, Options) ->
     tell(Ref, Result, Options).
+
+limited(#{limit := Limit}, Run) -> py_limit:run(Limit, Run);
+limited(_, Run) -> Run().
 
 %%% Waiting
 

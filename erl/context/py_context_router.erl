@@ -12,6 +12,8 @@
 %% <dt>`routing'</dt><dd>`scheduler': the caller's scheduler decides (default);
 %%   `least_loaded': the context with the fewest requests under way; `sticky':
 %%   always the same one for a process</dd>
+%% <dt>`max_calls'</dt><dd>so many calls of the pool may be under way; more are
+%%   `{error, {overloaded, Current, Max}}'</dd>
 %% <dt>`python', `venv', `preload', `spares'</dt><dd>with any of these the pool
 %%   has a runtime of its own, whose other options are those of the named
 %%   `runtime'</dd>
@@ -26,7 +28,7 @@
          reload_pool/1, reload_pool/2]).
 %% Which pool serves what.
 -export([register_pool/2, register_pool/3, unregister_pool/1, unregister_pool/2, lookup_pool/2,
-         list_pool_registrations/0, route/2]).
+         list_pool_registrations/0]).
 %% Which context.
 -export([get_context/0, get_context/1, nth/2, bind_context/1, bind_context/2,
          unbind_context/0, unbind_context/1, num_contexts/0, num_contexts/1,
@@ -150,28 +152,7 @@ get_context() ->
 %% the scheduler it runs on.
 -spec get_context(pool()) -> {ok, pid()} | {error, term()}.
 get_context(Name) ->
-    case get(bound(Name)) of
-        undefined -> picked(Name, pool(Name));
-        Context -> {ok, Context}
-    end.
-
-%% @doc The caller's context for a call of this function: of the pool that it is
-%% registered for, or of the default pool.
--spec route(terrarium_config:name(), terrarium_config:name()) -> {ok, pid()} | {error, term()}.
-route(Module, Function) ->
-    get_context(py_pool_routes:pool(Module, Function)).
-
-%% The key of the default pool is an atom, whose hash is known.
-bound(default) -> '$py_context';
-bound(Name) -> {'$py_context', Name}.
-
-picked(Name, {}) ->
-    {error, {no_pool, Name}};
-picked(_, Pool) when is_tuple(Pool) ->
-    N = (erlang:system_info(scheduler_id) - 1) rem tuple_size(Pool),
-    {ok, element(N + 1, Pool)};
-picked(_, Pool) ->
-    {ok, py_pool:pick(Pool)}.
+    py_place:context(Name).
 
 %% @doc The N-th context of a pool, from 1.
 -spec nth(pool(), pos_integer()) -> {ok, pid()} | {error, term()}.
@@ -194,7 +175,7 @@ bind_context(Context) ->
 %% @doc The same for a named pool.
 -spec bind_context(pool(), pid()) -> ok | {error, term()}.
 bind_context(Name, Context) when is_atom(Name), is_pid(Context) ->
-    _ = put(bound(Name), Context),
+    _ = put(py_place:bound(Name), Context),
     ok;
 bind_context(_, Context) ->
     {error, {invalid, context, Context}}.
@@ -207,7 +188,7 @@ unbind_context() ->
 %% @doc The calling process uses this pool again.
 -spec unbind_context(pool()) -> ok.
 unbind_context(Name) ->
-    _ = erase(bound(Name)),
+    _ = erase(py_place:bound(Name)),
     ok.
 
 %% @doc How many contexts the default pool has.

@@ -40,23 +40,21 @@ parse([_, _, _, Kwargs, _]) ->
     {error, {invalid, kwargs, Kwargs}}.
 
 %% @doc The context that is meant.
--spec context(target()) -> {ok, pid()} | {error, term()}.
+-spec context(target()) -> py_place:place().
 context(Context) when is_pid(Context) -> {ok, Context};
-context(Pool) -> py_context_router:get_context(Pool).
+context(Pool) -> py_place:find(Pool).
 
 %% @doc The context and the request; `Flags' of the frame besides those that the
 %% options ask for.  Without a target the pool is that of the function.
--spec prepare(form(), byte()) -> {{ok, pid()} | {error, term()},
+-spec prepare(form(), byte()) -> {py_place:place(),
                                   {ok, py_prepare:request()} | {error, term()}}.
-prepare({Target, M, F, A, Kwargs, Options}, Flags) ->
+prepare({Target, M, F, _, _, _} = Form, Flags) ->
     case routed(Target, M, F) of
-        {ok, Context} ->
-            Form = {Target, M, F, A, Kwargs, Options},
-            {{ok, Context}, request(Context, Form, Flags)};
-        {error, _} = Error -> {Error, Error}
+        {error, _} = Error -> {Error, Error};
+        Place -> {Place, request(element(2, Place), Form, Flags)}
     end.
 
-routed(?ROUTED, M, F) -> py_context_router:route(M, F);
+routed(?ROUTED, M, F) -> py_place:route(M, F);
 routed(Target, _, _) -> context(Target).
 
 request(Context, {Target, M, F, A, Kwargs, Options}, Flags) ->

@@ -20,39 +20,47 @@
 run(Calls) when length(Calls) >= 0 ->
     case turns() of
         {error, _} = Error -> Error;
-        Turns -> first_error(start(Calls, Turns, Turns, 0), infinity)
+        {Limit, Turns} -> first_error(start(Calls, Turns, {Turns, Limit, 0}), infinity)
     end;
 run(Calls) ->
     {error, {invalid, calls, Calls}}.
 
-%% The contexts from the caller's on.
+%% The contexts from the caller's on, and the limit of the pool.
 turns() ->
-    case {py_context_router:get_context(), py_context_router:contexts()} of
+    case {py_place:find(default), py_context_router:contexts()} of
         {{error, _} = Error, _} ->
             Error;
         {{ok, Own}, All} ->
-            {Before, From} = lists:splitwith(fun(C) -> C =/= Own end, All),
-            case From of
-                [] -> [Own];
-                _ -> From ++ Before
-            end
+            {none, from(Own, All)};
+        {{limited, Own, Limit}, All} ->
+            {Limit, from(Own, All)}
     end.
 
-start([], _, _, _) ->
-    [];
-start(Calls, [], All, Flags) ->
-    start(Calls, All, All, Flags);
-start([Call | Rest], [Context | Next], All, Flags) ->
-    [begun(Context, Call, Flags) | start(Rest, Next, All, Flags)].
+from(Own, All) ->
+    {Before, From} = lists:splitwith(fun(C) -> C =/= Own end, All),
+    case From of
+        [] -> [Own];
+        _ -> From ++ Before
+    end.
 
-begun(Context, Call, Flags) ->
+start([], _, _) ->
+    [];
+start(Calls, [], {All, _, _} = How) ->
+    start(Calls, All, How);
+start([Call | Rest], [Context | Next], {_, Limit, Flags} = How) ->
+    [begun(Context, Call, Limit, Flags) | start(Rest, Next, How)].
+
+begun(Context, Call, Limit, Flags) ->
     case form(Context, Call) of
         {ok, Form} ->
-            {Where, Request} = py_forms:prepare(Form, Flags),
-            py_cast:start(Where, Request, ?RESPONSE);
+            {_, Request} = py_forms:prepare(Form, Flags),
+            py_cast:start(place(Context, Limit), Request, ?RESPONSE);
         {error, _} = Error ->
             py_cast:start(Error, Error, ?RESPONSE)
     end.
+
+place(Context, none) -> {ok, Context};
+place(Context, Limit) -> {limited, Context, Limit}.
 
 form(Context, {M, F, A}) ->
     form(Context, {M, F, A, #{}});
@@ -83,16 +91,17 @@ first_error([Ref | Rest], Timeout, Values) ->
     {ok, [term()]} | {error, {gather_failed, [{pos_integer(), term()}]} | term()}.
 gather(Target, Calls, Timeout) when length(Calls) >= 0 ->
     case py_forms:context(Target) of
-        {ok, Context} ->
-            Deadline = py_request:deadline(Timeout),
-            Refs = start(Calls, [Context], [Context], ?FLAG_ASYNC),
-            collected([py_cast:await(Ref, py_request:left(Deadline), py_response)
-                       || Ref <- Refs]);
-        {error, _} = Error ->
-            Error
+        {ok, Context} -> gather_in(Context, none, Calls, Timeout);
+        {limited, Context, Limit} -> gather_in(Context, Limit, Calls, Timeout);
+        {error, _} = Error -> Error
     end;
 gather(_, Calls, _) ->
     {error, {invalid, calls, Calls}}.
+
+gather_in(Context, Limit, Calls, Timeout) ->
+    Deadline = py_request:deadline(Timeout),
+    Refs = start(Calls, [Context], {[Context], Limit, ?FLAG_ASYNC}),
+    collected([py_cast:await(Ref, py_request:left(Deadline), py_response) || Ref <- Refs]).
 
 collected(Results) ->
     case [{N, Reason} || {N, {error, Reason}} <- lists:enumerate(Results)] of

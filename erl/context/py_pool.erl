@@ -5,16 +5,20 @@
 %% of its scheduler, and `[How | Contexts]' where it is found otherwise.
 -module(py_pool).
 
--export([spec/1, runtime_options/1, term/3, contexts/1, pick/1, open_ports/0]).
+-export([spec/1, runtime_options/1, term/4, contexts/1, limit/1, pick/1, open_ports/0]).
 
 -export_type([spec/0, term_/0]).
 
 -type spec() :: #{given := map(), routing := scheduler | least_loaded | sticky,
+                  max_calls := pos_integer() | infinity,
                   context := py_context_opts:options(),
                   runtime := none | terrarium_config:runtime()}.
 %% Checked.  `runtime': the options of a runtime that the pool has for itself.
 
--type term_() :: tuple() | nonempty_improper_list(sticky | {least, tuple(), binary()}, tuple()).
+-type how() :: scheduler | sticky | {least, tuple(), binary()}.
+
+-type term_() :: tuple()
+               | nonempty_improper_list(how() | {limited, py_limit:limit(), how()}, tuple()).
 
 %% What is an option of a runtime rather than of each context.
 -define(RUNTIME_KEYS, [python, venv, preload, spares]).
@@ -23,18 +27,29 @@
 -spec spec(term()) -> {ok, spec()} | {error, {invalid, atom(), term()}}.
 spec(Given) when is_map(Given) ->
     Own = maps:with(?RUNTIME_KEYS, Given),
-    Rest = maps:without([routing | ?RUNTIME_KEYS], Given),
-    Routing = maps:get(routing, Given, scheduler),
-    case {lists:member(Routing, [scheduler, least_loaded, sticky]), runtime(Own, Given),
-          py_context_opts:context(Rest)} of
-        {false, _, _} -> {error, {invalid, routing, Routing}};
+    Rest = maps:without([routing, max_calls | ?RUNTIME_KEYS], Given),
+    case {routing(Given), runtime(Own, Given), py_context_opts:context(Rest)} of
+        {{error, _} = Error, _, _} -> Error;
         {_, {error, _} = Error, _} -> Error;
         {_, _, {error, _} = Error} -> Error;
-        {true, {ok, Runtime}, {ok, Context}} ->
-            {ok, #{given => Given, routing => Routing, context => Context, runtime => Runtime}}
+        {{ok, Routing, Max}, {ok, Runtime}, {ok, Context}} ->
+            {ok, #{given => Given, routing => Routing, max_calls => Max, context => Context,
+                   runtime => Runtime}}
     end;
 spec(Other) ->
     {error, {invalid, options, Other}}.
+
+routing(Given) ->
+    Routing = maps:get(routing, Given, scheduler),
+    Max = maps:get(max_calls, Given, infinity),
+    case {lists:member(Routing, [scheduler, least_loaded, sticky]), is_max(Max)} of
+        {true, true} -> {ok, Routing, Max};
+        {false, _} -> {error, {invalid, routing, Routing}};
+        {_, false} -> {error, {invalid, max_calls, Max}}
+    end.
+
+is_max(infinity) -> true;
+is_max(Max) -> is_integer(Max) andalso Max > 0 andalso Max < 1 bsl 32.
 
 runtime(Own, _) when map_size(Own) =:= 0 ->
     {ok, none};
@@ -65,12 +80,21 @@ base(Name, Own) ->
 runtime_options(#{runtime := Options}) ->
     Options.
 
-%% @doc What callers read, for these contexts and their places.
--spec term(spec(), tuple(), {tuple(), [pos_integer()]}) -> term_().
-term(#{routing := scheduler}, Contexts, _) -> Contexts;
-term(#{routing := sticky}, Contexts, _) -> [sticky | Contexts];
-term(#{routing := least_loaded}, Contexts, {Ports, Places}) ->
-    [{least, Ports, << <<P:32/native>> || P <- Places >>} | Contexts].
+%% @doc What callers read, for these contexts, their places and the limit.
+-spec term(spec(), tuple(), {tuple(), [pos_integer()]}, py_limit:limit() | none) -> term_().
+term(#{routing := scheduler}, Contexts, _, none) -> Contexts;
+term(Spec, Contexts, Counts, none) -> [how(Spec, Counts) | Contexts];
+term(Spec, Contexts, Counts, Limit) -> [{limited, Limit, how(Spec, Counts)} | Contexts].
+
+how(#{routing := least_loaded}, {Ports, Places}) ->
+    {least, Ports, << <<P:32/native>> || P <- Places >>};
+how(#{routing := Routing}, _) ->
+    Routing.
+
+%% @doc The limit of its calls.
+-spec limit(term_()) -> py_limit:limit() | none.
+limit([{limited, Limit, _} | _]) -> Limit;
+limit(_) -> none.
 
 %% @doc The contexts in it.
 -spec contexts(term_()) -> tuple().
@@ -79,6 +103,10 @@ contexts(Contexts) -> Contexts.
 
 %% @doc The caller's context, where it is not found by the scheduler alone.
 -spec pick(nonempty_improper_list(term(), tuple())) -> pid().
+pick([{limited, _, How} | Contexts]) ->
+    pick([How | Contexts]);
+pick([scheduler | Contexts]) ->
+    element((erlang:system_info(scheduler_id) - 1) rem tuple_size(Contexts) + 1, Contexts);
 pick([sticky | Contexts]) ->
     element(erlang:phash2(self(), tuple_size(Contexts)) + 1, Contexts);
 pick([{least, Ports, Places} | Contexts]) ->

@@ -22,8 +22,10 @@
 
 -type name() :: atom().
 
--type pool() :: #{spec := py_pool:spec(), runtime := none | atom(), places := [pos_integer()]}.
-%% `runtime': its own one; `places': where the loads of its contexts are counted.
+-type pool() :: #{spec := py_pool:spec(), runtime := none | atom(), places := [pos_integer()],
+                  limit := none | py_limit:limit()}.
+%% `runtime': its own one; `places': where the loads of its contexts are counted;
+%% `limit': of its calls.
 
 -record(pools, {all = #{} :: #{name() => pool()},
                 mons = #{} :: #{reference() => {name(), pos_integer()}},
@@ -92,24 +94,27 @@ started(Name, {ok, Contexts}, Pool, #pools{all = All, mons = Mons} = P) ->
 started(_, {error, _} = Error, #{runtime := Runtime}, P) ->
     {Error, leave(Runtime, P)}.
 
-publish(Name, Contexts, #{spec := Spec, places := Places}, #pools{ports = Ports}) ->
-    persistent_term:put(key(Name), py_pool:term(Spec, Contexts, {Ports, Places})).
+publish(Name, Contexts, #{spec := Spec, places := Places, limit := Limit},
+        #pools{ports = Ports}) ->
+    persistent_term:put(key(Name), py_pool:term(Spec, Contexts, {Ports, Places}, Limit)).
 
 %% What a pool needs beside its contexts.
-resources(Name, Size, Spec, #pools{ports = Ports} = P) ->
+resources(Name, Size, #{max_calls := Max} = Spec, #pools{ports = Ports} = P) ->
+    Limit = py_limit:new(Max),
     case {places(Size, Spec, P), runtime(Name, py_pool:runtime_options(Spec))} of
         {{error, _} = Error, _} ->
             Error;
         {_, {error, _} = Error} ->
             Error;
         {{ok, []}, {ok, Runtime}} ->
-            {ok, #{spec => Spec, runtime => Runtime, places => []}, P};
+            {ok, #{spec => Spec, runtime => Runtime, places => [], limit => Limit}, P};
         {{ok, Places}, {ok, Runtime}} ->
             Opened = case Ports of
                          none -> py_pool:open_ports();
                          _ -> Ports
                      end,
-            {ok, #{spec => Spec, runtime => Runtime, places => Places}, P#pools{ports = Opened}}
+            {ok, #{spec => Spec, runtime => Runtime, places => Places, limit => Limit},
+             P#pools{ports = Opened}}
     end.
 
 places(Size, #{routing := least_loaded}, #pools{all = All}) ->
@@ -237,12 +242,18 @@ restore(Name, Before, #pools{all = All} = P) when is_map_key(Name, All) ->
 restore(_, _, P) ->
     {[], P}.
 
-become(Name, #{runtime := Left}, #{runtime := Kept} = Pool, #pools{all = All} = P) ->
+become(Name, #{runtime := Left} = Former, #{runtime := Kept} = Next, P) ->
+    #pools{all = All} = P,
+    Pool = limited_as(Former, Next),
     Contexts = py_pool:contexts(term(Name)),
     publish(Name, Contexts, Pool, P),
     Steps = [{C, options(Name, N, Pool)} || {N, C} <- lists:enumerate(tuple_to_list(Contexts))],
-    #pools{leaving = Leaving} = Next = leave(Left, P#pools{all = All#{Name := Pool}}),
-    {Steps, Next#pools{leaving = Leaving -- [Kept]}}.
+    #pools{leaving = Leaving} = Changed = leave(Left, P#pools{all = All#{Name := Pool}}),
+    {Steps, Changed#pools{leaving = Leaving -- [Kept]}}.
+
+%% Calls under way go on to count.
+limited_as(#{limit := Limit}, #{spec := #{max_calls := Max}} = Pool) ->
+    Pool#{limit := py_limit:change(Limit, Max)}.
 
 %%% Runtimes that nobody needs any more
 

@@ -26,12 +26,14 @@
 -define(CLOSE_MS, 5000).
 
 -record(pull, {context, stream, timeout, errors, batch, window, ref, to, others = 0,
-               next = 1}).
+               next = 1, limit = none}).
 
 -type request() :: {ok, py_prepare:request()} | {error, term()}.
 
 %% @doc All that the iterator yields, within the request's time limit.
--spec collect({ok, pid()} | {error, term()}, request()) -> {ok, [term()]} | {error, term()}.
+-spec collect(py_place:place(), request()) -> {ok, [term()]} | {error, term()}.
+collect({limited, Context, Limit}, Request) ->
+    py_limit:run(Limit, fun() -> collect({ok, Context}, Request) end);
 collect({ok, Context}, {ok, {Opcode, Flags, Term, Timeout, Form}}) ->
     Deadline = py_request:deadline(Timeout),
     Errors = not_captured(Form),
@@ -103,12 +105,20 @@ close(#pull{stream = Stream} = Pull) ->
 
 %% @doc Send what the iterator yields to a process.  Options: `owner' (that
 %% process; the caller), `window', `batch'.
--spec start({ok, pid()} | {error, term()}, request(), map()) ->
+-spec start(py_place:place(), request(), map()) ->
     {ok, reference()} | {error, term()}.
-start({ok, Context}, {ok, {_, _, _, Timeout, Form} = Given}, Options) ->
+start({ok, Context}, Request, Options) ->
+    start(Context, none, Request, Options);
+start({limited, Context, Limit}, Request, Options) ->
+    start(Context, Limit, Request, Options);
+start({error, _} = Error, _, _) ->
+    Error.
+
+start(Context, Limit, {ok, {_, _, _, Timeout, Form} = Given}, Options) ->
     Errors = not_captured(Form),
     Request = setelement(5, Given, Errors),
-    case options(maps:to_list(Options), #pull{to = self(), window = ?WINDOW, batch = ?BATCH}) of
+    Fresh = #pull{to = self(), window = ?WINDOW, batch = ?BATCH, limit = Limit},
+    case options(maps:to_list(Options), Fresh) of
         {ok, Pull} ->
             Ref = make_ref(),
             Full = Pull#pull{context = Context, timeout = Timeout, errors = Errors, ref = Ref},
@@ -117,9 +127,7 @@ start({ok, Context}, {ok, {_, _, _, Timeout, Form} = Given}, Options) ->
         {error, _} = Error ->
             Error
     end;
-start({error, _} = Error, _, _) ->
-    Error;
-start(_, {error, _} = Error, _) ->
+start(_, _, {error, _} = Error, _) ->
     Error.
 
 options([], Pull) ->
@@ -216,7 +224,16 @@ forget(Ref) ->
 
 %%% The process that asks and sends
 
-open(Watcher, #pull{context = Context, to = To, ref = Ref} = Pull, Request) ->
+open(Watcher, #pull{limit = none} = Pull, Request) ->
+    _ = opened(Watcher, Pull, Request),
+    ok;
+open(Watcher, #pull{limit = Limit, to = To, ref = Ref} = Pull, Request) ->
+    case py_limit:run(Limit, fun() -> _ = opened(Watcher, Pull, Request), ok end) of
+        ok -> ok;
+        {error, _} = Error -> _ = To ! {py_stream, Ref, Error}, ok
+    end.
+
+opened(Watcher, #pull{context = Context, to = To, ref = Ref} = Pull, Request) ->
     {Opcode, Flags, Term, Timeout, Errors} = Request,
     case py_caller:run(Context, Opcode, Flags bor ?FLAG_STREAM, Term, Timeout, Errors) of
         {ok, Stream} ->

@@ -38,12 +38,10 @@ run(How, Module, Callable, Options, Args) ->
         Names = [text(module, Module), text(callable, Callable)],
         {Where, Timeout, Runner, Errors} = options(Options),
         Given = Args(),
-        case context(Where, Module, Callable) of
-            {ok, Context} ->
-                ask(Context, How, Names ++ Given ++ [Runner], limit(Where, Timeout), Errors);
-            {error, _} = Error ->
-                Error
-        end
+        Run = fun(Context) ->
+                      ask(Context, How, Names ++ Given ++ [Runner], limit(Where, Timeout), Errors)
+              end,
+        py_place:limited(context(Where, Module, Callable), Run)
     catch
         throw:{invalid, Key, Value} -> {error, {invalid, Key, Value}}
     end.
@@ -83,7 +81,7 @@ option(errors, Form, Acc) when Form =:= pair; Form =:= map ->
 option(Key, Value, _) ->
     throw({invalid, Key, Value}).
 
-context(routed, Module, Callable) -> py_context_router:route(Module, Callable);
+context(routed, Module, Callable) -> py_place:route(Module, Callable);
 context(Where, _, _) -> py_forms:context(Where).
 
 %% As with calls: in a context that was named there is none.

@@ -49,6 +49,7 @@ LAUNCHER_SRC := $(wildcard c_src/launcher/*.c)
 DRIVER_SRC := $(wildcard c_src/driver/*.c)
 REF_NIF_SRC := $(wildcard c_src/ref_nif/*.c)
 SHM_NIF_SRC := $(wildcard c_src/shm_nif/*.c)
+SLOT_NIF_SRC := $(wildcard c_src/slot_nif/*.c)
 ZYGOTE_SRC := $(wildcard c_src/zygote/*.c)
 HELPER_SRC := $(wildcard c_src/helper/*.c)
 
@@ -59,6 +60,7 @@ LAUNCHER_OBJ := $(call obj,$(BUILD),$(LAUNCHER_SRC))
 DRIVER_OBJ := $(call obj,$(BUILD),$(DRIVER_SRC))
 REF_NIF_OBJ := $(call obj,$(BUILD),$(REF_NIF_SRC))
 SHM_NIF_OBJ := $(call obj,$(BUILD),$(SHM_NIF_SRC))
+SLOT_NIF_OBJ := $(call obj,$(BUILD),$(SLOT_NIF_SRC))
 PY_OBJ := $(call obj,$(PY_BUILD),$(ZYGOTE_SRC) $(HELPER_SRC))
 
 INC_base := -Ic_src/base
@@ -105,6 +107,8 @@ $(BUILD)/ref_nif/%.o: c_src/ref_nif/%.c
 	$(call compile,-I$(ERTS_INCLUDE))
 $(BUILD)/shm_nif/%.o: c_src/shm_nif/%.c
 	$(call compile,-I$(ERTS_INCLUDE))
+$(BUILD)/slot_nif/%.o: c_src/slot_nif/%.c
+	$(call compile,-I$(ERTS_INCLUDE))
 $(PY_BUILD)/zygote/%.o: c_src/zygote/%.c | $(WIRE_H)
 	$(call compile,$(INC_zygote))
 # The program itself is the only one there to look up at the zygote.
@@ -126,21 +130,24 @@ $(BUILD)/py_ref_nif.so: $(REF_NIF_OBJ)
 	$(call link,,-shared -Wl$(,)--unresolved-symbols=ignore-all)
 $(BUILD)/py_shm_nif.so: $(SHM_NIF_OBJ)
 	$(call link,,-shared -Wl$(,)--unresolved-symbols=ignore-all)
+$(BUILD)/py_slot_nif.so: $(SLOT_NIF_OBJ)
+	$(call link,,-shared -Wl$(,)--unresolved-symbols=ignore-all)
 $(PY_BUILD)/terrarium_py: $(PY_OBJ) $(SANDBOX_OBJ) $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS) -lseccomp $(PY_LDLIBS) -lz -lpthread)
 
 # Copy only what changed: a program that is running keeps its old inode.
 PY_FILES = $(sort $(wildcard py/erlang/*.py py/erlang/*.pyi py/erlang/py.typed) $(WIRE_PY))
 put = cmp -s $(1) $(2) || { cp $(1) $(2).$$$$ && mv -f $(2).$$$$ $(2); }
-install-priv: $(BUILD)/terrarium $(BUILD)/py_drv.so $(BUILD)/py_ref_nif.so $(BUILD)/py_shm_nif.so $(PY_BUILD)/terrarium_py $(WIRE_HRL) $(WIRE_PY)
+install-priv: $(BUILD)/terrarium $(BUILD)/py_drv.so $(BUILD)/py_ref_nif.so $(BUILD)/py_shm_nif.so $(BUILD)/py_slot_nif.so $(PY_BUILD)/terrarium_py $(WIRE_HRL) $(WIRE_PY)
 	@mkdir -p $(PRIV)/py/erlang
 	@$(call put,$(BUILD)/terrarium,$(PRIV)/terrarium)
 	@$(call put,$(BUILD)/py_drv.so,$(PRIV)/py_drv.so)
 	@$(call put,$(BUILD)/py_ref_nif.so,$(PRIV)/py_ref_nif.so)
 	@$(call put,$(BUILD)/py_shm_nif.so,$(PRIV)/py_shm_nif.so)
+	@$(call put,$(BUILD)/py_slot_nif.so,$(PRIV)/py_slot_nif.so)
 	@$(call put,$(PY_BUILD)/terrarium_py,$(PRIV)/terrarium_py-$(PY_VERSION))
 	@$(call put,$(PY_BUILD)/terrarium_py,$(PRIV)/terrarium_py)
 	@cp -u $(PY_FILES) $(PRIV)/py/erlang/
 	@cd $(PRIV)/py/erlang && rm -f $(filter-out $(notdir $(PY_FILES)),$(notdir $(wildcard $(PRIV)/py/erlang/*.py*)))
 
--include $(COMMON_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(LAUNCHER_OBJ:.o=.d) $(DRIVER_OBJ:.o=.d) $(REF_NIF_OBJ:.o=.d) $(SHM_NIF_OBJ:.o=.d) $(PY_OBJ:.o=.d)
+-include $(COMMON_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(LAUNCHER_OBJ:.o=.d) $(DRIVER_OBJ:.o=.d) $(REF_NIF_OBJ:.o=.d) $(SHM_NIF_OBJ:.o=.d) $(SLOT_NIF_OBJ:.o=.d) $(PY_OBJ:.o=.d)

@@ -35,13 +35,9 @@ makers_code() ->
     "def endless():\n"
     "    while True: yield b'x' * 1000\n"
     "def slow():\n"
-    "    while True:\n"
-    "        time.sleep(0.001)\n"
-    "        yield 1\n"
+    "    while True: time.sleep(0.001); yield 1\n"
     "async def aslow():\n"
-    "    while True:\n"
-    "        await asyncio.sleep(0.001)\n"
-    "        yield 1\n"
+    "    while True: await asyncio.sleep(0.001); yield 1\n"
     "def share(view):\n"
     "    return erlang.SharedMemory(view)\n".
 
