@@ -14,7 +14,7 @@ take() ->
       ports => length(erlang:ports()),
       names => lists:sort(erlang:registered()),
       tables => length(ets:all()),
-      persistent_terms => maps:get(count, persistent_term:info()),
+      persistent_terms => terms(),
       atoms => erlang:system_info(atom_count),
       descriptors => length(descriptors()),
       memfds => length([F || F <- descriptors(), is_memfd(F)]),
@@ -22,6 +22,11 @@ take() ->
       shm => length(filelib:wildcard("/dev/shm/*terrarium*")),
       programs => length(programs()),
       zombies => maps:get(zombies, py_ct:census())}.
+
+%% The logger keeps a level for each module that has logged.
+terms() ->
+    lists:sort([Key || {Key, _} <- persistent_term:get(),
+                       not is_tuple(Key) orelse element(1, Key) =/= logger_config]).
 
 many(Pid, What) ->
     case process_info(Pid, What) of
@@ -63,6 +68,7 @@ compare(Before, Now) ->
                    end, Before).
 
 more(atoms, Was, Is) -> {Was, Is, [atom(N) || N <- lists:seq(Was, min(Was + 20, Is - 1))]};
+more(_, Was, Is) when is_list(Was) -> {Was -- Is, Is -- Was};
 more(_, Was, Is) -> {Was, Is}.
 
 %% The N-th atom of this VM.
