@@ -8,7 +8,7 @@
 %% to who waits, exactly once.
 -module(py_wait).
 
--export([enter/2, leave/2, left/1, cancel/1, abandon/1, services/0]).
+-export([enter/2, enter/3, leave/2, left/1, cancel/1, abandon/1, services/0]).
 
 -export_type([wait/0]).
 
@@ -23,20 +23,20 @@
 %% `{Ref, _, port, _, _}' may come, which mean: stop waiting.  Without a token,
 %% or outside of a call by Python, nothing comes.
 -spec enter(reference(), term()) -> wait().
-enter(_, none) ->
-    none;
 enter(Ref, Token) ->
-    case py_callback:port() of
-        undefined ->
-            none;
-        Port ->
-            Monitor = erlang:monitor(port, Port, [{tag, Ref}]),
-            case py_registry:enter_wait(Port, Token, {self(), Ref}) of
-                true -> ok;
-                false -> cancelled_before(Port, Token, Ref)
-            end,
-            {Port, Token, Ref, Monitor}
-    end.
+    enter(py_callback:port(), Ref, Token).
+
+%% @doc The same in a process that waits for a call by this helper.
+-spec enter(port() | undefined, reference(), term()) -> wait().
+enter(Port, _, Token) when Port =:= undefined; Token =:= none ->
+    none;
+enter(Port, Ref, Token) ->
+    Monitor = erlang:monitor(port, Port, [{tag, Ref}]),
+    case py_registry:enter_wait(Port, Token, {self(), Ref}) of
+        true -> ok;
+        false -> cancelled_before(Port, Token, Ref)
+    end,
+    {Port, Token, Ref, Monitor}.
 
 cancelled_before(Port, Token, Ref) ->
     _ = py_registry:take_wait(Port, Token),

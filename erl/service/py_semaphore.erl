@@ -15,12 +15,14 @@
 -export([acquire/0, acquire/1, acquire/2, release/0, release/1, with/1, with/2, with/3]).
 -export([current/0, current/1, max_concurrent/0, max_concurrent/1, set_max_concurrent/1,
          set_max_concurrent/2]).
+%% For slots that Python holds.
+-export([new/2, ask/2, of_application/0]).
 -export([start_link/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -export_type([semaphore/0, overloaded/0]).
 
--opaque semaphore() :: {py_semaphore, pid()}.
+-opaque semaphore() :: {py_semaphore, pid() | py_semaphore}.
 
 -type overloaded() :: {error, {overloaded, Current :: non_neg_integer(), Max :: pos_integer()}
                               | not_started}.
@@ -36,11 +38,21 @@
 
 %% @doc A new semaphore with so many slots, which goes with the calling process.
 -spec new(pos_integer()) -> {ok, semaphore()} | {error, {invalid, max, term()}}.
-new(Max) when is_integer(Max), Max > 0 ->
-    {ok, Pid} = gen_server:start(?MODULE, {Max, self()}, []),
-    {ok, {?MODULE, Pid}};
 new(Max) ->
+    new(Max, self()).
+
+%% @private The same, going with another process.
+-spec new(pos_integer(), pid()) -> {ok, semaphore()} | {error, {invalid, max, term()}}.
+new(Max, Owner) when is_integer(Max), Max > 0 ->
+    {ok, Pid} = gen_server:start(?MODULE, {Max, Owner}, []),
+    {ok, {?MODULE, Pid}};
+new(Max, _) ->
     {error, {invalid, max, Max}}.
+
+%% @private That of the application.
+-spec of_application() -> semaphore().
+of_application() ->
+    {?MODULE, ?MODULE}.
 
 %% @doc End it; those who wait for it get `{error, not_started}'.
 -spec stop(semaphore()) -> ok.
@@ -84,6 +96,14 @@ take(Server, Timeout) ->
             {'DOWN', Ref, process, _, _} -> {error, not_started}
         end
     end.
+
+%% @private Ask for a slot: `{Ref, ok}' comes, or `{Ref, {error, {overloaded, Current,
+%% Max}}}' if the caller does not queue, or that this monitor fires.
+-spec ask(semaphore(), boolean()) -> reference().
+ask({?MODULE, Server}, Waits) ->
+    Ref = erlang:monitor(process, Server),
+    cast(Server, {acquire, self(), Ref, Waits}),
+    Ref.
 
 answered(Ref, Answer) ->
     true = erlang:demonitor(Ref, [flush]),

@@ -29,7 +29,7 @@ init([]) ->
 services() ->
     py_wait:services() ++ py_state:services() ++ py_shared_dict:services() ++
         py_message:services() ++ py_channel:services() ++ py_buffer:services() ++
-        py_shm:services().
+        py_shm:services() ++ py_slot:services().
 
 child(Module, Type, Shutdown) ->
     #{id => Module, start => {Module, start_link, []}, type => Type, shutdown => Shutdown}.

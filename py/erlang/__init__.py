@@ -34,6 +34,7 @@ from erlang._errors import ErlangError, ProcessError
 from erlang._logging import ErlangHandler, setup_logging
 from erlang._messages import Monitor, monitor, reply, self, send, whereis
 from erlang._schedule import schedule, schedule_inline, schedule_py
+from erlang._semaphore import Semaphore
 from erlang._state import (
     SharedDict,
     state_clear,
@@ -90,6 +91,7 @@ __all__ = [
     "ProcessError",
     "PyBuffer",
     "Ref",
+    "Semaphore",
     "SharedDict",
     "SharedMemory",
     "SharedMemoryError",

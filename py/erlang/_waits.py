@@ -43,9 +43,18 @@ def tell(service: Service, *args: Any) -> None:
     _bridge._begin_call(service, args, {}, _nothing)
 
 
+def new_token() -> int:
+    """Return a token that no other wait of this process has."""
+    return next(_tokens)
+
+
 def wait(service: Service, *args: Any) -> Any:
     """Call a service that waits; its last argument is the token."""
-    token = next(_tokens)
+    return wait_as(next(_tokens), service, *args)
+
+
+def wait_as(token: int, service: Service, *args: Any) -> Any:
+    """Do the same with this token."""
     try:
         return _bridge.call(service, (*args, token), {})
     except BaseException as error:
@@ -80,7 +89,10 @@ def _settler(
 
 
 async def wait_async(
-    service: Service, *args: Any, late: Callable[[Any], None] = lambda value: None
+    service: Service,
+    *args: Any,
+    late: Callable[[Any], None] = lambda value: None,
+    token: Optional[int] = None,
 ) -> Any:
     """Do the same for a coroutine.
 
@@ -90,7 +102,7 @@ async def wait_async(
 
     loop = asyncio.get_running_loop()
     future: "asyncio.Future[Any]" = loop.create_future()
-    token = next(_tokens)
+    token = next(_tokens) if token is None else token
     _enter(loop)
     try:
         there = _settler(loop, future, late)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Semaphores that Erlang keeps (py_semaphore), for all contexts."""
+
+from types import TracebackType
+from typing import Any, Dict, List, Optional, Type
+
+from erlang import _waits
+
+_held: Dict[Any, List[int]] = {}
+"""The tokens of the slots that this process holds, by the semaphore's term."""
+
+
+class Semaphore:
+    """At most so many at once, whichever contexts and processes they are in.
+
+    Semaphore() is that of the application, Semaphore(term) one that Erlang made,
+    Semaphore(3) a new one with three slots, which goes with the process that made
+    the request which is being run (outside of any, with the context).  Slots
+    that are held when this process ends are given back.
+    """
+
+    def __init__(self, term: Optional[Any] = None) -> None:
+        if isinstance(term, int):
+            answer = _waits.ask(("semaphore", "new"), term)
+            if not isinstance(answer, tuple):
+                raise ValueError(f"not a number of slots: {term!r}")
+            term = answer[1]
+        elif term is not None and not (
+            isinstance(term, tuple) and len(term) == 2 and term[0] == "py_semaphore"
+        ):
+            raise TypeError(f"not a term of py_semaphore: {term!r}")
+        self._term = term
+
+    @property
+    def term(self) -> Any:
+        """What Erlang calls it; None for that of the application."""
+        return self._term
+
+    def _taken(self, answer: Any, token: int) -> bool:
+        if answer == "ok":
+            _held.setdefault(self._term, []).append(token)
+            return True
+        if answer == "not_started":
+            raise RuntimeError("the semaphore is no more")
+        return False
+
+    def acquire(self, blocking: bool = True, timeout: Optional[float] = None) -> bool:
+        """Take a slot, and say whether one was free in time.
+
+        Waits in line, at most so many seconds; not at all if not blocking.  The
+        time limit of the request holds as well.
+        """
+        limit = _waits.milliseconds(timeout) if blocking else 0
+        token = _waits.new_token()
+        try:
+            answer = _waits.wait_as(token, ("semaphore", "acquire"), self._term, limit)
+            return self._taken(answer, token)
+        except BaseException:  # an interrupt: nobody knows that the slot is held
+            self._drop(token)
+            raise
+
+    def _drop(self, token: int) -> None:
+        tokens = _held.get(self._term, [])
+        if token in tokens:
+            tokens.remove(token)
+        _waits.tell(("wait", "cancel"), token)
+
+    async def async_acquire(self, timeout: Optional[float] = None) -> bool:
+        """Do the same in a coroutine; others run meanwhile."""
+        limit = _waits.milliseconds(timeout)
+        token = _waits.new_token()
+
+        def late(answer: Any) -> None:
+            _waits.tell(("wait", "cancel"), token)
+
+        answer = await _waits.wait_async(
+            ("semaphore", "acquire"), self._term, limit, late=late, token=token
+        )
+        return self._taken(answer, token)
+
+    def release(self) -> None:
+        """Give a slot back that this process holds; ValueError if it holds none."""
+        try:
+            token = _held.get(self._term, []).pop()
+        except IndexError:
+            raise ValueError("no slot is held") from None
+        try:
+            _waits.ask(("semaphore", "release"), token)
+        except BaseException:  # an interrupt
+            self._drop(token)
+            raise
+
+    def current(self) -> int:
+        """Return how many slots are held, by whomever."""
+        return self._number(_waits.ask(("semaphore", "current"), self._term))
+
+    def max_concurrent(self) -> int:
+        """Return how many slots there are."""
+        return self._number(_waits.ask(("semaphore", "max"), self._term))
+
+    def _number(self, answer: Any) -> int:
+        if not isinstance(answer, tuple):
+            raise RuntimeError("the semaphore is no more")
+        number: int = answer[1]
+        return number
+
+    def set_max_concurrent(self, slots: int) -> None:
+        """Change how many slots there are; none is taken away from its holder."""
+        answer = _waits.ask(("semaphore", "set_max"), self._term, slots)
+        if answer == "invalid":
+            raise ValueError(f"not a number of slots: {slots!r}")
+        if answer != "ok":
+            raise RuntimeError("the semaphore is no more")
+
+    def __enter__(self) -> "Semaphore":
+        if not self.acquire():
+            raise TimeoutError("no slot was free in time")
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.release()
+
+    async def __aenter__(self) -> "Semaphore":
+        if not await self.async_acquire():
+            raise TimeoutError("no slot was free in time")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.release()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Semaphore) and other._term == self._term
+
+    def __hash__(self) -> int:
+        return hash(self._term)
+
+    def __repr__(self) -> str:
+        return f"erlang.Semaphore({self._term!r})"
+
+    def __reduce__(self) -> Any:
+        return Semaphore, (self._term,)
