@@ -88,12 +88,27 @@ not_started(struct session *s, PyObject *id, uint64_t number)
     return e;
 }
 
+/* While spans are recorded: ask the request's caller for the span around it, as
+ * long as it is the request that runs here. */
+static int
+note_span(const struct session *s)
+{
+    if (!s->traced)
+        return 0;
+    PyObject *m = PyImport_ImportModule("erlang._trace");
+    PyObject *r = m ? PyObject_CallMethod(m, "note_parent", NULL) : NULL;
+    Py_XDECREF(m);
+    Py_XDECREF(r);
+    return r ? 0 : -1;
+}
+
 int
 detached_begin(struct session *s, const struct request *r, PyObject *awaitable)
 {
     PyObject *id = PyLong_FromUnsignedLongLong(r->h.id), *started = NULL;
     int e;
-    if (id == NULL || put(&s->detached, id, r->h.flags) < 0) {
+    if (id == NULL || note_span(s) < 0 ||
+        put(&s->detached, id, r->h.flags) < 0) {
         e = dispatch_answer(s, r->h.id, r->h.flags, NULL);
     } else {
         e = session_put_empty(s, WIRE_DETACHED, r->h.id);

@@ -31,7 +31,7 @@ start({ok, Context}, {ok, Request}, Options) ->
     Ref = address(Options),
     Pid = spawn(fun begin_when_told/0),
     Mon = erlang:monitor(process, Pid, [{alias, demonitor}]),
-    Pid ! {cast, Mon, self(), Ref, Context, Request, Options},
+    Pid ! {cast, Mon, self(), Ref, Context, Request, Options, py_events:span()},
     receive
         {Mon, begun} -> ok;
         {'DOWN', Mon, process, _, _} -> ok
@@ -67,7 +67,8 @@ tell(_, _, #{reply := false}) ->
 
 begin_when_told() ->
     receive
-        {cast, Mon, Caller, Ref, Context, Request, Options} ->
+        {cast, Mon, Caller, Ref, Context, Request, Options, Span} ->
+            _ = py_events:within(Span),
             run(Mon, Caller, Ref, Context, Request, Options)
     end.
 

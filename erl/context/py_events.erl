@@ -22,6 +22,7 @@
 
 -export([attach/4, detach/1, attached/0]).
 -export([mode/0, flags/0, around/5, context/4]).
+-export([span/0, within/1]).
 -export([keep/2, clear/0]).
 
 -export_type([name/0, handler_id/0, mode/0]).
@@ -30,6 +31,7 @@
 -include_lib("kernel/include/logger.hrl").
 
 -define(CALLS, py_events_calls).
+-define(SPAN, '$py_span').
 -define(HANDLERS, py_events_handlers).
 
 -type name() :: [atom()].
@@ -119,6 +121,17 @@ flags() ->
         off -> 0;
         {Flags, _} -> Flags
     end.
+
+%% @doc The span that the calling process is in.
+-spec span() -> binary() | undefined.
+span() ->
+    get(?SPAN).
+
+%% @doc From now on the calling process is in this span, as is the one for which it
+%% works; what the one was in before.
+-spec within(binary() | undefined) -> binary() | undefined.
+within(undefined) -> erase(?SPAN);
+within(Id) -> put(?SPAN, Id).
 
 %% @doc Make a request, with these frame flags, and tell of it.
 -spec around(mode(), pid(), byte(), term(), fun((byte()) -> Result)) -> Result

@@ -144,7 +144,11 @@ options([{Key, Value} | _], _) ->
 %% It can be cancelled as soon as this has returned.
 watched(Pull, Request) ->
     Starter = self(),
-    {Watcher, Mon} = spawn_monitor(fun() -> watch(Starter, Pull, Request) end),
+    Span = py_events:span(),
+    {Watcher, Mon} = spawn_monitor(fun() ->
+                                           _ = py_events:within(Span),
+                                           watch(Starter, Pull, Request)
+                                   end),
     receive
         {Watcher, watching} ->
             true = erlang:demonitor(Mon, [flush]),
@@ -158,7 +162,11 @@ watch(Starter, #pull{to = To, ref = Ref} = Pull, Request) ->
     ok = py_registry:put_worker(Ref, To),
     Starter ! {self(), watching},
     Self = self(),
-    {Puller, Mon} = spawn_monitor(fun() -> open(Self, Pull, Request) end),
+    Span = py_events:span(),
+    {Puller, Mon} = spawn_monitor(fun() ->
+                                          _ = py_events:within(Span),
+                                          open(Self, Pull, Request)
+                                  end),
     Asked = watch_until_end(Receiver, Puller, Mon, none),
     ok = py_registry:remove_worker(Ref),
     answer(Asked).

@@ -14,7 +14,6 @@
 -export_type([span/0, id/0]).
 
 -define(TABLE, py_traces).
--define(CURRENT, '$py_span').
 %% What one span may be in bytes, about.
 -define(MAX_BYTES, 65536).
 
@@ -125,11 +124,11 @@ with_span(Name, Attributes, Fun) ->
 within(Name, Attributes, Fun) ->
     {ok, Text} = terrarium_config:name(Name),
     Id = binary:encode_hex(random_id()),
-    Parent = put(?CURRENT, Id),
+    Parent = py_events:within(Id),
     Start = erlang:system_time(microsecond),
     Clock = erlang:monotonic_time(microsecond),
     End = fun(Status, Events) ->
-                  restore(Parent),
+                  _ = py_events:within(Parent),
                   Took = erlang:monotonic_time(microsecond) - Clock,
                   record(#{name => Text, span_id => Id, parent_id => known(Parent),
                            start_time => Start, end_time => Start + Took,
@@ -157,13 +156,10 @@ random_id() ->
 %% @doc The current span of the calling process.
 -spec current_span() -> id() | none.
 current_span() ->
-    known(get(?CURRENT)).
+    known(py_events:span()).
 
 known(undefined) -> none;
 known(Id) -> Id.
-
-restore(undefined) -> erase(?CURRENT);
-restore(Id) -> put(?CURRENT, Id).
 
 %%% Services
 
@@ -175,13 +171,13 @@ service_parent([]) ->
 %% @doc Python calls a function from within a span.
 -spec service_call([term()]) -> term().
 service_call([Id, Name, Args, Kwargs]) when is_binary(Id), is_binary(Name) ->
-    Before = put(?CURRENT, Id),
+    Before = py_events:within(Id),
     Capture = py_stdout:set_aside(),
     try
         py_callback:apply_function(Name, Args, Kwargs)
     after
         ok = py_stdout:take_up(Capture),
-        restore(Before)
+        py_events:within(Before)
     end.
 
 %% @doc Spans have ended in Python.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Coroutine, Dict, Set
 
 from erlang import _bridge, _schedule
 from erlang._event_loop import ErlangEventLoop
+from erlang._trace import handed_over
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -60,7 +61,9 @@ class Loop:
         """Await this for a request; called in another thread."""
         self.numbers.add(number)
         try:
-            self.loop.call_soon_threadsafe(self._begin, number, awaitable)
+            self.loop.call_soon_threadsafe(
+                self._begin, number, awaitable, context=handed_over()
+            )
         except BaseException:
             self.numbers.discard(number)  # whoever called answers
             raise

@@ -8,7 +8,7 @@ import functools
 import inspect
 import os
 import time
-from contextvars import Token
+from contextvars import Context, Token, copy_context
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar, Union
 
@@ -172,6 +172,29 @@ def _caller(request: int) -> Optional[str]:
         return None
     parent = _bridge.call(("trace", "parent"), (), {})
     return parent if isinstance(parent, str) else None
+
+
+_noted: Optional[str] = None
+"""The parent of the spans in the coroutine that is about to be handed over."""
+
+
+def note_parent() -> None:
+    """Ask for it; called by the helper in the request's own name."""
+    global _noted
+    _noted = _caller(_bridge._request())
+
+
+def handed_over() -> Optional[Context]:
+    """Return the context in which the coroutine's spans have that parent."""
+    global _noted
+    parent, _noted = _noted, None
+    if parent is None:
+        return None
+    batch = _Batch()
+    batch.is_open = False  # nobody says when its last span has ended
+    context = copy_context()
+    context.run(_bridge._span.set, (0, parent, batch))
+    return context
 
 
 def _traced(function: F, make: Callable[[], Span]) -> F:

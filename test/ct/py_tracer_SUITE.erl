@@ -13,7 +13,8 @@ suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
     [a_span, nothing_unless_enabled, exceptions, decorated, coroutines, nested_in_python,
-     parent_in_erlang, across_callbacks, across_foreign_requests, in_threads,
+     parent_in_erlang, every_form_has_the_parent,
+     coroutines_have_the_parent, streams_have_the_parent, across_callbacks, across_foreign_requests, in_threads,
      async_callbacks, the_ring_is_bounded, large_spans, erlang_spans, hostile_spans, storm,
      events_of_calls, events_of_contexts, bad_handlers, costs_nothing].
 
@@ -123,6 +124,90 @@ parent_in_erlang(_) ->
     none = py_tracer:current_span(),
     #{span_id := Id, parent_id := none, attributes := #{n := 1}} = named(<<"erlang">>),
     #{parent_id := Id} = named(<<"python">>).
+
+forms() ->
+    Target = ['__main__', work, []],
+    [fun() -> apply(py, call, Target) end,
+     fun() -> py:eval("work()") end,
+     fun() -> ok = py:exec("work()"), {ok, 1} end,
+     fun() -> py:call(py:context(), '__main__', work, [], #{output => capture}) end,
+     fun() -> py:await(apply(py, cast, Target)) end,
+     fun() -> py:await(apply(py, spawn_call, Target)) end,
+     fun() -> py:parallel([{'__main__', work, []}]) end,
+     fun() -> py:async_await(apply(py, async_call, Target)) end,
+     fun() -> {ok, R} = py:call(py:context(), '__main__', 'Object', [], #{return => ref}),
+              py:call_method(R, work, []) end,
+     fun() -> {ok, R} = py:call(py:context(), '__main__', 'Object', [], #{return => ref}),
+              py:getattr(R, attribute) end].
+
+%% However the request is made, and by whichever process.
+every_form_has_the_parent(_) ->
+    ok = run("@erlang.trace('work')\ndef work(): return 1\n"
+             "class Object:\n"
+             "  def work(self): return work()\n"
+             "  attribute = property(work)\n"),
+    [begin
+         ok = py:clear_traces(),
+         Id = py_tracer:with_span(outer, fun() ->
+                                                 {ok, _} = Form(),
+                                                 py_tracer:current_span()
+                                         end),
+         ?assertMatch(#{parent_id := Id}, named(<<"work">>))
+     end || Form <- forms()],
+    {ok, 1} = py:async_await(py:async_call('__main__', work, [])).
+
+%% They run in the thread of the loop, when their request has left the line.
+coroutines_have_the_parent(_) ->
+    ok = run("@erlang.trace('inner')\nasync def inner(): await asyncio.sleep(0)\n"
+             "@erlang.trace('work')\nasync def work():\n"
+             "  await asyncio.gather(inner(), inner())\n"
+             "  return 1\n"),
+    Await = fun() -> {ok, 1} = py:async_await(py:async_call('__main__', work, [])) end,
+    Forms = [Await,
+             fun() -> {ok, [1, 1]} = py:async_gather([{'__main__', work, []} || _ <- [1, 2]]) end,
+             fun() -> {ok, 1} = py_event_loop:run('__main__', work, []) end,
+             fun() -> {ok, 1} = py_event_loop:await(py_event_loop:create_task('__main__', work, []))
+             end,
+             fun() -> {ok, 1} = py_context:submit_await(py:context(), '__main__', work, []) end],
+    [begin
+         ok = py:clear_traces(),
+         Id = py_tracer:with_span(outer, fun() -> _ = Form(), py_tracer:current_span() end),
+         Works = [S || #{name := <<"work">>} = S <- traces()],
+         ?assert(Works =/= []),
+         ?assertEqual([], [P || #{parent_id := P} <- Works, P =/= Id]),
+         Ids = lists:sort([I || #{span_id := I} <- Works]),
+         Parents = lists:usort([P || #{name := <<"inner">>, parent_id := P} <- traces()]),
+         ?assertEqual(Ids, Parents)
+     end || Form <- Forms],
+    ok = py:clear_traces(),
+    _ = Await(),
+    ?assertMatch(#{parent_id := none}, named(<<"work">>)).
+
+%% Each item is a request of its own.
+streams_have_the_parent(_) ->
+    ok = run("def items():\n"
+             "  for i in range(3):\n"
+             "    with erlang.Span('item'): pass\n"
+             "    yield i\n"
+             "async def aitems():\n"
+             "  for i in range(3):\n"
+             "    with erlang.Span('item'): await asyncio.sleep(0)\n"
+             "    yield i\n"),
+    Forms = [fun(F) -> {ok, [0, 1, 2]} = py:stream('__main__', F, []) end,
+             fun(F) -> {ok, [0, 1, 2]} = py:stream_eval([atom_to_list(F), "()"]) end,
+             fun(F) -> {ok, Ref} = py:stream_start('__main__', F, []), until_done(Ref) end],
+    [begin
+         ok = py:clear_traces(),
+         Id = py_tracer:with_span(outer, fun() -> _ = Form(F), py_tracer:current_span() end),
+         Parents = [P || #{name := <<"item">>, parent_id := P} <- traces()],
+         ?assertEqual([Id, Id, Id], Parents)
+     end || Form <- Forms, F <- [items, aitems]].
+
+until_done(Ref) ->
+    receive
+        {py_stream, Ref, done} -> ok;
+        {py_stream, Ref, {data, _}} -> until_done(Ref)
+    end.
 
 across_callbacks(_) ->
     Fun = fun([], Kwargs) ->
