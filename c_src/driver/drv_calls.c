@@ -70,6 +70,20 @@ calls_settled(struct helper *h, size_t n)
 
 static void give_up(struct helper *h, struct pending *q);
 
+static int
+is_about_objects(uint8_t opcode)
+{
+    return opcode == WIRE_METHOD || opcode == WIRE_GETATTR ||
+           opcode == WIRE_TO_TERM || opcode == WIRE_INFO;
+}
+
+static int
+is_taken(const struct helper *h, uint8_t opcode)
+{
+    return h->draining == DRAIN_NO ||
+           (h->draining == DRAIN_OBJECTS && is_about_objects(opcode));
+}
+
 /* An entry for driver_caller, or NULL and the reply that says why not. */
 static struct pending *
 admit(struct helper *h, uint8_t opcode, uint8_t flags, struct drv_reply *r,
@@ -85,7 +99,7 @@ admit(struct helper *h, uint8_t opcode, uint8_t flags, struct drv_reply *r,
         return NULL;
     }
     int nested = callbacks_is_nested(h, caller);
-    if (h->draining && !nested) {
+    if (!is_taken(h, opcode) && !nested) {
         *reply = drv_reply(r, DRV_REPLY_DOWN);
         return NULL;
     }

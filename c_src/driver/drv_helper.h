@@ -63,8 +63,9 @@ enum helper_state {
 };
 
 /* A port that is to be given up takes no more requests, but for those that one
- * of its own waits for. */
-enum { DRAIN_NO, DRAIN_BEGUN, DRAIN_TOLD };
+ * of its own waits for; and, in DRAIN_OBJECTS, those about objects, which are
+ * nowhere else. */
+enum { DRAIN_NO, DRAIN_OBJECTS, DRAIN_BEGUN, DRAIN_TOLD };
 
 struct helper {
     struct drv_port base;

@@ -112,13 +112,15 @@ op_watch(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
     return drv_reply(r, DRV_REPLY_OK);
 }
 
-/* Those who wait because the port is busy go elsewhere. */
+/* Those who wait because the port is busy go elsewhere.  <<1>>: for now
+ * requests about objects are still taken. */
 static ErlDrvSSizeT
 op_drain(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
 {
-    (void)body;
-    (void)n;
-    if (h->draining == DRAIN_NO)
+    int objects = n == 1 && body[0] == 1;
+    if (objects && h->draining == DRAIN_NO)
+        h->draining = DRAIN_OBJECTS;
+    else if (!objects && h->draining < DRAIN_BEGUN)
         h->draining = DRAIN_BEGUN;
     waiters_release_all(&h->waiters, &h->base);
     calls_tell_drained(h);

@@ -12,6 +12,7 @@
 
 -include("../port/py_wire.hrl").
 
+-define(REFS, (?FLAG_RETURN_REF bor ?FLAG_STREAM)).
 -define(LAST_ROW, '$py_last_context').
 %% The row of the context whose callback runs in this process.
 -define(SERVING, '$py_serving').
@@ -68,6 +69,7 @@ printing({ready, _, _, _, Form} = Row, Context, Opcode, Flags, Term, Timeout, Er
 
 submit({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term, Timeout,
        Errors) ->
+    _ = Flags band ?REFS =:= 0 orelse py_registry:note_objects(Context, Generation),
     case py_request:request(Port, Opcode, Flags, Term, Timeout, Limits) of
         down ->
             _ = erase(?LAST_ROW),
@@ -161,6 +163,7 @@ apart(Context, {_, _, _, _, Errors} = Request, Begun, Owner) ->
 
 submit_apart({ready, Port, Generation, Limits, _}, Form, Context, Request, Begun, Owner) ->
     {Opcode, Flags, Term, Deadline, _} = Request,
+    _ = Flags band ?REFS =:= 0 orelse py_registry:note_objects(Context, Generation),
     case py_request:start(Port, Opcode, Flags, Term, Deadline, Limits) of
         down ->
             _ = erase(?LAST_ROW),
@@ -273,7 +276,7 @@ on_ref(Context, Ref, Opcode, Term, How) ->
 %% The generation counts at the moment of submission: a port belongs to one.
 run_ref(Context, Ref, Opcode, Term, {Timeout, Errors, Flags}, More) ->
     Generation = py_ref:generation(Ref),
-    case py_registry:find(Context) of
+    case py_registry:find(Context, Generation) of
         {ready, _, Generation, _, Form} = Row ->
             {Output, Max, Plain} = output(Errors, Form),
             Request = {Opcode, Flags bor More, Term, Timeout, Plain},
@@ -299,7 +302,7 @@ submit_ref({ready, Port, Generation, Limits, _}, Context, Ref, Request) ->
 -spec port_of(pid(), py_ref:t()) -> {ok, port()} | {error, term()}.
 port_of(Context, Ref) ->
     Generation = py_ref:generation(Ref),
-    case py_registry:find(Context) of
+    case py_registry:find(Context, Generation) of
         {ready, Port, Generation, _, _} -> {ok, Port};
         gone -> {error, {context_died, noproc}};
         _ -> {error, {stale_ref, Ref}}

@@ -60,6 +60,7 @@
                      namespace => context | process,
                      recycle => #{calls => pos_integer(), age => pos_integer(),
                                   memory => pos_integer()},
+                     retire_ms => non_neg_integer(),
                      output => stream | capture, output_max => pos_integer()}.
 %% `runtime': which of the configured runtimes; `policy': what its Python may do, see
 %% the guide to security; `ahead': how many helpers with this policy are kept
@@ -70,7 +71,8 @@
 %% a caller polls for its answer before it sleeps; `namespace': whether `exec'
 %% and `eval' of all callers share one, or each calling process has its own;
 %% `recycle': after how many calls, milliseconds or bytes of memory the context
-%% gets a fresh helper, see {@link renew/1};
+%% gets a fresh helper, see {@link renew/1}; `retire_ms': how long the former one is
+%% kept for its objects and streams;
 %% `output': what becomes of what requests print, as in {@link call_options()}.
 
 -type call_options() ::
@@ -142,8 +144,9 @@ stop(Context) ->
 
 %% @doc Give the context a fresh helper while it serves: the new one is started
 %% first, then takes all new requests, while those under way end in the former
-%% one.  No call fails.  What `exec' defined is gone afterwards, and references
-%% are stale, as after any change of helpers.  Where the new one can not be
+%% one.  No call fails.  What `exec' defined is gone afterwards.  Streams and
+%% references go on with the former one, until none is left, or for `retire_ms';
+%% after that they are stale.  Where the new one can not be
 %% started the context keeps the one it has, and the reason is the result.
 -spec renew(context()) -> ok | {error, term()}.
 renew(Context) ->

@@ -46,6 +46,7 @@ defaults() ->
       spin_us => terrarium_config:get(spin_us),
       restart => terrarium_config:get(restart),
       log_output => terrarium_config:get(log_output),
+      retire_ms => 30000,
       output => stream,
       output_max => 1048576}.
 
@@ -82,6 +83,7 @@ check(restart, Policy) -> terrarium_config:valid_restart(Policy);
 check(log_output, B) when is_boolean(B) -> {ok, B};
 check(recycle, Limits) -> recycle(Limits);
 check(namespace, N) when N =:= context; N =:= process -> {ok, N};
+check(retire_ms, T) when is_integer(T), T >= 0, T =< 16#ffffffff -> {ok, T};
 check(output, Output) when Output =:= stream; Output =:= capture -> {ok, Output};
 check(output_max, Max) when is_integer(Max), Max > 0 -> {ok, Max};
 check(_, _) -> error.

@@ -141,14 +141,26 @@ swapped(#{port := Port, ref := Ref, runtime := Runtime, os_pid := OsPid, opts :=
     Next = Left#data{port = Port, ref = Ref, runtime = Runtime, os_pid = OsPid, opts = Options,
                      layers = Layers, output = Output, death = py_context_core:new(),
                      boot_reason = none, renewals = Renewals + 1},
+    %% Before the next one is found, so that nobody who has a reference finds neither.
+    Row = kept(Data),
     {next_state, ready, Ready, Actions} = py_context_server:ready(Etf, Next),
     Replies = [{reply, From, ok} || From <- Waiting],
-    {next_state, ready, retire(Data, Ready), Replies ++ Actions}.
+    {next_state, ready, retire(Row, Data, Ready), Replies ++ Actions}.
 
-%% What served until now has no new requests from here on.
-retire(#data{port = none}, Data) ->
+kept(#data{port = none}) ->
+    none;
+kept(#data{port = Port, generation = Generation, opts = Options}) ->
+    Row = {ready, Port, Generation, py_context_opts:limits(Options),
+           py_context_opts:form(Options)},
+    ok = py_registry:keep(self(), Row),
+    Row.
+
+%% What served until now has no new requests from here on, but for its objects.
+retire(none, _, Data) ->
     Data;
-retire(#data{port = Port, ref = Ref, runtime = Runtime, os_pid = OsPid, output = Output},
+retire(Row, #data{port = Port, ref = Ref, runtime = Runtime, os_pid = OsPid, output = Output,
+                  opts = #{retire_ms := Keep}},
        #data{swap = Swap} = Data) ->
-    Helper = #{port => Port, ref => Ref, runtime => Runtime, os_pid => OsPid},
+    Helper = #{port => Port, ref => Ref, runtime => Runtime, os_pid => OsPid, row => Row,
+               retire_ms => Keep},
     py_context_old:add(Port, Output, OsPid, Data#data{swap = py_context_swap:retire(Helper, Swap)}).

@@ -91,8 +91,8 @@ handle_event(info, {'DOWN', Ref, process, _, _}, State, #data{ref = Ref} = Data)
     helper(runtime_gone, State, Data);
 handle_event(info, {'DOWN', Owner, process, _, _}, _, #data{owner = Owner}) ->
     {stop, normal};
-handle_event(info, {py_release, Generation, Id}, _, Data) ->
-    ok = py_ref:collected(Generation, Id, Data#data.generation, Data#data.port),
+handle_event(info, {py_release, Generation, Id}, _, _) ->
+    ok = py_ref:collected(Generation, Id, py_registry:find(self(), Generation)),
     keep_state_and_data;
 handle_event(info, {Port, Message}, State, #data{port = Port} = Data) when is_port(Port) ->
     port(Message, State, Data);

@@ -22,8 +22,8 @@
 
 -type helper() :: #{port := port() | none, ref := reference(), runtime := pid(),
                     os_pid := integer() | none, opts => py_context_opts:options(),
-                    layers => [binary()], hello => binary(),
-                    startup => non_neg_integer()}.
+                    layers => [binary()], hello => binary(), startup => non_neg_integer(),
+                    row => py_registry:row(), retire_ms => non_neg_integer()}.
 %% A helper that a context has, had, or will have.
 
 -record(swap, {next = none :: none | helper(),
@@ -115,6 +115,10 @@ event({swap_timeout, Ref}, #swap{retired = Retired} = S) when is_map_key(Ref, Re
     overdue(Ref, S);
 event({swap_timeout, _}, S) ->
     {keep, S};
+event({py_retired, Ref}, #swap{retired = Retired} = S) when is_map_key(Ref, Retired) ->
+    {keep, no_objects(Ref, S)};
+event({py_retired, _}, S) ->
+    {keep, S};
 event({'EXIT', Port, Reason}, S) when is_port(Port) ->
     event({Port, {closed, Reason}}, S);
 event({Port, Message}, #swap{retired = Retired} = S) when is_port(Port) ->
@@ -179,9 +183,22 @@ take(_) ->
 
 %% @doc This helper serves no more: let it end what it has.
 -spec retire(helper(), swap()) -> swap().
-retire(#{port := Port, ref := Ref} = Helper, #swap{retired = Retired} = S) ->
+retire(#{port := Port, ref := Ref, row := Row} = Helper, #swap{retired = Retired} = S) ->
+    _ = py_port:drain_but_objects(Port),
+    %% From here on no request is accepted that would make the first one.
+    Kept = Helper#{death => py_context_core:new(), stopped => false},
+    Next = S#swap{retired = Retired#{Ref => Kept}},
+    case py_registry:has_objects(self(), element(3, Row)) of
+        true -> ok = py_retired:watch(Ref, Row, maps:get(retire_ms, Helper)), Next;
+        false -> no_objects(Ref, Next)
+    end.
+
+%% Nothing more is wanted of it.
+no_objects(Ref, #swap{retired = Retired} = S) ->
+    #{Ref := #{port := Port, row := Row}} = Retired,
+    ok = py_registry:drop(self(), element(3, Row)),
     _ = py_port:drain(Port),
-    S#swap{retired = Retired#{Ref => Helper#{death => py_context_core:new(), stopped => false}}}.
+    S.
 
 retired_port(drained, Ref, S) ->
     #{port := Port} = Helper = maps:get(Ref, S#swap.retired),
@@ -241,6 +258,7 @@ gone(Ref, #{port := Port, os_pid := OsPid, death := Death, stopped := Stopped} =
      #swap{retired = Retired} = S) ->
     More = #{pid => OsPid, stderr => py_port:stderr(Port), over => py_grants:is_over(Port)},
     Verdict = py_context_core:verdict(Death, More),
+    ok = py_registry:drop(self(), element(3, maps:get(row, Helper))),
     _ = py_port:fail(Port, Verdict),
     ok = py_wait:abandon(Port),
     _ = erlang:demonitor(Ref, [flush]),

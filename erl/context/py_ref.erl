@@ -10,7 +10,7 @@
 %% in its place (c_src/helper/etf_decode.c).
 -module(py_ref).
 
--export([new/3, is_ref/1, context/1, generation/1, id/1, stale/3, collected/4]).
+-export([new/3, is_ref/1, context/1, generation/1, id/1, stale/3, collected/3]).
 
 -include("../port/py_wire.hrl").
 
@@ -70,13 +70,15 @@ refs(_, Acc) -> Acc.
 
 %% @doc The process of a context was told that a handle has been collected: let
 %% go of its object, and of those that its mailbox tells of as well, if they are
-%% of the helper that it has now.
--spec collected(pos_integer(), non_neg_integer(), non_neg_integer(), port() | none) -> ok.
-collected(Generation, Id, Current, Port) ->
+%% of a helper that still answers, whose row this is.
+-spec collected(pos_integer(), non_neg_integer(), py_registry:row() | gone) -> ok.
+collected(Generation, Id, Row) ->
     Ids = others(Generation, [Id], 1),
-    _ = case Generation =:= Current andalso is_port(Port) of
-            true -> py_port:notice(Port, ?FRAME_RELEASE, term_to_binary({Ids}));
-            false -> ok
+    _ = case Row of
+            {ready, Port, Generation, _, _} ->
+                py_port:notice(Port, ?FRAME_RELEASE, term_to_binary({Ids}));
+            _ ->
+                ok
         end,
     ok.
 

@@ -13,6 +13,7 @@
 
 -export([start_link/0]).
 -export([publish/2, withdraw/1, find/1, contexts/0]).
+-export([keep/2, drop/2, find/2, note_objects/2, has_objects/2]).
 -export([put_runtime/2, remove_runtime/1, runtime/1, runtimes/0, put_inherited/2,
          take_inherited/1]).
 -export([put_worker/2, worker/1, remove_worker/1]).
@@ -58,14 +59,61 @@ publish(Context, Row) ->
     true = ets:insert(?CONTEXTS, {Context, Row}),
     ok.
 
-%% @doc The context is no more.
+%% @doc The context is no more, nor is any former helper of it.
 -spec withdraw(pid()) -> ok.
 withdraw(Context) ->
-    try ets:delete(?CONTEXTS, Context) of
-        true -> ok
+    try
+        true = ets:delete(?CONTEXTS, Context),
+        true = ets:match_delete(?CONTEXTS, {{Context, '_'}, '_'}),
+        true = ets:match_delete(?CONTEXTS, {{objects, Context, '_'}, '_'}),
+        ok
     catch
         error:badarg -> ok
     end.
+
+%% @doc A helper that the calling context had before still answers for its objects.
+-spec keep(pid(), row()) -> ok.
+keep(Context, {ready, _, Generation, _, _} = Row) ->
+    true = ets:insert(?CONTEXTS, {{Context, Generation}, Row}),
+    ok.
+
+%% @doc It does not any more.
+-spec drop(pid(), pos_integer()) -> ok.
+drop(Context, Generation) ->
+    true = ets:delete(?CONTEXTS, {Context, Generation}),
+    true = ets:delete(?CONTEXTS, {objects, Context, Generation}),
+    ok.
+
+%% @doc The row of the helper of this generation; if there is none, what the context
+%% tells now.
+-spec find(pid(), pos_integer()) -> row() | gone.
+find(Context, Generation) ->
+    case find(Context) of
+        {ready, _, Generation, _, _} = Row ->
+            Row;
+        Now ->
+            try
+                ets:lookup_element(?CONTEXTS, {Context, Generation}, 2)
+            catch
+                error:badarg -> Now
+            end
+    end.
+
+%% @doc A reference to an object of that helper is about to be asked for.
+-spec note_objects(pid(), pos_integer()) -> ok.
+note_objects(Context, Generation) ->
+    try
+        _ = has_objects(Context, Generation)
+            orelse ets:insert(?CONTEXTS, {{objects, Context, Generation}, true}),
+        ok
+    catch
+        error:badarg -> ok
+    end.
+
+%% @doc Was one ever?
+-spec has_objects(pid(), pos_integer()) -> boolean().
+has_objects(Context, Generation) ->
+    ets:member(?CONTEXTS, {objects, Context, Generation}).
 
 %% @doc A context's row; `gone' where there is none.
 -spec find(pid()) -> row() | gone.
@@ -80,7 +128,7 @@ find(Context) ->
 -spec contexts() -> [pid()].
 contexts() ->
     try
-        [Context || {Context, _} <- ets:tab2list(?CONTEXTS)]
+        [Context || {Context, _} <- ets:tab2list(?CONTEXTS), is_pid(Context)]
     catch
         error:badarg -> []
     end.

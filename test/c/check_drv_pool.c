@@ -77,6 +77,33 @@ START_TEST(test_drains_when_all_is_answered)
 }
 END_TEST
 
+static int
+submit(uint8_t opcode)
+{
+    const uint8_t what[2] = {opcode, 0};
+    return op(DRV_OP_RESERVE, what, 2);
+}
+
+/* Objects are nowhere else, so for a while they are still asked here. */
+START_TEST(test_drains_objects_last)
+{
+    ck_assert_int_eq(op(DRV_OP_DRAIN, "\1", 1), DRV_REPLY_OK);
+    ck_assert(!is_told("drained"));
+    ck_assert_int_eq(submit(WIRE_EVAL), DRV_REPLY_DOWN);
+    ck_assert_int_eq(submit(WIRE_CALL), DRV_REPLY_DOWN);
+    ck_assert_int_eq(submit(WIRE_METHOD), DRV_REPLY_PENDING);
+    ck_assert_int_eq(submit(WIRE_GETATTR), DRV_REPLY_PENDING);
+    ck_assert_int_eq(submit(WIRE_TO_TERM), DRV_REPLY_PENDING);
+    op(DRV_OP_DRAIN, "", 0);
+    ck_assert_int_eq(submit(WIRE_METHOD), DRV_REPLY_DOWN);
+    op(DRV_OP_DRAIN, "\1", 1);
+    ck_assert_int_eq(submit(WIRE_METHOD), DRV_REPLY_DOWN);
+    ck_assert(!is_told("drained"));
+    fake_exit_process(f.port, 1);
+    ck_assert(is_told("drained"));
+}
+END_TEST
+
 /* An answer that its caller has not fetched is not lost. */
 START_TEST(test_a_held_answer_is_waited_for)
 {
@@ -280,6 +307,7 @@ make_drv_pool_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_drains_at_once);
     tcase_add_test(tc, test_drains_when_all_is_answered);
+    tcase_add_test(tc, test_drains_objects_last);
     tcase_add_test(tc, test_a_held_answer_is_waited_for);
     tcase_add_test(tc, test_a_dead_caller_is_not_waited_for);
     tcase_add_test(tc, test_drain_lets_waiters_go);

@@ -10,7 +10,10 @@ suite() -> [{timetrap, {minutes, 4}}].
 
 all() ->
     [renew, renew_under_load, requests_under_way_end_in_peace, many_wait_for_one,
-     a_callback_goes_back_where_it_came_from, references_are_stale, busy_port,
+     a_callback_goes_back_where_it_came_from, references_go_on,
+     references_are_garbage, references_for_a_bounded_time, streams_go_on,
+     streams_for_a_bounded_time, references_under_way, messages_and_waits, threads_that_wait,
+     busy_port,
      timeout_in_a_retired_helper, crash_of_a_retired_helper, caller_of_a_retired_helper_dies,
      output_of_both, messages_of_both, renew_without_a_helper, renew_while_it_crashes,
      failing_renewal, stop_while_both_live, stop_while_the_next_one_starts, renew_nobody,
@@ -161,12 +164,136 @@ a_callback_goes_back_where_it_came_from(_) ->
     ok = py:unregister_function(change),
     alone(C).
 
-references_are_stale(_) ->
+%% They live on in the former helper, which ends when the last one is gone.
+references_go_on(_) ->
     C = new(),
     {ok, Ref} = py:call(C, builtins, list, [[1]], #{return => ref}),
-    {ok, [1]} = py:to_term(Ref),
     ok = py_context:renew(C),
+    ok = py_context:renew(C),
+    ?assertEqual({ok, none}, py:call_method(Ref, append, [2])),
+    ?assertEqual({ok, [1, 2]}, py:to_term(Ref)),
+    ?assertMatch({ok, _}, py:getattr(Ref, '__doc__')),
+    {ok, Copy} = py:call_method(Ref, copy, [], #{return => ref}),
+    ?assertEqual({ok, none}, py:call_method(Copy, extend, [Ref])),
+    ?assertEqual({ok, [1, 2, 1, 2]}, py:to_term(Copy)),
+    %% As an argument it belongs to a call in the helper that serves.
+    ?assertEqual({error, {stale_ref, Ref}}, py:call(C, builtins, len, [Ref])),
+    py_ct:eventually(fun() -> info(C, retired) =:= 1 end),
+    ok = py_context:release(Copy),
+    ok = py_context:release(Ref),
+    alone(C),
     ?assertEqual({error, {stale_ref, Ref}}, py:to_term(Ref)).
+
+%% One that nobody holds any more is let go of there, too.
+references_are_garbage(_) ->
+    C = new(),
+    Here = self(),
+    {Pid, Mon} = spawn_monitor(fun() ->
+                                       {ok, Ref} = py:call(C, builtins, list, [], #{return => ref}),
+                                       Here ! {self(), has_one},
+                                       receive go -> {ok, []} = py:to_term(Ref) end
+                               end),
+    receive {Pid, has_one} -> ok end,
+    ok = py_context:renew(C),
+    Pid ! go,
+    receive {'DOWN', Mon, process, Pid, Why} -> ?assertEqual(normal, Why) end,
+    alone(C).
+
+references_for_a_bounded_time(_) ->
+    C = new(#{retire_ms => 300}),
+    {ok, Ref} = py:call(C, builtins, list, [[1]], #{return => ref}),
+    ok = py_context:renew(C),
+    alone(C),
+    ?assertEqual({error, {stale_ref, Ref}}, py:to_term(Ref)),
+    None = new(#{retire_ms => 0}),
+    {ok, Other} = py:call(None, builtins, list, [[1]], #{return => ref}),
+    ok = py_context:renew(None),
+    alone(None),
+    ?assertEqual({error, {stale_ref, Other}}, py:to_term(Other)).
+
+%% A stream has all its items, in order, from where it began.
+streams_go_on(_) ->
+    C = new(),
+    ok = py:exec(C, "def items(n):\n  for i in range(n): yield i\n"
+                    "async def aitems(n):\n  for i in range(n): yield i\n"),
+    All = lists:seq(0, 999),
+    Begun = [begin
+                 {ok, Ref} = py:stream_start(C, '__main__', F, [1000], #{window => 10}),
+                 receive {py_stream, Ref, {data, 0}} -> Ref end
+             end || F <- [items, aitems]],
+    ok = py_context:renew(C),
+    ?assertMatch({error, {"NameError", _}}, py:eval(C, "items")),
+    [?assertEqual(tl(All), items(Ref, [])) || Ref <- Begun],
+    alone(C),
+    {ok, Endless} = py:stream_start(C, itertools, count, []),
+    receive {py_stream, Endless, {data, 0}} -> ok end,
+    ok = py_context:renew(C),
+    ?assertEqual(1, info(C, retired)),
+    ok = py:stream_cancel(Endless),
+    alone(C).
+
+items(Ref, Acc) ->
+    receive
+        {py_stream, Ref, {data, Item}} -> items(Ref, [Item | Acc]);
+        {py_stream, Ref, done} -> lists:reverse(Acc);
+        {py_stream, Ref, {error, _} = Error} -> Error
+    end.
+
+streams_for_a_bounded_time(_) ->
+    C = new(#{retire_ms => 300}),
+    {ok, Ref} = py:stream_start(C, itertools, count, []),
+    receive {py_stream, Ref, {data, 0}} -> ok end,
+    ok = py_context:renew(C),
+    ?assertMatch({error, {stale_ref, _}}, items(Ref, [])),
+    alone(C).
+
+%% A reference that is still to come is one of the former helper.
+references_under_way(_) ->
+    C = new(),
+    ok = py:exec(C, "import time\ndef slow():\n  time.sleep(0.3)\n  return [1]"),
+    Cast = py:cast(C, '__main__', slow, [], #{return => ref}),
+    ok = py_context:renew(C),
+    {ok, Ref} = py:await(Cast),
+    ?assertEqual({ok, [1]}, py:to_term(Ref)),
+    ok = py_context:release(Ref),
+    alone(C).
+
+%% A request that waits goes on, and what was sent arrives.
+messages_and_waits(_) ->
+    C = new(),
+    {ok, Channel} = py_channel:new(),
+    ok = py:exec(C, waits()),
+    Coroutine = py:async_call(C, asyncio, sleep, [0.3, <<"slept">>]),
+    Hears = py:cast(C, '__main__', hear, [Channel]),
+    ok = py_context:renew(C),
+    ok = py_channel:send(Channel, <<"late">>),
+    ?assertEqual({ok, <<"late">>}, py:await(Hears)),
+    ?assertEqual({ok, <<"slept">>}, py:async_await(Coroutine)),
+    alone(C),
+    ok = py:exec(C, waits()),
+    {ok, none} = py:call(C, '__main__', tell, [self()]),
+    ok = py_context:renew(C),
+    ?assertEqual(lists:seq(0, 999), [receive N -> N end || _ <- lists:seq(0, 999)]),
+    ok = py_channel:close(Channel),
+    alone(C).
+
+%% A thread of Python that waits ends with its helper, and takes nothing along.
+threads_that_wait(_) ->
+    C = new(),
+    {ok, Channel} = py_channel:new(),
+    ok = py:exec(C, waits()),
+    {ok, none} = py:call(C, '__main__', apart, [Channel]),
+    ok = py_context:renew(C),
+    alone(C),
+    ok = py_channel:send(Channel, 1),
+    ?assertEqual({ok, 1}, py_channel:recv(Channel, 20000)),
+    ok = py_channel:close(Channel).
+
+waits() ->
+    "import erlang, threading\n"
+    "def hear(t): return erlang.Channel(t).receive()\n"
+    "def tell(pid):\n  for i in range(1000): erlang.send(pid, i)\n"
+    "def apart(t): threading.Thread(target=hear, args=(t,), daemon=True).start()".
 
 %% Those who wait because the port is busy go to the next helper.
 busy_port(_) ->
