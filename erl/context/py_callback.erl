@@ -77,7 +77,7 @@ registered() ->
 
 %%% A call
 
-%% @doc Run what a CALLBACK frame of a request to this context asks for.  Never
+%% @private Run what a CALLBACK frame of a request to this context asks for.  Never
 %% fails: what goes wrong is told to Python, as long as it is less than `Max'
 %% bytes.
 -spec run(binary(), pos_integer(), pid(), port(), py_request:deadline()) -> answer().
@@ -119,7 +119,7 @@ in_request() ->
         _ -> false
     end.
 
-%% @doc In a function that Python called: the port of the helper that called,
+%% @private In a function that Python called: the port of the helper that called,
 %% which closes some time after that helper's end.
 -spec port() -> port() | undefined.
 port() ->
@@ -170,7 +170,7 @@ called_with(Value) ->
     end,
     {?FRAME_CALLED, Etf}.
 
-%% @doc Call it by its name, in the name of Python; what is wrong with that is told
+%% @private Call it by its name, in the name of Python; what is wrong with that is told
 %% to Python when it ends the calling function.
 -spec apply_function(term(), [term()], map()) -> term().
 apply_function(Name, Args, Kwargs) ->
@@ -226,7 +226,7 @@ bounded({_, Etf}, Max) when byte_size(Etf) > Max ->
 bounded(Answer, _) ->
     Answer.
 
-%% @doc Have a callback of this context that belongs to no request run by a
+%% @private Have a callback of this context that belongs to no request run by a
 %% process of its own, and wait for that.  It ends with the port, as a request
 %% does with its caller: nobody would hear what the function returns.
 -spec serve(port(), pid(), binary()) -> ok.

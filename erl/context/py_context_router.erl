@@ -211,7 +211,7 @@ contexts() ->
 contexts(Name) ->
     tuple_to_list(py_pool:contexts(pool(Name))).
 
-%% @doc What the contexts of a pool know about themselves.
+%% @private What the contexts of a pool know about themselves.
 -spec infos(pool()) -> [map()].
 infos(Name) ->
     [Info || Context <- contexts(Name), {ok, Info} <- [py_context:info(Context)]].
@@ -270,7 +270,7 @@ list_pool_registrations() ->
 
 %%% The process
 
-%% @doc Start the process that keeps the pools.
+%% @private Start the process that keeps the pools.
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
     case gen_server:start_link({local, ?MODULE}, ?MODULE, [], []) of

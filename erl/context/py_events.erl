@@ -85,7 +85,7 @@ ask(Request) ->
 
 %%% For py_observer, which alone changes them
 
-%% @doc These are the handlers now; spans are recorded, or not.
+%% @private These are the handlers now; spans are recorded, or not.
 -spec keep([handler()], boolean()) -> ok.
 keep(Handlers, Tracing) ->
     persistent_term:put(?HANDLERS, Handlers),
@@ -100,7 +100,7 @@ keep(Handlers, Tracing) ->
 is_call([_, call, _]) -> true;
 is_call(_) -> false.
 
-%% @doc Nobody listens.
+%% @private Nobody listens.
 -spec clear() -> ok.
 clear() ->
     _ = persistent_term:erase(?CALLS),
@@ -109,12 +109,12 @@ clear() ->
 
 %%% For those to whom it happens
 
-%% @doc What to do about requests.
+%% @private What to do about requests.
 -spec mode() -> mode().
 mode() ->
     persistent_term:get(?CALLS, off).
 
-%% @doc The frame flags that a request has from it.
+%% @private The frame flags that a request has from it.
 -spec flags() -> byte().
 flags() ->
     case mode() of
@@ -122,18 +122,18 @@ flags() ->
         {Flags, _} -> Flags
     end.
 
-%% @doc The span that the calling process is in.
+%% @private The span that the calling process is in.
 -spec span() -> binary() | undefined.
 span() ->
     get(?SPAN).
 
-%% @doc From now on the calling process is in this span, as is the one for which it
+%% @private From now on the calling process is in this span, as is the one for which it
 %% works; what the one was in before.
 -spec within(binary() | undefined) -> binary() | undefined.
 within(undefined) -> erase(?SPAN);
 within(Id) -> put(?SPAN, Id).
 
-%% @doc Make a request, with these frame flags, and tell of it.
+%% @private Make a request, with these frame flags, and tell of it.
 -spec around(mode(), pid(), byte(), term(), fun((byte()) -> Result)) -> Result
     when Result :: {ok, term()} | {error, term()}.
 around({Flags, []}, _, _, _, Run) ->
@@ -173,7 +173,7 @@ text(Parts) -> iolist_to_binary(Parts).
 
 start(Code) -> unicode:characters_to_binary(string:slice(Code, 0, 100)).
 
-%% @doc Something happened to the calling context.
+%% @private Something happened to the calling context.
 -spec context(start | restart | crash, term(), non_neg_integer(), map()) -> ok.
 context(What, Id, Generation, Meta) ->
     case attached() of

@@ -102,7 +102,7 @@ configure_one(Context) ->
 
 %%% The service
 
-%% @doc Python logs a record.
+%% @private Python logs a record.
 -spec service_put([term()]) -> true.
 service_put([Number, Text, About]) when is_binary(Text), is_map(About) ->
     Level = py_log_level:level(Number),

@@ -194,7 +194,7 @@ call(Server, Request) ->
 
 %%% The process
 
-%% @doc Start the application's semaphore.
+%% @private Start the application's semaphore.
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
     Max = case terrarium_config:get(max_concurrent) of

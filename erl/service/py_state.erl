@@ -83,7 +83,7 @@ decr(Key, By) when is_integer(By) ->
 decr(_, By) ->
     {error, {invalid, by, By}}.
 
-%% @doc The key that this one means.
+%% @private The key that this one means.
 -spec key(term()) -> term().
 key(Binary) when is_binary(Binary) -> Binary;
 key(Atom) when is_atom(Atom) -> atom_to_binary(Atom, utf8);
@@ -193,7 +193,7 @@ said(Other) -> Other.
 
 %%% The process
 
-%% @doc Start the owner of the table.
+%% @private Start the owner of the table.
 -spec start_link() -> {ok, pid()} | {error, term()}.
 start_link() ->
     case gen_server:start_link({local, ?MODULE}, ?MODULE, [], []) of

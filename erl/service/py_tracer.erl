@@ -163,12 +163,12 @@ known(Id) -> Id.
 
 %%% Services
 
-%% @doc Python asks for the parent of a span.
+%% @private Python asks for the parent of a span.
 -spec service_parent([]) -> id() | none.
 service_parent([]) ->
     current_span().
 
-%% @doc Python calls a function from within a span.
+%% @private Python calls a function from within a span.
 -spec service_call([term()]) -> term().
 service_call([Id, Name, Args, Kwargs]) when is_binary(Id), is_binary(Name) ->
     Before = py_events:within(Id),
@@ -180,7 +180,7 @@ service_call([Id, Name, Args, Kwargs]) when is_binary(Id), is_binary(Name) ->
         py_events:within(Before)
     end.
 
-%% @doc Spans have ended in Python.
+%% @private Spans have ended in Python.
 -spec service_spans([term()]) -> true.
 service_spans([Spans]) when is_list(Spans) ->
     case py_events:flags() of

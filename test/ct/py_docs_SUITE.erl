@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() -> [callbacks, state, messages, channels, pools, async, streams, references,
-          shared_memory, web, scheduling, migration, security].
+          shared_memory, web, scheduling, migration, security, api].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -27,6 +27,7 @@ channels(_) -> run("channels.md").
 pools(_) -> run("pools.md").
 
 async(_) -> run("async.md").
+api(_) -> run("api.md").
 streams(_) -> run("streams.md").
 references(_) -> run("references.md").
 migration(_) -> run("migration.md").
@@ -35,9 +36,16 @@ web(_) -> run("web.md").
 scheduling(_) -> run("scheduling.md").
 security(_) -> run("security.md").
 
-run(Page) ->
+%% The examples of a case: those of the page of its name.
+examples(Case) ->
+    read(lists:map(fun($_) -> $-; (C) -> C end, atom_to_list(Case)) ++ ".md").
+
+read(Page) ->
     {ok, Text} = file:read_file(filename:join([root(), "docs", Page])),
-    Blocks = blocks(binary:split(Text, <<"\n">>, [global]), []),
+    blocks(binary:split(Text, <<"\n">>, [global]), []).
+
+run(Page) ->
+    Blocks = read(Page),
     true = length(Blocks) > 2,
     _ = lists:foldl(fun block/2, erl_eval:new_bindings(), Blocks),
     ok.
