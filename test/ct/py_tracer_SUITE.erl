@@ -14,7 +14,8 @@ suite() -> [{timetrap, {minutes, 3}}].
 all() ->
     [a_span, nothing_unless_enabled, exceptions, decorated, coroutines, nested_in_python,
      parent_in_erlang, every_form_has_the_parent,
-     coroutines_have_the_parent, streams_have_the_parent, across_callbacks, across_foreign_requests, in_threads,
+     coroutines_have_the_parent, streams_have_the_parent, across_callbacks,
+     across_foreign_requests, in_threads,
      async_callbacks, the_ring_is_bounded, large_spans, erlang_spans, hostile_spans, storm,
      events_of_calls, events_of_contexts, bad_handlers, costs_nothing].
 
