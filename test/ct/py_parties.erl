@@ -15,7 +15,7 @@
 prepare(Dir) ->
     ok = file:write_file(filename:join(Dir, "parties_of_ct.py"), program()),
     Options = #{paths => [Dir], imports => [parties_of_ct]},
-    {ok, _} = py_context_router:start_pool(?BUSY, 2, Options),
+    {ok, _} = py_context_router:start_pool(?BUSY, 2, Options#{max_calls => 1000}),
     {ok, _} = py_context_router:start_pool(?STUCK, 2, Options),
     ok = py:register_function(echo, fun([X]) -> X end),
     py:register_function(nap, fun([Ms]) -> timer:sleep(Ms), Ms end).
@@ -66,6 +66,8 @@ others_code() ->
     "    while True:\n"
     "        erlang.send(pid, ('hello', 1))\n"
     "        time.sleep(0.001)\n"
+    "def slot():\n"
+    "    with erlang.Semaphore(): time.sleep(0.001)\n"
     "def note(term):\n"
     "    erlang.SharedDict(term)['a'] = 1\n"
     "def count():\n"
@@ -229,6 +231,7 @@ objects() ->
      {to_term, fun() -> held(fun(Ref) -> py:to_term(Ref) end) end},
      {dictionary, fun() -> {ok, D} = py:shared_dict_new(),
                            until_error(fun() -> busy(parties_of_ct, note, [D]) end) end},
+     {slots_in_python, fun() -> until_error(fun() -> busy(parties_of_ct, slot, []) end) end},
      {new_objects, fun() -> until_error(fun() -> py:call(?STUCK, builtins, list, [],
                                                          #{return => ref}) end) end}].
 
