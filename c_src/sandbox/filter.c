@@ -172,8 +172,9 @@ fcntl_rules(struct maker *m)
         RULE(m, SCMP_ACT_ALLOW, "ioctl", IS(1, requests[i]));
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         RULE(m, SCMP_ACT_ALLOW, "prctl", IS(0, own[i]));
-    RULE(m, SCMP_ACT_ALLOW, "prlimit64", IS(0, 0), SCMP_CMP(2, SCMP_CMP_EQ, 0));
-    RULE(m, DENY, "prlimit64", SCMP_CMP(2, SCMP_CMP_NE, 0));
+    RULE(m, SCMP_ACT_ALLOW, "prlimit64", IS(0, 0),
+         SCMP_CMP(2, SCMP_CMP_EQ, 0, 0));
+    RULE(m, DENY, "prlimit64", SCMP_CMP(2, SCMP_CMP_NE, 0, 0));
 }
 
 /* Nobody gets a file that runs as its owner. */

@@ -396,7 +396,8 @@ monitors_end(Config) ->
                     "    gc.collect()\n"
                     "    return len(erlang._messages._watched)\n"),
     ?assertEqual({ok, 0}, py:call(C, '__main__', many, [self()])),
-    {state, _, Receivers, Monitors, _, _} = sys:get_state(courier(C)),
+    State = sys:get_state(courier(C)),
+    {Receivers, Monitors} = {element(3, State), element(4, State)},
     ?assertEqual({0, 0}, {map_size(Receivers), map_size(Monitors)}).
 
 too_many_monitors(Config) ->
