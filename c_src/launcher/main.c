@@ -16,6 +16,7 @@
 
 #include "options.h"
 #include "python.h"
+#include "run.h"
 #include "runtime.h"
 #include "wire.h"
 
@@ -111,8 +112,9 @@ check(const struct launcher_options *o)
     return complain(status, why);
 }
 
-int
-main(int argc, char **argv)
+/* What the command line says, or `run' makes of it. */
+static int
+obey(int argc, char **argv)
 {
     char why[512] = "";
     struct launcher_options o;
@@ -136,4 +138,30 @@ main(int argc, char **argv)
     }
     launcher_options_free(&o);
     return status;
+}
+
+static int
+run(int argc, char **argv)
+{
+    char dir[PATH_MAX], why[512] = "";
+    struct args_list command = {0};
+    int help = 0, status = LAUNCHER_EXIT_OK;
+    if (python_own_folder(dir, sizeof dir) != 0)
+        return complain(LAUNCHER_EXIT_SYSTEM, "cannot find my own folder");
+    if (run_command(&command, dir, argc, argv, &help, why, sizeof why) != 0)
+        status = complain(LAUNCHER_EXIT_USAGE, why);
+    else if (help)
+        run_help(stdout);
+    else
+        status = obey((int)command.count, command.v);
+    args_list_free(&command);
+    return status;
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "run") == 0)
+        return run(argc - 1, argv + 1);
+    return obey(argc, argv);
 }

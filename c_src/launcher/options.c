@@ -217,7 +217,8 @@ void
 launcher_options_help(FILE *to)
 {
     fputs("usage: terrarium [options] [--runtime NAME [options]]... "
-          "-- command...\n\n"
+          "-- command...\n"
+          "       terrarium run [options] SCRIPT    (terrarium run --help)\n\n"
           "Start Python runtimes, wait until they are ready, then become the "
           "command\n(erl, rebar3 shell, bin/app foreground), which finds them "
           "through $TERRARIUM_RUNTIMES.\n\n",

@@ -1,0 +1,89 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc `terrarium run': what it prints, and the status with which it ends.
+-module(py_sandbox_cli_SUITE).
+-compile([export_all, nowarn_export_all]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+suite() -> [{timetrap, {minutes, 3}}].
+
+all() ->
+    [statuses, output, usage, numbers, results].
+
+script(Config, Code) ->
+    File = filename:join(proplists:get_value(priv_dir, Config), "script.py"),
+    ok = file:write_file(File, unicode:characters_to_binary(Code)),
+    File.
+
+%% Its output and its status.  The VM that we are must not be told of.
+terrarium(Args) ->
+    Program = filename:join(code:priv_dir(terrarium), "terrarium"),
+    Port = open_port({spawn_executable, Program},
+                     [{args, ["run" | Args]}, {env, [{"TERRARIUM_RUNTIMES", false}]},
+                      stderr_to_stdout, exit_status, binary]),
+    collect(Port, <<>>).
+
+collect(Port, Acc) ->
+    receive
+        {Port, {data, Bytes}} -> collect(Port, <<Acc/binary, Bytes/binary>>);
+        {Port, {exit_status, Status}} -> {Status, Acc}
+    after 60000 -> ct:fail({no_end, Acc})
+    end.
+
+run(Config, Code, Options) ->
+    terrarium(Options ++ [script(Config, Code)]).
+
+statuses(Config) ->
+    [?assertMatch({Status, _}, {element(1, run(Config, Code, Options)), Code})
+     || {Status, Code, Options} <-
+            [{0, "x = 1", []}, {0, "print(open)\nopen", ["--policy", "strict"]},
+             {1, "1/0", []}, {3, "import sys\nsys.exit(3)", []},
+             {0, "import sys\nsys.exit()", []}, {7, "import os\nos._exit(7)", []},
+             {124, "while True: pass", ["--timeout", "300ms"]},
+             {137, "bytearray(1 << 29)", ["--memory=256M"]},
+             {125, "while True: print('x' * 1000)", []},
+             {126, "import ctypes\nctypes.CDLL(None).syscall(101, 0, 0, 0, 0)", []},
+             {139, "import ctypes\nctypes.string_at(0)", []},
+             {1, "open('/etc/passwd')", []},
+             {0, "open('/etc/passwd')", ["--policy", "trusted"]}]].
+
+output(Config) ->
+    {0, Out} = run(Config, "import sys\nprint('späm')\nprint('err', file=sys.stderr)", []),
+    ?assert(binary:match(Out, <<"späm\n"/utf8>>) =/= nomatch),
+    ?assert(binary:match(Out, <<"err\n">>) =/= nomatch),
+    {1, Error} = run(Config, "print('before')\ndef deep(): 1/0\ndeep()", []),
+    [?assert(binary:match(Error, Part) =/= nomatch)
+     || Part <- [<<"before">>, <<"in deep">>, <<"ZeroDivisionError">>]],
+    {124, Late} = run(Config, "while True: pass", ["--timeout", "300ms"]),
+    ?assert(binary:match(Late, <<"wall_ms">>) =/= nomatch orelse
+            binary:match(Late, <<"cpu_ms">>) =/= nomatch).
+
+usage(Config) ->
+    File = script(Config, "1"),
+    [?assertMatch({64, _}, terrarium(Args))
+     || Args <- [[], [File, File], ["--moat", File], ["--policy", "paranoid", File],
+                 ["--timeout", "soon", File], ["--memory", "-1", File]]],
+    Latin = filename:join(proplists:get_value(priv_dir, Config), "latin1.py"),
+    ok = file:write_file(Latin, <<"'", 228, "'">>),
+    ?assertMatch({66, _}, terrarium([Latin])),
+    {66, Missing} = terrarium([filename:join(proplists:get_value(priv_dir, Config), "none.py")]),
+    ?assert(binary:match(Missing, <<"none.py">>) =/= nomatch),
+    {0, Help} = terrarium(["--help"]),
+    ?assert(binary:match(Help, <<"Exit status">>) =/= nomatch).
+
+numbers(_) ->
+    [?assertEqual(Expected, py_sandbox_cli:time(Text))
+     || {Expected, Text} <- [{{ok, 5000}, "5s"}, {{ok, 5000}, "5"}, {{ok, 500}, "500ms"},
+                             {{ok, 120000}, "2m"}, {error, ""}, {error, "s"}, {error, "0s"},
+                             {error, "-1s"}, {error, "5h"}, {error, "5 s"}]],
+    [?assertEqual(Expected, py_sandbox_cli:bytes(Text))
+     || {Expected, Text} <- [{{ok, 256 bsl 20}, "256M"}, {{ok, 1 bsl 30}, "1G"}, {{ok, 7}, "7"},
+                             {{ok, 2048}, "2K"}, {error, "M"}, {error, "1T"}, {error, "0"}]].
+
+results(_) ->
+    [?assertEqual(Status, py_sandbox_cli:status(Result))
+     || {Status, Result} <- [{0, {ok, #{}}}, {1, {error, {"SystemExit", "stop it"}}},
+                             {2, {error, {"SystemExit", "258"}}},
+                             {69, {error, {sandbox, {unavailable, [landlock]}}}},
+                             {134, {error, {crashed, #{signal => sigabrt}}}},
+                             {70, {error, {runtime_failed, default, x}}}]].
