@@ -14,7 +14,8 @@ suite() -> [{timetrap, {minutes, 5}}].
 all() ->
     [{group, trusted}, {group, default}, {group, strict}, {group, no_landlock},
      {group, no_namespaces}, {group, no_own_uid}, info, layers_are_told, unavailable, grants,
-     calls, sends, services, shared_memory, tmp, read_and_write, limits, nothing_is_left].
+     calls, sends, services, shared_memory, tmp, read_and_write, limits, pools,
+     nothing_is_left].
 
 groups() ->
     Cases = [cases, violations],
@@ -316,6 +317,16 @@ limits(_) ->
     ?assertMatch({error, {"MemoryError", _}}, py_context:eval(T, "len(bytearray(1 << 30))")),
     ?assertMatch({ok, <<_/binary>>}, py_context:eval(T, "open('/etc/passwd').read()")),
     [ok = py_context:stop(X) || X <- [Wall, Cpu, Output, T]].
+
+%%% Pools
+
+pools(_) ->
+    {error, {invalid, level, moat}} = py_context_router:start_pool(sandboxed, 2, #{policy => moat}),
+    {ok, _} = py_context_router:start_pool(sandboxed, 2, #{policy => strict}),
+    [?assertMatch({error, {"PermissionError", _}},
+                  py:call(sandboxed, os, fork, [])) || _ <- lists:seq(1, 4)],
+    ?assertEqual({ok, 4.0}, py:call(sandboxed, math, sqrt, [16])),
+    ok = py_context_router:stop_pool(sandboxed).
 
 %%% After all of it
 
