@@ -196,6 +196,8 @@ calls_answer(struct helper *h, struct drv_frame *f)
         return detached(h, q);
     int known =
         q != NULL && (q->state == PENDING_SENT || q->state == PENDING_DETACHED);
+    if (known && f->h.opcode == WIRE_CANCELLED)
+        known = q->cancelled || q->orphan; /* else nobody has asked for it */
     if (known) {
         count_answer(h, f->h.opcode);
         if (f->h.opcode != WIRE_CANCELLED)

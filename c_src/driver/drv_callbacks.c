@@ -144,6 +144,23 @@ is_question(const struct drv_frame *f)
            f->body[sizeof head + 7] & 0x80;
 }
 
+/* Nobody waits for these, so it is only by their number and size that they are
+ * kept from filling the owner's mailbox.  An honest helper has one for each of
+ * its threads; not to read from it meanwhile would keep back what they wait
+ * for. */
+static int
+ask_owner(struct helper *h, const struct drv_frame *f)
+{
+    struct helper_unasked *u = &h->unasked;
+    if (u->count >= WIRE_LIMIT_UNASKED ||
+        u->bytes + f->h.length > helper_backlog(h))
+        return E_LIMIT;
+    u->count++;
+    u->bytes += f->h.length;
+    drv_tell_binary(&h->base, "callback", f->body, f->h.length);
+    return 0;
+}
+
 /* A request that was cancelled goes on by itself: its callback is not run. */
 int
 callbacks_take(struct helper *h, struct drv_frame *f)
@@ -151,10 +168,8 @@ callbacks_take(struct helper *h, struct drv_frame *f)
     struct pending *q;
     if (!is_question(f))
         return E_REFUSED;
-    if (f->h.id == 0) {
-        drv_tell_binary(&h->base, "callback", f->body, f->h.length);
-        return 0;
-    }
+    if (f->h.id == 0)
+        return ask_owner(h, f);
     q = pending_find(&h->pending, f->h.id);
     if (!is_from_running(h, q))
         return E_REFUSED;
@@ -198,6 +213,18 @@ callbacks_resume(struct helper *h, const uint8_t *body, size_t n,
     calls_start_grace(h);
     struct wire_header head = {.opcode = body[16], .id = calls_id(body + 8)};
     return calls_go_on(h, q, &head, body + RESUME_HEAD, n - RESUME_HEAD, r);
+}
+
+ErlDrvSSizeT
+callbacks_served(struct helper *h, const uint8_t *body, size_t n,
+                 struct drv_reply *r)
+{
+    struct helper_unasked *u = &h->unasked;
+    if (n != 8 || u->count == 0 || calls_id(body) > u->bytes)
+        return drv_reply_refused(r, "served takes <<Bytes:64>> of a callback");
+    u->count--;
+    u->bytes -= calls_id(body);
+    return drv_reply(r, DRV_REPLY_OK);
 }
 
 ErlDrvSSizeT

@@ -174,11 +174,14 @@ tell_hello(struct helper *h, const struct drv_frame *f)
 static void
 take_booting(struct helper *h, struct drv_frame *f)
 {
-    if (f->h.opcode == WIRE_HELLO)
+    if (h->boot_failed)
+        helper_violation(h, "a frame after the boot has failed");
+    else if (f->h.opcode == WIRE_HELLO)
         tell_hello(h, f);
-    else if (f->h.opcode == WIRE_ERROR && f->h.id == 0)
+    else if (f->h.opcode == WIRE_ERROR && f->h.id == 0) {
+        h->boot_failed = 1;
         drv_tell_binary(&h->base, "boot_error", f->body, f->h.length);
-    else
+    } else
         helper_violation(h, "the first frame is no hello");
     if (f->bin != NULL)
         driver_free_binary(f->bin);
@@ -187,8 +190,10 @@ take_booting(struct helper *h, struct drv_frame *f)
 static void
 take_callback(struct helper *h, struct drv_frame *f)
 {
-    if (callbacks_take(h, f) != 0)
-        helper_violation(h, "a callback that can not be");
+    int e = callbacks_take(h, f);
+    if (e != 0)
+        helper_violation(h, e == E_LIMIT ? "too many callbacks at once"
+                                         : "a callback that can not be");
     if (f->bin != NULL)
         driver_free_binary(f->bin);
 }
@@ -335,8 +340,9 @@ void
 helper_leave(struct helper *h)
 {
     for (int i = 0; i < MAX_TURNS; i++) {
-        if (h->write_failed == E_FORMAT && h->channel.fd >= 0)
-            helper_violation(h, "the lane's numbers cannot be");
+        const char *wrong = helper_write_wrong(h);
+        if (wrong != NULL && h->channel.fd >= 0)
+            helper_violation(h, wrong);
         if (!h->begun || h->channel.fd < 0 || rest(h))
             return;
         h->armed = 0;

@@ -83,8 +83,9 @@ struct helper {
     int hatch; /* descriptors go down here; nothing is read from it */
     enum helper_state state;
     int watching_write; /* ready_output is on: the queue is not empty */
-    int write_failed;   /* why: E_FORMAT, or the peer is gone, and reading
-                           will say so */
+    int write_failed;   /* why: E_FORMAT, E_LIMIT, or the peer is gone, and
+                           reading will say so */
+    int boot_failed;    /* it has said why it will not serve */
     int begun;          /* settings have come: the descriptors are ours */
     int armed;          /* what channel_arm was last told; 0: not armed */
     int again;          /* a turn was cut short: the timer begins the next */
@@ -96,6 +97,10 @@ struct helper {
     uint32_t detached;    /* requests that go on beside the others */
     struct pending *held; /* large request whose last byte is held back */
     uint8_t held_byte;
+    struct helper_unasked { /* callbacks of no request, under way */
+        uint32_t count;
+        uint64_t bytes;
+    } unasked;
     uint32_t grace_ms;
     uint32_t deadline_ms;
     uint64_t grace_id;   /* the interrupted request; 0: no grace running */
@@ -177,6 +182,8 @@ void helper_write_frame(struct helper *h, uint8_t opcode, uint8_t flags,
  * Its binaries are referred to, not copied. */
 void helper_enqueue_request(struct helper *h, struct pending *q);
 void helper_flush(struct helper *h);
+/* What the helper did, or did not do, so that a write failed; NULL: nothing. */
+const char *helper_write_wrong(const struct helper *h);
 /* This request is not under way any more. */
 void helper_forget_held(struct helper *h, const struct pending *q);
 
@@ -204,14 +211,24 @@ void callbacks_stop_waiting(struct helper *h, struct pending *q);
 void callbacks_forget(struct helper *h, struct pending *q);
 /* Does this process run a callback of this helper? */
 int callbacks_is_nested(const struct helper *h, ErlDrvTermData caller);
-/* CALLBACK, and STARTED and YIELDED frames.  0, or E_REFUSED: that cannot be.
+/* CALLBACK, and STARTED and YIELDED frames.  0, or E_REFUSED: that cannot be;
+ * E_LIMIT: too many at once.
  */
 int callbacks_take(struct helper *h, struct drv_frame *f);
 int callbacks_told(struct helper *h, uint8_t opcode, uint64_t id);
 ErlDrvSSizeT callbacks_resume(struct helper *h, const uint8_t *body, size_t n,
                               struct drv_reply *r);
+ErlDrvSSizeT callbacks_served(struct helper *h, const uint8_t *body, size_t n,
+                              struct drv_reply *r);
 ErlDrvSSizeT callbacks_reply(struct helper *h, const uint8_t *body, size_t n,
                              struct drv_reply *r);
+
+/* The bytes that may wait, of what is told to a helper, or asked by it. */
+static inline uint64_t
+helper_backlog(const struct helper *h)
+{
+    return (uint64_t)h->reader.max_frame + WIRE_LIMIT_BACKLOG;
+}
 
 /* ---- drv_calls.c -------------------------------------------------------- */
 

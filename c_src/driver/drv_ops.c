@@ -187,6 +187,7 @@ static const helper_op ops[] = {
     [DRV_OP_SETTINGS] = op_settings,
     [DRV_OP_RESUME] = callbacks_resume,
     [DRV_OP_REPLY] = callbacks_reply,
+    [DRV_OP_SERVED] = callbacks_served,
     [DRV_OP_COURIER] = courier_begin,
     [DRV_OP_SENT] = courier_sent,
     [DRV_OP_DRAIN] = op_drain,

@@ -58,6 +58,19 @@ release_held(struct helper *h)
         enqueue_rest(h, &v, 1, done);
 }
 
+const char *
+helper_write_wrong(const struct helper *h)
+{
+    switch (h->write_failed) {
+    case E_FORMAT:
+        return "the lane's numbers cannot be";
+    case E_LIMIT:
+        return "what it is told is not read";
+    default:
+        return NULL;
+    }
+}
+
 void
 helper_forget_held(struct helper *h, const struct pending *q)
 {
@@ -82,6 +95,8 @@ helper_write_frame(struct helper *h, uint8_t opcode, uint8_t flags, uint64_t id,
     write_now(h, v, 2, &done);
     if (!h->write_failed && done < sizeof head + n)
         enqueue_rest(h, v, 2, done);
+    if (driver_sizeq(h->base.port) > helper_backlog(h))
+        h->write_failed = E_LIMIT; /* it does not read what it asks for */
 }
 
 /* All but the last byte of a large body. */

@@ -353,8 +353,17 @@ op_send(struct zygote_port *z, const uint8_t *body, size_t n,
     return reply;
 }
 
+/* A helper that nobody takes over reads end-of-file and ends, if it reads. */
+static void
+doom(const struct held *x)
+{
+    enum { PIDFD = 3 }; /* of what comes with `spawned` */
+    if (x->count > PIDFD)
+        drv_pidfd_kill(x->fds[PIDFD]);
+}
+
 static ErlDrvSSizeT
-op_drop_fds(struct zygote_port *z, const uint8_t *body, size_t n,
+op_drop_fds(struct zygote_port *z, unsigned op, const uint8_t *body, size_t n,
             struct drv_reply *r)
 {
     uint32_t token;
@@ -364,6 +373,8 @@ op_drop_fds(struct zygote_port *z, const uint8_t *body, size_t n,
     for (int i = 0; i < MAX_HELD; i++) {
         if (token == 0 || z->held[i].token != token)
             continue;
+        if (op == DRV_OP_DOOM)
+            doom(&z->held[i]);
         drop(&z->held[i]);
         return drv_reply(r, DRV_REPLY_OK);
     }
@@ -392,7 +403,8 @@ zygote_control(struct drv_port *p, unsigned op, const uint8_t *body, size_t n,
     case DRV_OP_SEND:
         return op_send(z, body, n, r);
     case DRV_OP_DROP_FDS:
-        return op_drop_fds(z, body, n, r);
+    case DRV_OP_DOOM:
+        return op_drop_fds(z, op, body, n, r);
     case DRV_OP_KILL_ZYGOTE:
         return op_kill_zygote(z, r);
     default:

@@ -62,7 +62,8 @@ error(Body, Errors) ->
 
 story(Body) ->
     try binary_to_term(Body, [safe]) of
-        {Type, Message, Story} when is_list(Type), is_list(Message), is_binary(Story) ->
+        {Type, Message, Story}
+          when length(Type) >= 0, length(Message) >= 0, is_binary(Story) ->
             {Type, Message, Story};
         _ ->
             error
@@ -156,11 +157,9 @@ lost(Reason) ->
 %% A story has binary keys; ours are these atoms, and what else it may say is
 %% left out.
 told(Story) ->
-    try binary_to_term(Story, [safe]) of
-        Map when is_map(Map) -> known(Map);
-        _ -> #{type => <<"unknown">>, message => <<>>}
-    catch
-        error:badarg -> #{type => <<"unknown">>, message => <<>>}
+    case py_story:decode(Story) of
+        {ok, Map} -> known(Map);
+        error -> #{type => <<"unknown">>, message => <<>>}
     end.
 
 known(Map) ->
@@ -171,8 +170,8 @@ known(Map) ->
                       end
               end, #{}, Map).
 
-part(frames, Frames) when is_list(Frames) ->
-    [known(F) || F <- Frames, is_map(F)];
+part(frames, Frames) ->
+    [known(F) || F <- py_story:maps(Frames)];
 part(_, Inner) when is_map(Inner) ->
     known(Inner);
 part(_, Value) ->

@@ -235,6 +235,7 @@ serve(Port, Context, Body) ->
     {Pid, Mon} = spawn_monitor(fun() -> serving(Port, Context, Body) end),
     receive
         {'DOWN', Mon, process, _, _} ->
+            _ = py_port:served(Port, byte_size(Body)),
             ok;
         {'DOWN', PortMon, port, _, _} ->
             true = exit(Pid, shutdown),

@@ -139,18 +139,18 @@ signal(N) -> N.
 %% @doc Why a boot failed, from the body of its ERROR.
 -spec boot_reason(binary()) -> {boot_failed, term()}.
 boot_reason(Body) ->
-    try binary_to_term(Body, [safe]) of
-        {Type, Message, Story} -> {boot_failed, {Type, Message ++ where(Story)}};
-        _ -> {boot_failed, unknown}
+    try
+        {Type, Message, Story} = binary_to_term(Body, [safe]),
+        {boot_failed, {Type, Message ++ where(Story)}}
     catch
-        error:badarg -> {boot_failed, unknown}
+        error:_ -> {boot_failed, unknown}
     end.
 
 %% The line of the code that contexts run at their start, where it was that. (A
 %% SyntaxError says so itself.)
 where(Story) ->
-    case binary_to_term(Story, [safe]) of
-        #{<<"frames">> := Frames} when is_list(Frames) -> line(Frames);
+    case py_story:decode(Story) of
+        {ok, #{<<"frames">> := Frames}} -> line(py_story:maps(Frames));
         _ -> ""
     end.
 

@@ -14,7 +14,18 @@
 -spec result(py_request:outcome(), pid(), pos_integer(), byte(), pair | map, term()) ->
     {ok, term()} | {error, term()}.
 result(Outcome, Context, Generation, Flags, Form, Term) ->
-    sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation).
+    Result = sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation),
+    judged(Result, Context, Generation).
+
+%% What only shows when an answer is decoded ends its helper as well.
+judged({error, {protocol, _}} = Error, Context, Generation) ->
+    _ = case py_registry:find(Context) of
+            {ready, Port, Generation, _, _} -> py_port:kill(Port);
+            _ -> ok
+        end,
+    Error;
+judged(Result, _, _) ->
+    Result.
 
 %% A reference in the arguments that the helper does not know is said to be
 %% that, and not what Python made of it.
@@ -35,7 +46,8 @@ result({answer, ?FRAME_RESULT, Body}, _, _, Flags, _) when Flags band ?REFS =:= 
     py_answer:value(Body);
 result({answer, ?FRAME_RESULT, Body}, Context, Generation, _, _) ->
     case py_answer:value(Body) of
-        {ok, Id} when is_integer(Id), Id >= 0 -> {ok, py_ref:new(Context, Generation, Id)};
+        {ok, Id} when is_integer(Id), Id >= 0, Id < 1 bsl 64 ->
+            {ok, py_ref:new(Context, Generation, Id)};
         {ok, _} -> {error, {protocol, <<"no reference in the answer">>}};
         {error, _} = Error -> Error
     end;

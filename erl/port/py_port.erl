@@ -6,11 +6,11 @@
 %% The driver itself.
 -export([load/0, unload/0]).
 %% Ports of zygotes.
--export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, kill_zygote/1]).
+-export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, doom/2, kill_zygote/1]).
 %% Ports of helpers.
 -export([open_helper/3, settings/2, kill/1, interrupt/1, fail/2, stderr/1, more_output/1,
-         notice/3, reply/4, backtrace/2, pass/3, stats/1, watch/3, drain/1, drain_but_objects/1,
-         carry/1, carried/2]).
+         notice/3, reply/4, served/2, backtrace/2, pass/3, stats/1, watch/3, drain/1,
+         drain_but_objects/1, carry/1, carried/2]).
 %% Ports of loads.
 -export([open_load/0, least/3]).
 %% Both.
@@ -74,6 +74,12 @@ send(Port, Message) ->
 -spec drop_fds(port(), non_neg_integer()) -> ok | {error, binary()}.
 drop_fds(Port, Token) ->
     done(control(Port, ?OP_DROP_FDS, <<Token:32/native>>)).
+
+%% @doc Close them, and end the helper: nobody has taken it over. (It would read
+%% end-of-file and end by itself, if it is honest and not busy.)
+-spec doom(port(), non_neg_integer()) -> ok | {error, binary()}.
+doom(Port, Token) ->
+    done(control(Port, ?OP_DOOM, <<Token:32/native>>)).
 
 %% @doc SIGKILL to the zygote.
 -spec kill_zygote(port()) -> ok | {error, binary()}.
@@ -146,6 +152,12 @@ notice(Port, Opcode, Body) ->
 -spec reply(port(), binary(), byte(), binary()) -> ok | {error, binary()}.
 reply(Port, Number, Opcode, Etf) ->
     done(control(Port, ?OP_REPLY, [Number, Opcode, Etf])).
+
+%% @doc A callback that belonged to no request, of so many bytes, has ended; only
+%% so many may be under way.
+-spec served(port(), pos_integer()) -> ok | {error, binary()}.
+served(Port, Bytes) ->
+    done(control(Port, ?OP_SERVED, <<Bytes:64/native>>)).
 
 %% @doc From now on the calling process gets what the helper sends, as
 %% `{py_send, Body}'.

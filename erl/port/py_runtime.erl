@@ -239,8 +239,8 @@ delivery(#{<<"type">> := <<"spawned">>, <<"id">> := Id, <<"pid">> := OsPid} = M,
                                           maps:get(<<"layers">>, M, [])}},
             S#state{jobs = Next};
         unknown ->
-            %% Nobody wants it any more: it reads end-of-file and ends.
-            _ = py_port:drop_fds(S#state.port, Token),
+            %% Nobody wants it any more.
+            _ = py_port:doom(S#state.port, Token),
             S
     end;
 delivery(_Other, Token, _Fds, S) ->
@@ -299,7 +299,7 @@ forget(Id, Event, #state{jobs = Jobs, port = Port} = S) ->
     case py_runtime_jobs:take(Id, Jobs) of
         {#{context := Context, ref := Ref, mon := Mon, token := Token}, Next} ->
             _ = erlang:demonitor(Mon, [flush]),
-            _ = [py_port:drop_fds(Port, Token) || Token =/= none, Port =/= none],
+            _ = [py_port:doom(Port, Token) || Token =/= none, Port =/= none],
             _ = [Context ! {py_helper, Ref, Event} || Event =/= none],
             S#state{jobs = Next};
         unknown ->

@@ -183,6 +183,90 @@ START_TEST(test_boot_error_is_passed_on)
 }
 END_TEST
 
+START_TEST(test_nothing_follows_a_boot_error)
+{
+    ck_assert_int_eq(fake_helper_stop(&f), 0);
+    fake_helper_start(&f, 1);
+    for (int i = 0; i < 100; i++)
+        fake_helper_frame(&f, WIRE_ERROR, 0, etf_one, 3);
+    fake_helper_pump(&f);
+    ck_assert_int_eq(fake_messages(), 2);
+    ck_assert_ptr_nonnull(strstr(fake_message(1), "{closed,{protocol,<<"));
+    ck_assert_int_eq(fake_helper_killed(&f), 1);
+}
+END_TEST
+
+START_TEST(test_cancelled_unasked)
+{
+    uint64_t id = fake_helper_submit(&f, 3);
+    fake_helper_frame(&f, WIRE_CANCELLED, id, NULL, 0);
+    expect_violation();
+}
+END_TEST
+
+/* ---- callbacks of no request --------------------------------------------- */
+
+static const uint8_t question[] = {131, 104, 4, 110, 8,   0,   1,   0,  0,
+                                   0,   0,   0, 0,   128, 106, 106, 106};
+
+static void
+ask(int times)
+{
+    for (int i = 0; i < times; i++)
+        fake_helper_frame(&f, WIRE_CALLBACK, 0, question, sizeof question);
+    fake_helper_pump(&f);
+}
+
+static int
+served(uint64_t bytes)
+{
+    uint8_t reply[64];
+    fake_control(f.port, DRV_OP_SERVED, &bytes, sizeof bytes, reply,
+                 sizeof reply);
+    return reply[0];
+}
+
+/* So many at once, and as many again once those have ended. */
+START_TEST(test_unasked_are_counted)
+{
+    enum { MOST = WIRE_LIMIT_UNASKED };
+    ck_assert(fake_helper_submit(&f, 3) != 0); /* so the port looks */
+    ask(MOST);
+    ck_assert_int_eq(fake_messages(), MOST);
+    for (int i = 0; i < MOST; i++)
+        ck_assert_int_eq(served(sizeof question), DRV_REPLY_OK);
+    ck_assert_int_eq(served(sizeof question), DRV_REPLY_REFUSED);
+    ask(MOST);
+    ck_assert_int_eq(fake_messages(), 2 * MOST);
+    ask(1);
+    ck_assert_int_eq(fake_messages(), 2 * MOST + 1);
+    ck_assert_ptr_nonnull(strstr(fake_message(2 * MOST), "{closed,{protocol,"));
+    ck_assert_int_eq(fake_helper_killed(&f), 1);
+}
+END_TEST
+
+/* Answers that the helper does not read are kept up to a bound. */
+START_TEST(test_unread_answers_are_bounded)
+{
+    enum { EACH = 1 << 20, MANY = 100, HEAD = 9 };
+    static uint8_t answer[HEAD + EACH] = {[8] = WIRE_CALLED};
+    uint8_t reply[64];
+    int told = 0;
+    const uint32_t settings[5] = {1000, 30000, EACH, 1000, 0};
+    fake_control(f.port, DRV_OP_SETTINGS, settings, sizeof settings, reply,
+                 sizeof reply);
+    while (told < MANY && fake_messages() == 0) {
+        fake_control(f.port, DRV_OP_REPLY, answer, sizeof answer, reply,
+                     sizeof reply);
+        told++;
+    }
+    ck_assert_int_gt(told, WIRE_LIMIT_BACKLOG / EACH);
+    ck_assert_int_lt(told, MANY);
+    ck_assert_ptr_nonnull(strstr(fake_message(0), "{closed,{protocol,"));
+    ck_assert_int_eq(fake_helper_killed(&f), 1);
+}
+END_TEST
+
 START_TEST(test_random_bytes)
 {
     uint8_t bytes[512];
@@ -237,6 +321,10 @@ make_drv_hostile_suite(void)
     tcase_add_test(tc, test_wrong_version);
     tcase_add_test(tc, test_first_frame_is_no_hello);
     tcase_add_test(tc, test_boot_error_is_passed_on);
+    tcase_add_test(tc, test_nothing_follows_a_boot_error);
+    tcase_add_test(tc, test_cancelled_unasked);
+    tcase_add_test(tc, test_unasked_are_counted);
+    tcase_add_test(tc, test_unread_answers_are_bounded);
     tcase_add_loop_test(tc, test_random_bytes, 0, 50);
     tcase_add_loop_test(tc, test_bad_commands, 0, 12);
     suite_add_tcase(s, tc);
