@@ -64,8 +64,11 @@ bench-codec: native $(PY_BUILD)/test/codec ## instructions of the codec and of a
 	@test/bench/codec/run $(PY_BUILD)/test/codec
 
 # Programs that tests run.
-PROGS := $(patsubst test/progs/%.c,$(TEST_OUT)/%,$(wildcard test/progs/*.c))
+PROGS := $(patsubst test/progs/%.c,$(TEST_OUT)/%,$(wildcard test/progs/*.c)) $(TEST_OUT)/evil_zygote
 $(TEST_OUT)/%: $(BUILD)/test/progs/%.o $(COMMON_OBJ)
+	$(call link,$(MSGPACK_LIBS))
+EVIL_OBJ := $(call testobj,$(BUILD),$(wildcard test/progs/evil/*.c))
+$(TEST_OUT)/evil_zygote: $(EVIL_OBJ) $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS))
 
 .PHONY: test-asyncio test test-c test-py test-prop test-ct test-ways test-pythons test-python
@@ -146,4 +149,4 @@ test-python: native
 	for t in test-py test-asyncio test-prop test-ct; do \
 	  $(MAKE) --no-print-directory $$t || rc=1; done; exit $$rc
 
--include $(TEST_C_OBJ:.o=.d) $(TEST_PY_OBJ:.o=.d) $(TEST_DRV_OBJ:.o=.d)
+-include $(EVIL_OBJ:.o=.d) $(TEST_C_OBJ:.o=.d) $(TEST_PY_OBJ:.o=.d) $(TEST_DRV_OBJ:.o=.d)
