@@ -6,6 +6,7 @@
  *             HATCH FLAGS"},
  *             [binary])
  *   open_port({spawn_driver, "py_drv load"}, [binary])
+ *   open_port({spawn_driver, "py_drv fds"}, [binary])
  *
  * docs/internals.md describes what each kind of port takes and sends. */
 #include "drv.h"
@@ -39,6 +40,8 @@ drv_start(ErlDrvPort port, char *command)
         p = drv_helper_start(port, args);
     else if (match(command, "py_drv load") != NULL)
         p = drv_load_start(port);
+    else if (match(command, "py_drv fds") != NULL)
+        p = drv_fds_start(port);
     if (p == NULL)
         return ERL_DRV_ERROR_ERRNO;
     set_port_control_flags(port, PORT_CONTROL_FLAG_BINARY);

@@ -3,8 +3,8 @@
  * replies of port_control, and messages to Erlang.
  *
  * A port is either a zygote's control connection (drv_zygote.c) or a helper's
- * data connection (drv_helper.c), or reads counts (drv_load.c); drv.c only
- * dispatches.  ERTS serialises all
+ * data connection (drv_helper.c), or reads counts (drv_load.c), or copies and
+ * closes descriptors (drv_fds.c); drv.c only dispatches.  ERTS serialises all
  * callbacks of one port (ERL_DRV_FLAG_USE_PORT_LOCKING) and the driver has no
  * global state, so nothing here takes a lock.
  * Knows: erl_driver.h, base, wire.   Does not know: Python.
@@ -46,6 +46,7 @@ struct drv_port {
 struct drv_port *drv_zygote_start(ErlDrvPort port, const char *args);
 struct drv_port *drv_helper_start(ErlDrvPort port, const char *args);
 struct drv_port *drv_load_start(ErlDrvPort port);
+struct drv_port *drv_fds_start(ErlDrvPort port);
 
 /* ---- replies of port_control (drv_reply.c) ------------------------------ */
 

@@ -5,8 +5,8 @@
  *
  * Ownership: the caller's descriptor stays the caller's; the kernel holds a
  * copy until the helper takes it, or ends.
- * Errors: BUSY where too many are on their way; DOWN; REFUSED with the system's
- * reason.   Threads: the port's. */
+ * Errors: BUSY where too many are on their way; DOWN; REFUSED with the name
+ * of the error, such as "ebadf".   Threads: the port's. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -33,5 +33,5 @@ hatch_pass(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
         return drv_reply(r, DRV_REPLY_BUSY);
     if (e == E_EOF)
         return drv_reply(r, DRV_REPLY_DOWN);
-    return drv_reply_refused(r, strerror(errno));
+    return drv_reply_refused(r, erl_errno_id(errno));
 }

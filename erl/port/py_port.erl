@@ -13,6 +13,8 @@
          drain_but_objects/1, carry/1, carried/2]).
 %% Ports of loads.
 -export([open_load/0, least/3]).
+%% Descriptors of the VM.
+-export([dup_fd/1, close_fd/1]).
 %% Both.
 -export([close/1, control/3, command/3]).
 
@@ -225,6 +227,40 @@ least(Port, From, Places) ->
         <<?REPLY_OK, N:32/native>> -> {ok, N};
         _ -> error
     end.
+
+%%% Descriptors
+
+%% @doc A copy of a descriptor, close-on-exec, which is the caller's.
+-spec dup_fd(non_neg_integer()) -> {ok, pos_integer()} | {error, file:posix() | not_started}.
+dup_fd(Fd) ->
+    case on_fd(?OP_DUP_FD, Fd) of
+        <<?REPLY_OK, Copy:32/native>> -> {ok, Copy};
+        Other -> posix(done(Other))
+    end.
+
+%% @doc Close such a copy.
+-spec close_fd(non_neg_integer()) -> ok | {error, file:posix() | not_started}.
+close_fd(Fd) ->
+    posix(done(on_fd(?OP_CLOSE_FD, Fd))).
+
+on_fd(Op, Fd) ->
+    try open_port({spawn_driver, ?DRIVER " fds"}, [binary]) of
+        Port ->
+            Reply = control(Port, Op, <<Fd:32/native>>),
+            ok = close(Port),
+            true = unlink(Port),
+            receive
+                {'EXIT', Port, _} -> Reply % the caller traps exits
+            after 0 -> Reply
+            end
+    catch
+        error:badarg -> <<?REPLY_DOWN>>
+    end.
+
+%% The driver's own names for errors, of which there are few.
+posix(ok) -> ok;
+posix({error, <<"down">>}) -> {error, not_started};
+posix({error, Name}) -> {error, binary_to_atom(Name)}.
 
 %% @doc Close a port; fine if it is closed.
 -spec close(port()) -> ok.

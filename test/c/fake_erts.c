@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fake_erts.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -255,6 +256,14 @@ driver_mk_port(ErlDrvPort port)
 {
     (void)port;
     return 99;
+}
+
+/* Those that the driver tells of. */
+char *
+erl_errno_id(int error)
+{
+    static char ebadf[] = "ebadf", einval[] = "einval", other[] = "unknown";
+    return error == EBADF ? ebadf : error == EINVAL ? einval : other;
 }
 
 ErlDrvTermData
