@@ -39,6 +39,8 @@
 %% Virtual environments.
 -export([ensure_venv/2, ensure_venv/3, activate_venv/1, deactivate_venv/0, venv_info/0,
          venv_info/1]).
+%% Descriptors.
+-export([dup_fd/1, close_fd/1]).
 %% Looking at it.
 -export([sandbox_info/0]).
 -export([version/0, last_error/0, execution_mode/0, stats/0, stats/1, backtrace/1]).
@@ -732,6 +734,20 @@ get_traces() ->
 -spec clear_traces() -> ok | {error, not_started}.
 clear_traces() ->
     py_tracer:clear().
+
+%%% Descriptors
+
+%% @doc A copy of a descriptor of the VM (a number, as `inet:getfd/1' has it), which is
+%% the caller's: to hand over with `py_reactor_context:handoff/3', or to close.
+-spec dup_fd(non_neg_integer()) -> {ok, pos_integer()} | {error, term()}.
+dup_fd(Fd) ->
+    py_fd:dup(Fd).
+
+%% @doc Close such a copy, if nobody has got it.  The VM knows nothing of numbers: only
+%% close what `dup_fd/1' has made.
+-spec close_fd(pos_integer()) -> ok | {error, term()}.
+close_fd(Fd) ->
+    py_fd:close(Fd).
 
 %%% Maintenance
 

@@ -1,10 +1,10 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc Owns what must outlive the others: the driver's place in the VM, the
 %% table of contexts, the table of runtimes, the table of functions that Python
-%% may call, the table of what goes with a helper: its courier, its grants, and
-%% who waits for something on its behalf; the table of processes that work for a
-%% reference; the tables of what contexts begin with (py_startup) and of errors that
-%% are to be awaited (py_stories).
+%% may call, the table of what goes with a helper (its courier, its grants, and who
+%% waits for something on its behalf) or with a context (who hands descriptors over to
+%% it); the table of processes that work for a reference; the tables of what contexts
+%% begin with (py_startup) and of errors that are to be awaited (py_stories).
 %%
 %% A context writes its own row of `py_contexts' and nobody else's; callers
 %% read it to find the port without asking a process.
@@ -21,6 +21,7 @@
 -export([put_courier/2, courier/1, drop_courier/1]).
 -export([put_grants/2, drop_grants/1, grants/1, count_output/2]).
 -export([enter_wait/3, take_wait/2, waits/1]).
+-export([put_reactor/2, reactor/1, drop_reactor/1]).
 
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
 
@@ -258,6 +259,30 @@ count_output(Port, Bytes) ->
 -spec drop_grants(port()) -> ok.
 drop_grants(Port) ->
     try ets:delete(?HELPERS, {grants, Port}) of
+        true -> ok
+    catch
+        error:badarg -> ok
+    end.
+
+%% @doc This process hands descriptors over to a context.
+-spec put_reactor(pid(), {pid(), timeout()}) -> ok.
+put_reactor(Context, Server) ->
+    true = ets:insert(?HELPERS, {{reactor, Context}, Server}),
+    ok.
+
+%% @doc The process that does, and how long it may take.
+-spec reactor(pid()) -> {pid(), timeout()} | none.
+reactor(Context) ->
+    try
+        ets:lookup_element(?HELPERS, {reactor, Context}, 2)
+    catch
+        error:badarg -> none
+    end.
+
+%% @doc It does not any more.
+-spec drop_reactor(pid()) -> ok.
+drop_reactor(Context) ->
+    try ets:delete(?HELPERS, {reactor, Context}) of
         true -> ok
     catch
         error:badarg -> ok

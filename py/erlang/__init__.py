@@ -4,6 +4,7 @@
 This package works inside a Terrarium helper, and in `terrarium_py python`.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from erlang._async import async_call
@@ -64,6 +65,7 @@ from erlang._tasks import (
 )
 
 if TYPE_CHECKING:
+    from erlang import reactor, server
     from erlang._event_loop import ErlangEventLoop, EventLoopPolicy
 
 __all__ = [
@@ -107,6 +109,7 @@ __all__ = [
     "install",
     "monitor",
     "new_event_loop",
+    "reactor",
     "reply",
     "run",
     "schedule",
@@ -114,6 +117,7 @@ __all__ = [
     "schedule_py",
     "self",
     "send",
+    "server",
     "setup_logging",
     "sleep",
     "spawn_task",
@@ -132,8 +136,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Registered Erlang functions are attributes of this module.
 
-    The classes of the event loop are found here too: asyncio comes with them.
+    The classes of the event loop are found here too: asyncio comes with them.  And
+    the modules that few use.
     """
+    if name in ("reactor", "server"):
+        return importlib.import_module("erlang." + name)
     if name in ("ErlangEventLoop", "EventLoopPolicy"):
         import erlang._event_loop
 

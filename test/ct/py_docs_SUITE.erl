@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() -> [callbacks, state, messages, channels, pools, async, streams, references,
-          shared_memory, web, scheduling, migration, security, api].
+          shared_memory, web, reactor, scheduling, migration, security, api].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -33,6 +33,7 @@ references(_) -> run("references.md").
 migration(_) -> run("migration.md").
 shared_memory(_) -> run("shared-memory.md").
 web(_) -> run("web.md").
+reactor(_) -> run("reactor.md").
 scheduling(_) -> run("scheduling.md").
 security(_) -> run("security.md").
 
