@@ -30,7 +30,9 @@ init_per_suite(Config) ->
 
 start() ->
     py_ct:start([{contexts, 1}, {log_output, false}, {restart, #{free => 1000}},
-                 {runtimes, #{default => #{env => #{"TERRARIUM_TEST_SECRET" => "hidden"}}}}]).
+                 %% Not the default one, which the launcher may have started.
+                 {runtimes, #{default => #{},
+                              hiding => #{env => #{"TERRARIUM_TEST_SECRET" => "hidden"}}}}]).
 
 end_per_suite(_) ->
     py_ct:stop().
@@ -82,7 +84,8 @@ cases(Config) ->
     ?assertEqual([], Wrong).
 
 context(Config) ->
-    py_context:new(#{policy => proplists:get_value(policy, Config), grace_ms => 200}).
+    py_context:new(#{policy => proplists:get_value(policy, Config), grace_ms => 200,
+                     runtime => hiding}).
 
 given(Config, Bystander) ->
     Dir = proplists:get_value(dir, Config),
