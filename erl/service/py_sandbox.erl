@@ -125,7 +125,7 @@ given(Level) when is_atom(Level) ->
     given(#{level => Level});
 given(#{level := Level, limits := Limits} = Map) when is_map(Limits) ->
     Map#{limits := maps:merge(run_limits(Level), Limits),
-         preload => [<<"erlang._run">> | preload(Map)]};
+         preload => [<<"erlang._sandboxed">> | preload(Map)]};
 given(#{level := _} = Map) when not is_map_key(limits, Map) ->
     given(Map#{limits => #{}});
 given(Other) ->
@@ -144,7 +144,7 @@ in_context(Args, Options) ->
         {ok, Context} ->
             try
                 Begun = erlang:monotonic_time(millisecond),
-                Result = py_context:call(Context, <<"erlang._run">>, <<"run">>, Args),
+                Result = py_context:call(Context, <<"erlang._sandboxed">>, <<"run">>, Args),
                 Wall = erlang:monotonic_time(millisecond) - Begun,
                 told(Result, Context, Wall)
             after

@@ -1,68 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``py_sandbox:run/2`` has a single-use helper do.
+"""Run a program until it ends, or until nobody waits for it any more.
 
-It runs inside the sandbox, and after the user's code has run nothing here can
-be relied on: the caller believes no more than that bytes came.
+    terrarium_py python -I _run.py PROGRAM [ARGUMENT...]
+
+The program gets a session of its own and no standard input.  Ours is a pipe
+from the VM: when that closes (the time is up, the caller or the VM has ended)
+the whole process group is killed.  A script, not a part of the package.
 """
 
-from __future__ import annotations
-
-import ast
 import os
-from typing import Any
-
-FOLDER = "/tmp"
-
-
-def run(
-    code: str,
-    inputs: dict[str, Any],
-    files: dict[str, bytes],
-    wanted: list[str],
-    most: int,
-) -> tuple[Any, dict[str, bytes]]:
-    """The value of the last expression, and the files that are wanted."""
-    if files or wanted:
-        os.chdir(FOLDER)
-    for name, data in files.items():
-        _write(name, data)
-    value = _execute(code, {"__name__": "__main__", **inputs})
-    return value, _collect(wanted, most)
+import select
+import signal
+import subprocess
+import sys
 
 
-def _execute(code: str, names: dict[str, Any]) -> Any:
-    tree = ast.parse(code, "<sandbox>", "exec")
-    last = tree.body[-1] if tree.body else None
-    if not isinstance(last, ast.Expr):
-        exec(compile(tree, "<sandbox>", "exec"), names)
-        return None
-    del tree.body[-1]
-    exec(compile(tree, "<sandbox>", "exec"), names)
-    expression = ast.Expression(last.value)
-    return eval(compile(expression, "<sandbox>", "eval"), names)
+def wait(pid: int) -> bool:
+    """True: the program has ended; False: nobody waits for it."""
+    program = os.pidfd_open(pid)
+    try:
+        ready, _, _ = select.select([program, 0], [], [])
+        return program in ready
+    finally:
+        os.close(program)
 
 
-def _write(name: str, data: bytes) -> None:
-    folder = os.path.dirname(name)
-    if folder:
-        os.makedirs(folder, exist_ok=True)
-    if isinstance(data, str):
-        data = data.encode()
-    with open(name, "wb") as file:
-        file.write(data)
+def main(argv: list[str]) -> int:
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait(child.pid)
+    finally:
+        # Also what it left behind: it is not reaped yet, so its number is its own.
+        os.killpg(child.pid, signal.SIGKILL)
+    status = child.wait()
+    return status if status >= 0 else 128 - status
 
 
-def _collect(wanted: list[str], most: int) -> dict[str, bytes]:
-    """Those that are there; together they must not be too large."""
-    found = {}
-    for name in wanted:
-        try:
-            with open(name, "rb") as file:
-                data = file.read(most + 1)
-        except FileNotFoundError:
-            continue
-        most -= len(data)
-        if most < 0:
-            raise OverflowError(f"the output files are too large: {name}")
-        found[name] = data
-    return found
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

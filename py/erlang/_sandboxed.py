@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``py_sandbox:run/2`` has a single-use helper do.
+
+It runs inside the sandbox, and after the user's code has run nothing here can
+be relied on: the caller believes no more than that bytes came.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from typing import Any
+
+FOLDER = "/tmp"
+
+
+def run(
+    code: str,
+    inputs: dict[str, Any],
+    files: dict[str, bytes],
+    wanted: list[str],
+    most: int,
+) -> tuple[Any, dict[str, bytes]]:
+    """The value of the last expression, and the files that are wanted."""
+    if files or wanted:
+        os.chdir(FOLDER)
+    for name, data in files.items():
+        _write(name, data)
+    value = _execute(code, {"__name__": "__main__", **inputs})
+    return value, _collect(wanted, most)
+
+
+def _execute(code: str, names: dict[str, Any]) -> Any:
+    tree = ast.parse(code, "<sandbox>", "exec")
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, "<sandbox>", "exec"), names)
+        return None
+    del tree.body[-1]
+    exec(compile(tree, "<sandbox>", "exec"), names)
+    expression = ast.Expression(last.value)
+    return eval(compile(expression, "<sandbox>", "eval"), names)
+
+
+def _write(name: str, data: bytes) -> None:
+    folder = os.path.dirname(name)
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    if isinstance(data, str):
+        data = data.encode()
+    with open(name, "wb") as file:
+        file.write(data)
+
+
+def _collect(wanted: list[str], most: int) -> dict[str, bytes]:
+    """Those that are there; together they must not be too large."""
+    found = {}
+    for name in wanted:
+        try:
+            with open(name, "rb") as file:
+                data = file.read(most + 1)
+        except FileNotFoundError:
+            continue
+        most -= len(data)
+        if most < 0:
+            raise OverflowError(f"the output files are too large: {name}")
+        found[name] = data
+    return found
