@@ -152,9 +152,11 @@ fill(int fd, size_t length, const Py_buffer *from)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    Py_BEGIN_ALLOW_THREADS memcpy(p, from->buf, (size_t)from->len);
+    PyThreadState *saved = PyEval_SaveThread();
+    memcpy(p, from->buf, (size_t)from->len);
     munmap(p, length);
-    Py_END_ALLOW_THREADS return 0;
+    PyEval_RestoreThread(saved);
+    return 0;
 }
 
 /* ("ok", the term as bytes); as such it is not taken for a segment to open. */

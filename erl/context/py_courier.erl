@@ -150,7 +150,8 @@ terminate(_, #state{port = Port}) ->
 deliver(Body, State) ->
     try binary_to_term(Body, [safe]) of
         {0, {<<"forget">>, Number}} -> forget(Number, State);
-        {0, {<<"release">>, Token, Sent}} when is_integer(Sent) -> release(Token, Sent, State);
+        {0, {<<"release">>, Token, Sent}} when Sent >= 0, Sent < 1 bsl 64, is_integer(Sent) ->
+            release(Token, Sent, State);
         {Number, Term} -> to(Number, Term, State);
         _ -> State
     catch

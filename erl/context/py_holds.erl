@@ -13,7 +13,8 @@
 -export_type([holds/0]).
 
 -define(PATIENCE, 120000).
--define(MOST, 65536).
+%% Each takes a descriptor of the VM.
+-define(MOST, 4096).
 
 -record(holds, {open = #{} :: #{integer() => py_shm:t()},
                 left = [] :: [{integer(), Sent :: pos_integer(), py_shm:t()}],
@@ -26,12 +27,25 @@
 new() ->
     #holds{}.
 
-%% @doc It is open in Python under this token.
+%% @doc It is open in Python under this token; `full' where too many are held.
 -spec hold(integer(), py_shm:t(), holds()) -> {ok | full, holds()}.
-hold(_, _, #holds{open = Open} = Holds) when map_size(Open) >= ?MOST ->
-    {full, Holds};
-hold(Token, Shm, #holds{open = Open} = Holds) ->
-    {ok, arrived(Shm, Holds#holds{open = Open#{Token => Shm}})}.
+hold(Token, Shm, Holds) ->
+    case is_full(Holds) of
+        false -> {ok, opened(Token, Shm, Holds)};
+        true -> hold_in(Token, Shm, sweep(Holds))
+    end.
+
+hold_in(Token, Shm, Holds) ->
+    case is_full(Holds) of
+        false -> {ok, opened(Token, Shm, Holds)};
+        true -> {full, Holds}
+    end.
+
+is_full(#holds{open = Open, left = Left, coming = Coming}) ->
+    map_size(Open) + length(Left) + map_size(Coming) >= ?MOST.
+
+opened(Token, Shm, #holds{open = Open} = Holds) ->
+    arrived(Shm, Holds#holds{open = Open#{Token => Shm}}).
 
 arrived(Shm, #holds{coming = Coming} = Holds) ->
     {Handle, _} = py_shm:nif(Shm),

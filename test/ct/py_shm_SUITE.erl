@@ -12,7 +12,7 @@ all() ->
      the_same_memory, from_python, layouts_of_python, no_buffer, there_and_back,
      a_part_is_a_copy, opened_once, by_a_callback, by_a_channel, by_a_stream, of_a_cast,
      awaited_late, from_threads, many_at_once, goes_with_its_last_holder, outlives_its_maker,
-     of_a_dead_context, forged, lies_about_its_shape, killed_at_random].
+     of_a_dead_context, forged, false_releases, full, lies_about_its_shape, killed_at_random].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 2}]),
@@ -321,6 +321,24 @@ forged(_) ->
                   tl_binary(term_to_binary({py_shm, fun os:cmd/1, 1, 2, 3, 4}))]].
 
 tl_binary(<<131, Rest/binary>>) -> Rest.
+
+%% What Python says of its holds may be anything.
+false_releases(_) ->
+    ok = py:exec(ctx(1), "import erlang\nkept = erlang.SharedMemory(b'x')"),
+    [{ok, none} = on(1, ["erlang._bridge._send(0, ('release', ", Token, ", ", Sent, "))"], #{})
+     || Token <- ["1 << 70", "-1", "b'x'", "0"], Sent <- ["1 << 64", "-1", "1.5", "b'x'", "7"]],
+    {ok, Shm} = on(1, "kept", #{}),
+    ?assertEqual({ok, <<"x">>}, py_shm:to_binary(Shm)),
+    ok = py:exec(ctx(1), "del kept").
+
+%% Each takes a descriptor of the VM, so there is an end to them.
+full(_) ->
+    {ok, Context} = py_context:new(#{}),
+    {error, {"SharedMemoryError", Why}} =
+        py:eval(Context, "[__import__('erlang').SharedMemory(b'x') for i in range(5000)]"),
+    ?assertNotEqual(nomatch, re:run(Why, "too many|emfile|Too many|open files")),
+    {ok, 1} = py:eval(Context, "1"),
+    ok = py_context:stop(Context).
 
 lies_about_its_shape(_) ->
     Shm = shm(<<"six by">>),
