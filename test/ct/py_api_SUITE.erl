@@ -17,7 +17,7 @@ all() ->
 modules() ->
     [py, py_context, py_context_router, py_event_loop, py_channel, py_byte_channel, py_buffer,
      py_shm, py_state, py_callback, py_semaphore, py_logger, py_tracer, py_events, py_import,
-     py_preload, py_asgi, py_wsgi, py_reactor_context].
+     py_preload, py_asgi, py_wsgi, py_reactor_context, py_sandbox].
 
 erlang_is_described(_) ->
     [?assertEqual([], [{M, F, A} || {F, A} <- public(M), not is_described(source(M), F)])
