@@ -16,7 +16,7 @@
 
 %% Start the application with these settings, an evil runtime, and a bystander.
 start(Config) ->
-    Dir = filename:join(proplists:get_value(priv_dir, Config), "evil"),
+    Dir = filename:join(proplists:get_value(priv_dir, Config), "evil_helpers"),
     ok = filelib:ensure_path(Dir),
     true = os:putenv("EVIL_DIR", Dir),
     Progs = os:getenv("TERRARIUM_TEST_PROGS", "build/test"),

@@ -18,7 +18,9 @@ all() ->
 
 %% One environment is made with pip; most tests only need to read it.
 init_per_suite(Config) ->
-    Dir = proplists:get_value(priv_dir, Config),
+    %% The suites of a run share their private directory.
+    Dir = filename:join(proplists:get_value(priv_dir, Config), "venvs"),
+    ok = filelib:ensure_path(Dir),
     ok = py_ct:start([{contexts, 1}]),
     Wheel = wheel(Dir, "tiny", "1.0", "value = 1\n"),
     Venv = filename:join(Dir, "venv with space"),
