@@ -28,7 +28,8 @@ reserve(struct segment *s)
     void *p = mmap(NULL, segment_length(s), PROT_NONE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
-        PyErr_NoMemory();
+        PyErr_Format(PyExc_MemoryError,
+                     "no address space for a segment of %zu bytes", s->size);
         return -1;
     }
     s->map = p;

@@ -106,18 +106,21 @@ table_rules(struct maker *m)
 
 /* ---- rules that depend on arguments ------------------------------------- */
 
-/* Memory that is shared and anonymous is not counted by RLIMIT_DATA. */
+/* RLIMIT_DATA counts neither memory that is shared and anonymous nor what grows
+ * downwards, as a stack does. */
 static void
 map_rules(struct maker *m)
 {
     enum { ANON_SHARED = MAP_SHARED | MAP_ANONYMOUS };
+    enum { ODD = MAP_HUGETLB | MAP_GROWSDOWN };
     const uint32_t w = PROT_WRITE, x = PROT_EXEC;
     int strict = m->policy->level == LEVEL_STRICT;
     RULE(m, DENY, "mmap", BITS(3, ANON_SHARED, ANON_SHARED));
     RULE(m, DENY, "mmap", BITS(3, MAP_HUGETLB, MAP_HUGETLB));
+    RULE(m, DENY, "mmap", BITS(3, MAP_GROWSDOWN, MAP_GROWSDOWN));
     for (int shared = 0; shared <= 1; shared++) {
         uint32_t mask =
-            MAP_SHARED | MAP_HUGETLB | (shared ? (uint32_t)MAP_ANONYMOUS : 0);
+            MAP_SHARED | ODD | (shared ? (uint32_t)MAP_ANONYMOUS : 0);
         uint32_t flags = shared ? MAP_SHARED : 0;
         if (m->policy->exec_memory) {
             RULE(m, SCMP_ACT_ALLOW, "mmap", BITS(3, mask, flags));

@@ -163,6 +163,7 @@ read_numbers(struct reader *r)
         uint64_t *to;
     } numbers[] = {{"tmp", &p->tmp_bytes},
                    {"memory", &p->memory},
+                   {"address_space", &p->address_space},
                    {"open_files", &p->open_files},
                    {"file_bytes", &p->file_bytes},
                    {"thread_count", &p->thread_count},

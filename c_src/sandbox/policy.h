@@ -37,7 +37,8 @@ struct policy {
     size_t port_count;
     uint64_t tmp_bytes; /* size of a /tmp of its own; 0: none */
     /* Limits; POLICY_NO_LIMIT: none. */
-    uint64_t memory, open_files, file_bytes, thread_count, cpu_ms;
+    uint64_t memory, address_space, open_files, file_bytes, thread_count,
+        cpu_ms;
 };
 
 int policy_read(struct policy *p, const struct ctl_map *m, char *why, size_t n);

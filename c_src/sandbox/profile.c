@@ -164,6 +164,10 @@ become(const struct profile *p, const char **step)
 {
     unsigned id = geteuid();
     pid_t parent = getppid();
+    uint64_t mapped;
+    *step = "address space";
+    if (self_mapped(&mapped) != 0)
+        return E_SYS;
     if (p->layers & LAYER_OWN_UID)
         id = SELF_FIRST_UID + (unsigned)getpid();
     *step = "namespaces";
@@ -172,7 +176,7 @@ become(const struct profile *p, const char **step)
         return E_SYS;
     int own_count = (p->layers & LAYER_OWN_UID) || p->cell.fds[CELL_USER] >= 0;
     *step = "limits";
-    if (self_limit(&p->policy, own_count) != 0)
+    if (self_limit(&p->policy, mapped, own_count) != 0)
         return E_SYS;
     if (p->policy.level == LEVEL_TRUSTED)
         return 0;

@@ -2,10 +2,12 @@
 #include "self.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,6 +17,7 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "io.h"
 
 /* ---- limits -------------------------------------------------------------- */
 
@@ -39,9 +42,36 @@ lower_if(int what, uint64_t to)
 }
 
 int
-self_limit(const struct policy *p, int own_count)
+self_mapped(uint64_t *bytes)
+{
+    char text[64];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    io_close(&fd);
+    if (n <= 0)
+        return E_SYS;
+    text[n] = 0;
+    *bytes = strtoull(text, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return *bytes > 0 ? 0 : E_SYS;
+}
+
+/* RLIMIT_DATA counts what can be written, so Python gets its MemoryError from
+ * it; but not pages that were filled and then made read-only, nor stacks, nor
+ * the page tables of what is only read.  All of it takes address space. */
+static uint64_t
+address_space(const struct policy *p, uint64_t mapped)
+{
+    if (p->address_space != POLICY_NO_LIMIT || p->memory == POLICY_NO_LIMIT)
+        return p->address_space;
+    return mapped + p->memory + SELF_UNWRITTEN;
+}
+
+int
+self_limit(const struct policy *p, uint64_t mapped, int own_count)
 {
     int e = lower_if(RLIMIT_DATA, p->memory);
+    if (e == 0 && p->level != LEVEL_TRUSTED)
+        e = lower_if(RLIMIT_AS, address_space(p, mapped));
     if (e == 0)
         e = lower_if(RLIMIT_NOFILE, p->open_files);
     if (e == 0)

@@ -13,12 +13,19 @@
  * systemd's containers and newuidmap give out (systemd's UIDS-GIDS.md). */
 enum { SELF_FIRST_UID = 0x40000000 };
 
+/* Address space beside what is mapped already and the limit `memory': for
+ * libraries, files that are read and segments of shared memory. */
+enum { SELF_UNWRITTEN = 256 << 20 };
+
 /* Can a process become such a user here, then read this directory (NULL: any),
  * and be sent signals by us?  Tried by a child. */
 int self_can_change_user(const char *needed);
 
-/* own_count: are its threads counted apart from those of others? */
-int self_limit(const struct policy *p, int own_count);
+/* Address space in bytes.  Needs /proc, so it is asked before that is gone. */
+int self_mapped(uint64_t *bytes);
+/* mapped: what self_mapped said; own_count: are its threads counted apart from
+ * those of others? */
+int self_limit(const struct policy *p, uint64_t mapped, int own_count);
 /* Nothing that is executed gets one again; needs CAP_SETPCAP, so it comes
  * before the user is changed. */
 void self_drop_bounding(void);

@@ -3,6 +3,7 @@
 
 #include "lockup.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,8 +189,12 @@ lockup(void *breed, char *why, size_t n)
         snprintf(why, n, "preload: a module has started threads");
         return E_REFUSED;
     }
-    if (p->policy.level != LEVEL_TRUSTED)
+    if (p->policy.level != LEVEL_TRUSTED) {
         segment_send_copies();
+        /* Each further arena reserves 64 MiB of address space, which is
+         * limited; under the GIL one is enough. */
+        (void)mallopt(M_ARENA_MAX, 1);
+    }
     if (p->policy.diagnose)
         crash_watch_calls();
     return profile_apply(p, why, n);

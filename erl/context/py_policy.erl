@@ -25,7 +25,7 @@
   | {import, [file:name_all()]}
   | {call, all | [terrarium_config:name()]} | {send, [atom()]}.
 
--type limits() :: #{wall_ms | cpu_ms | grace_ms | memory | open_files | file_bytes
+-type limits() :: #{wall_ms | cpu_ms | grace_ms | memory | address_space | open_files | file_bytes
                     | output_bytes | threads | frame_bytes => pos_integer()}.
 
 -type given() :: level()
@@ -48,8 +48,8 @@
 -define(LEVELS, [trusted, default, strict]).
 -define(LAYERS, [no_new_privs, rlimits, seccomp, landlock, landlock_net, landlock_scope,
                  namespaces, own_uid]).
--define(LIMITS, [wall_ms, cpu_ms, grace_ms, memory, open_files, file_bytes, output_bytes,
-                 threads, frame_bytes]).
+-define(LIMITS, [wall_ms, cpu_ms, grace_ms, memory, address_space, open_files, file_bytes,
+                 output_bytes, threads, frame_bytes]).
 %% What a strict helper would import when it needs it.
 -define(STRICT_PRELOAD, [<<"erlang">>, <<"ast">>, <<"erlang._logging">>, <<"erlang._messages">>,
                          <<"erlang._stream">>, <<"traceback">>, <<"tokenize">>, <<"json">>,
@@ -186,7 +186,7 @@ wire(Level, Granted, Limits, Map) ->
     Bare = #{level => Level, require => Required, without => layers(without, Map, []),
              preload => preload(Level, Map), diagnose => diagnose(Map)},
     Lists = maps:with([read, write, import, tmp, threads, exec_memory], Granted),
-    Numbers = maps:with([memory, open_files, file_bytes, cpu_ms], Limits),
+    Numbers = maps:with([memory, address_space, open_files, file_bytes, cpu_ms], Limits),
     Ports = [integer_to_binary(P) || P <- maps:get(connect, Granted, [])],
     Count = [{thread_count, N} || #{threads := N} <- [Limits], is_map_key(threads, Granted)],
     maps:merge(maps:merge(maps:merge(Bare#{connect => Ports}, Lists), Numbers),

@@ -97,7 +97,7 @@ static uint32_t
 decide_map(const struct policy *p, uint32_t prot, uint32_t flags)
 {
     int anonymous_shared = (flags & MAP_SHARED) && (flags & MAP_ANONYMOUS);
-    if (anonymous_shared || (flags & MAP_HUGETLB))
+    if (anonymous_shared || (flags & (MAP_HUGETLB | MAP_GROWSDOWN)))
         return ERROR(EPERM);
     if (p->exec_memory || !(prot & PROT_EXEC))
         return OK;
@@ -248,6 +248,7 @@ static const uint64_t interesting[] = {
     MAP_PRIVATE | MAP_ANONYMOUS,
     MAP_SHARED | MAP_ANONYMOUS,
     MAP_PRIVATE | MAP_HUGETLB,
+    MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN,
     MSG_FASTOPEN,
     MSG_FASTOPEN | MSG_NOSIGNAL,
     TIOCSTI,

@@ -69,6 +69,7 @@ START_TEST(reads_all_keys)
     ctl_put_uint(&out, "file_bytes", 4);
     ctl_put_uint(&out, "thread_count", 5);
     ctl_put_uint(&out, "cpu_ms", 6);
+    ctl_put_uint(&out, "address_space", 7);
     ck_ok(finish());
     ck_assert_int_eq(policy.level, LEVEL_STRICT);
     ck_assert_uint_eq(policy.require, LAYER_SECCOMP | LAYER_OWN_UID);
@@ -87,6 +88,7 @@ START_TEST(reads_all_keys)
     ck_assert_uint_eq(policy.file_bytes, 4);
     ck_assert_uint_eq(policy.thread_count, 5);
     ck_assert_uint_eq(policy.cpu_ms, 6);
+    ck_assert_uint_eq(policy.address_space, 7);
     policy_free(&policy);
 }
 END_TEST
@@ -120,11 +122,12 @@ END_TEST
 START_TEST(names_the_key_of_a_wrong_type)
 {
     static const char *const numbers[] = {
-        "tmp", "memory", "open_files", "file_bytes", "cpu_ms", "thread_count"};
+        "tmp",        "memory", "address_space", "open_files",
+        "file_bytes", "cpu_ms", "thread_count"};
     static const char *const flags[] = {"threads", "exec_memory", "diagnose"};
     static const char *const lists[] = {"require", "without", "read",   "write",
                                         "import",  "preload", "connect"};
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         begin("default");
         ctl_put_str(&out, numbers[i], "1");
         refused(numbers[i]);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -249,6 +250,22 @@ allocate(void)
 {
     return sbrk(64 << 20) == (void *)-1 ? ENOMEM : 0;
 }
+/* Filled, then read-only: RLIMIT_DATA counts that no more. */
+static int
+hide_pages(void)
+{
+    enum { BLOCK = 16 << 20 };
+    for (int i = 0; i < 64; i++) {
+        char *p = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED)
+            return errno;
+        p[0] = 1;
+        if (mprotect(p, BLOCK, PROT_READ) != 0)
+            return errno;
+    }
+    return 0;
+}
 static int
 write_much(void)
 {
@@ -472,6 +489,10 @@ START_TEST(limits_hold)
     begin("default"), without(only_limits, 4);
     ctl_put_uint(&out, "memory", 32 << 20);
     ck_assert_int_eq(outcome(allocate), ENOMEM);
+    ck_assert_int_eq(under(NULL, hide_pages), 0);
+    begin("default"), without(only_limits, 4);
+    ctl_put_uint(&out, "memory", 32 << 20);
+    ck_assert_int_eq(outcome(hide_pages), ENOMEM);
     ck_assert_int_eq(under(NULL, write_much), 0);
     begin("default"), without(only_limits, 4);
     ctl_put_uint(&out, "file_bytes", 4096);

@@ -38,7 +38,12 @@ prelude() ->
     "def raw(nr, *args):\n"
     "    libc = ctypes.CDLL(None, use_errno=True)\n"
     "    r = libc.syscall(nr, *[ctypes.c_long(x) for x in args])\n"
-    "    return r if r >= 0 else -ctypes.get_errno()\n".
+    "    return r if r >= 0 else -ctypes.get_errno()\n"
+    "def mapped(size, prot, flags):\n"
+    "    libc = ctypes.CDLL(None)\n"
+    "    libc.mmap.restype = ctypes.c_ssize_t\n"
+    "    at = libc.mmap(None, ctypes.c_size_t(size), prot, flags, -1, ctypes.c_long(0))\n"
+    "    return at if at != -1 else None\n".
 
 -define(NO_FILE, {raises, ["PermissionError", "FileNotFoundError"]}).
 -define(REFUSED, {raises, ["PermissionError"]}).
@@ -216,6 +221,20 @@ memory() ->
       #{trusted => {value, 1 bsl 30}, locked => {raises, ["MemoryError"]}}},
      {many_blocks, "x = []\nwhile True: x.append(bytearray(16 << 20))",
       #{locked => {raises, ["MemoryError"]}}},
+     {pages_that_grow_down, %% no data for RLIMIT_DATA, but refused
+      "return mapped(1 << 30, 3, 0x122) is not None",
+      #{trusted => {value, true}, locked => {value, false}}},
+     {pages_made_read_only, %% data no more, but address space
+      "for i in range(32):\n"
+      "    p = mapped(64 << 20, 3, 0x22)\n"
+      "    if p is None: return 'refused'\n"
+      "    ctypes.memset(p, 1, 4096)\n"
+      "    ctypes.CDLL(None).mprotect(ctypes.c_void_p(p), ctypes.c_size_t(64 << 20), 1)\n"
+      "return 'mapped'",
+      #{trusted => {value, <<"mapped">>}, locked => {value, <<"refused">>}}},
+     {tables_of_pages, %% each costs the kernel 2 GiB of page tables
+      "return mapped(1 << 40, 1, 0x4022) is not None",
+      #{trusted => {value, true}, locked => {value, false}}},
      {shared_memory, "return len(mmap.mmap(-1, 1 << 20))",
       #{trusted => {value, 1 bsl 20}, locked => ?REFUSED}},
      {writable_code,
