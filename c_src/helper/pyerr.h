@@ -18,6 +18,7 @@ enum {
     PYERR_TEXT_BYTES = 64 << 10, /* of a traceback, and of Stack */
     PYERR_FRAMES = 128,
     PYERR_CHAIN = 16, /* exceptions told of: the first, causes, contexts */
+    PYERR_REACH = 64, /* linked ones, up to which the text tells of them */
     PYERR_NOTES = 32,
     PYERR_ROOM = 256 /* bytes that the least answer takes */
 };

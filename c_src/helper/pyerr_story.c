@@ -8,6 +8,7 @@
 #include "err.h"
 #include "etf_tags.h"
 #include "pyerr.h"
+#include "pyerr_format.h"
 
 struct story {
     struct buf *out;
@@ -128,28 +129,6 @@ get(PyObject *o, const char *name)
 
 /* ---- the traceback's text ------------------------------------------------ */
 
-/* "".join(traceback.format_exception(type, exc, tb, limit, chain)) */
-static PyObject *
-format(PyObject *exc, int chain)
-{
-    PyObject *text = NULL, *lines = NULL;
-    PyObject *m = PyImport_ImportModule("traceback");
-    PyObject *tb = PyException_GetTraceback(exc);
-    PyObject *empty = PyUnicode_New(0, 0);
-    if (m != NULL && empty != NULL)
-        lines = PyObject_CallMethod(
-            m, "format_exception", "OOOiO", (PyObject *)Py_TYPE(exc), exc,
-            tb ? tb : Py_None, -PYERR_FRAMES, chain ? Py_True : Py_False);
-    if (lines != NULL)
-        text = PyUnicode_Join(empty, lines);
-    PyErr_Clear();
-    Py_XDECREF(m);
-    Py_XDECREF(tb);
-    Py_XDECREF(empty);
-    Py_XDECREF(lines);
-    return text;
-}
-
 /* Back to the start of a UTF-8 character. */
 static const char *
 char_start(const char *p)
@@ -179,7 +158,7 @@ put_cut(struct buf *out, const char *p, size_t n)
 static int
 put_traceback(struct buf *out, PyObject *exc, int chain)
 {
-    PyObject *text = format(exc, chain);
+    PyObject *text = pyerr_format(exc, chain);
     PyObject *s = text ? sane(text, PY_SSIZE_T_MAX) : NULL;
     Py_ssize_t n = 0;
     const char *p = s ? PyUnicode_AsUTF8AndSize(s, &n) : NULL;

@@ -212,7 +212,13 @@ START_TEST(deep_and_long_ones)
     peer_ask_error(&p, WIRE_CALL, "('__main__', 'chain', [100], {})",
                    "ValueError",
                    "(lambda f: f(f, v[2]))(lambda f, s: 0 if s is None else"
-                   " 1 + f(f, s['context'])) == 16");
+                   " 1 + f(f, s['context'])) == 16 and"
+                   " 'more than 64 linked exceptions' in v[2]['traceback'] and"
+                   " v[2]['traceback'].endswith('ValueError: 100\\n')");
+    peer_ask_error(&p, WIRE_CALL, "('__main__', 'chain', [50], {})",
+                   "ValueError",
+                   "'ValueError: 0\\n' in v[2]['traceback'] and"
+                   " 'linked' not in v[2]['traceback']");
     peer_ask_error(&p, WIRE_CALL, "('__main__', 'ring', [], {})", "ValueError",
                    "v[2]['cause']['message'] == '2' and"
                    " v[2]['cause']['cause'] is None");
@@ -232,6 +238,9 @@ START_TEST(notes_and_groups)
         "  e = ValueError(1)\\n"
         "  for i in range(n): e.add_note(f\"note {i}\" + \"x\" * 5000)\\n"
         "  raise e\\n"
+        "def groups():\\n"
+        "  raise ExceptionGroup(\"all\", [OSError(i) for i in "
+        "range(100000)])\\n"
         "def group():\\n"
         "  raise ExceptionGroup(\"all\", [ValueError(1), OSError(2)])\\n',)");
     peer_ask_error(&p, WIRE_CALL, "('__main__', 'noted', [2], {})",
@@ -244,6 +253,9 @@ START_TEST(notes_and_groups)
                    "ExceptionGroup",
                    "v[1] == 'all (2 sub-exceptions)' and"
                    " 'ValueError: 1' in v[2]['traceback']");
+    peer_ask_error(&p, WIRE_CALL, "('__main__', 'groups', [], {})",
+                   "ExceptionGroup",
+                   "'more than 64 linked exceptions' in v[2]['traceback']");
     peer_stop(&p);
 }
 END_TEST
