@@ -119,11 +119,13 @@ ifneq ($(VARIANT),)
 # No rebar3 here: the suites run against this variant's tree.
 CT_VARIANT ?= $(if $(SAN),$(CT_SMOKE) py_lane_SUITE)
 CT = $(SAN_VM) scripts/ct $(APP) $(or $(T),$(CT_VARIANT))
+CT_WAYS = $(CT)
 test-ways: erl-compile $(PROGS)
 test-ct: erl-compile $(PROGS)
 	@$(TEST_ENV) $(STEP)ct $(CT)
 else
 CT = $(CLEAN_ENV) $(REBAR3) ct $(if $(T),--suite $(call ct_list,$(T)))
+CT_WAYS = $(CLEAN_ENV) $(REBAR3) ct --suite $(call ct_list,$(or $(T),$(WAY_SUITES)))
 test-ways: all $(PROGS)
 test-ct: all $(PROGS) ## Common Test, late started and under the launcher
 	@rc=0; $(TEST_ENV) $(STEP)ct $(CT) || rc=1; \
@@ -131,9 +133,14 @@ test-ct: all $(PROGS) ## Common Test, late started and under the launcher
 	  --suite $(call ct_list,$(or $(T),$(CT_SMOKE))) || rc=1; exit $$rc
 endif
 
+# Suites to which it is all one how requests travel, or that see to each way
+# themselves.
+ONE_WAY := api docs elixir evil lane policy python runtime sandbox sandbox_cli venv
+WAY_SUITES = $(filter-out $(ONE_WAY:%=py_%_SUITE),$(basename $(notdir $(wildcard test/ct/*_SUITE.erl))))
+
 test-ways: ## Common Test over the socket alone, and with no polling
 	@rc=0; for way in $(TEST_WAYS); do \
-	  $(TEST_ENV) TERRARIUM_TEST_WAY=$$way $(STEP)ct-$$way $(CT) || rc=1; \
+	  $(TEST_ENV) TERRARIUM_TEST_WAY=$$way $(STEP)ct-$$way $(CT_WAYS) || rc=1; \
 	done; exit $$rc
 
 test-asyncio: native ## CPython's own tests of asyncio, on our event loop
