@@ -167,7 +167,8 @@ read_numbers(struct reader *r)
                    {"open_files", &p->open_files},
                    {"file_bytes", &p->file_bytes},
                    {"thread_count", &p->thread_count},
-                   {"cpu_ms", &p->cpu_ms}};
+                   {"cpu_ms", &p->cpu_ms},
+                   {"procs", &p->procs}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (!ctl_has(r->map, numbers[i].key))
             continue;

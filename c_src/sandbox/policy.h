@@ -39,6 +39,7 @@ struct policy {
     /* Limits; POLICY_NO_LIMIT: none. */
     uint64_t memory, address_space, open_files, file_bytes, thread_count,
         cpu_ms;
+    uint64_t procs; /* processes and threads together, beside the first */
 };
 
 int policy_read(struct policy *p, const struct ctl_map *m, char *why, size_t n);

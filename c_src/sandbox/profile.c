@@ -90,7 +90,20 @@ look_at_user(struct profile *p, const struct profile_host *host)
         p->layers |= LAYER_OWN_UID;
 }
 
-/* What a grant needs to be one, whatever the policy says of layers. */
+/* Also of trusted helpers: the others are about what they may do, this is about
+ * how much. */
+static void
+look_at_groups(struct profile *p, const struct profile_host *host,
+               char *why_not, size_t n)
+{
+    if (host->cgroups != NULL && !(p->policy.without & LAYER_CGROUP) &&
+        (cgroup_is_of_use(&p->policy) || p->policy.require & LAYER_CGROUP) &&
+        cgroup_host_probe(host->cgroups, why_not, n) == 0)
+        p->layers |= LAYER_CGROUP;
+}
+
+/* What a grant or a limit needs to be one, whatever the policy says of layers.
+ */
 static unsigned
 needed(const struct policy *p)
 {
@@ -99,6 +112,8 @@ needed(const struct policy *p)
         layers |= LAYER_NAMESPACES;
     if (p->port_count > 0)
         layers |= LAYER_LANDLOCK_NET;
+    if (p->procs != POLICY_NO_LIMIT)
+        layers |= LAYER_CGROUP;
     return layers;
 }
 
@@ -124,7 +139,7 @@ profile_make(struct profile *p, const struct ctl_map *policy,
              const struct profile_host *host, unsigned *missing, char *why,
              size_t n)
 {
-    char why_not[160] = "";
+    char why_not[160] = "", why_group[160] = "";
     memset(p, 0, sizeof *p);
     cell_init(&p->cell);
     p->landlock = -1;
@@ -140,6 +155,9 @@ profile_make(struct profile *p, const struct ctl_map *policy,
     if (e == 0) {
         make_cell(p, host, why_not, sizeof why_not);
         look_at_user(p, host);
+        look_at_groups(p, host, why_group, sizeof why_group);
+        if (*why_not == 0)
+            snprintf(why_not, sizeof why_not, "%s", why_group);
         e = check(p, why_not, missing, why, n);
     }
     if (e != 0)

@@ -16,6 +16,7 @@
 #define TERRARIUM_SANDBOX_PROFILE_H
 
 #include "cell.h"
+#include "cgroup.h"
 #include "filter.h"
 #include "policy.h"
 
@@ -23,6 +24,7 @@
 struct profile_host {
     struct args_list readable;
     const char *prefix; /* of Python: a directory that must be reachable */
+    struct cgroup_host *cgroups; /* NULL: none; borrowed */
 };
 
 struct profile {
@@ -40,7 +42,9 @@ int profile_make(struct profile *p, const struct ctl_map *policy,
                  size_t n);
 void profile_free(struct profile *p);
 
-/* Lock this process up, and close what that took.  On error the sentence says
+/* It has LAYER_CGROUP: whoever forks makes a group, and the child joins it
+ * (cgroup.h) before anything else.
+ * Lock this process up, and close what that took.  On error the sentence says
  * which step. */
 int profile_apply(struct profile *p, char *why, size_t n);
 /* In a helper that is not its: what it holds is not for it. */

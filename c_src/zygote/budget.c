@@ -43,7 +43,7 @@ budget_check(struct zygote *z)
         if (!c->has_budget || timer_gettime(c->budget, &left) != 0 ||
             left.it_value.tv_sec != 0 || left.it_value.tv_nsec != 0)
             continue;
-        c->is_over = 1;
+        c->limit = "cpu_ms";
         budget_end(c);
         spawn_kill(c);
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "groups.h"
 #include "report.h"
 #include "spares.h"
 #include "spawn.h"
@@ -36,8 +37,8 @@ bury(struct zygote *z, struct child *c, const siginfo_t *how,
 {
     struct ctl_out m;
     int killed = how->si_code != CLD_EXITED && how->si_status == SIGKILL;
-    int oom = killed && !c->is_over && c->state != CHILD_DOOMED &&
-              oom_was_it(&z->oom);
+    int oom = killed && c->limit == NULL && c->state != CHILD_DOOMED &&
+              groups_was_memory(z, c);
     if (c->state == CHILD_SPARE) {
         c->breed->spares--;
         spares_died(z, c);
@@ -47,7 +48,7 @@ bury(struct zygote *z, struct child *c, const siginfo_t *how,
         state_send(z, &m, NULL, 0);
     }
     c->breed->children--;
-    spawn_free(c);
+    groups_end(z, c);
 }
 
 /* The dead process is still a zombie: its pid, and so its group, cannot be
@@ -99,8 +100,10 @@ reap_at_end(struct zygote *z)
     struct pollfd p = {.fd = z->signals.fd, .events = POLLIN};
     for (struct child *c = z->children; c != NULL; c = c->next)
         spawn_kill(c);
-    while (z->children != NULL && now_ms() < deadline) {
+    while ((z->children != NULL || z->lingering != NULL) &&
+           now_ms() < deadline) {
         (void)signals_read(&z->signals);
+        groups_again(z);
         if (!reap_next(z))
             poll(&p, 1, LAST_POLL_MS);
     }

@@ -109,8 +109,8 @@ report_exited(struct ctl_out *m, const struct child *c, const siginfo_t *how,
     put_ending(m, how);
     if (oom)
         ctl_put_bool(m, "oom", 1);
-    if (c->is_over)
-        ctl_put_str(m, "limit", "cpu_ms");
+    if (c->limit != NULL)
+        ctl_put_str(m, "limit", c->limit);
     put_rusage(m, usage);
     if (pread(c->blackbox, &box, sizeof box, 0) == (ssize_t)sizeof box) {
         put_request(m, &box);

@@ -16,6 +16,7 @@
 
 #include "budget.h"
 #include "err.h"
+#include "groups.h"
 #include "handoff.h"
 #include "helper.h"
 #include "io.h"
@@ -130,6 +131,16 @@ close_strangers(const struct profile *p, const struct ends *e, int blackbox,
     shut_all_but(keep, sizeof keep / sizeof keep[0]);
 }
 
+/* Whatever it uses from here on counts. */
+static void
+join_group(const struct zygote *z, const struct child *self)
+{
+    if (self->group.number == 0 || cgroup_join(&z->cgroups, &self->group) == 0)
+        return;
+    dprintf(STDERR_FILENO, "sandbox: control group: %s\n", strerror(errno));
+    _exit(HANDOFF_EXIT_SANDBOX);
+}
+
 /* Order: first nothing may outlive the zygote, then nothing of the zygote may
  * stay, then Python learns about the fork (its hooks may print). */
 static _Noreturn void
@@ -145,6 +156,7 @@ be_helper(struct zygote *z, struct child *self, struct ends *e)
         _exit(HANDOFF_EXIT_SYSTEM);
     io_close(&e->out);
     io_close(&e->err);
+    join_group(z, self);
     state_close_in_child(z, self);
     setrlimit(RLIMIT_NOFILE, &z->files);
     signals_give_back(&z->signals);
@@ -171,12 +183,18 @@ child_new(struct breed *b)
 }
 
 void
-spawn_free(struct child *c)
+spawn_release(struct child *c)
 {
     for (int i = 0; i < CHILD_FDS; i++)
         io_close(&c->fds[i]);
     io_close(&c->blackbox);
     budget_end(c);
+}
+
+void
+spawn_free(struct child *c)
+{
+    spawn_release(c);
     mem_free(c);
 }
 
@@ -203,6 +221,10 @@ spawn_fork(struct zygote *z, struct breed *b, struct child **out, char *why,
     int r = c == NULL ? E_NOMEM : open_all(c, &e);
     if (r != 0)
         goto out;
+    step = "control group";
+    r = groups_begin(z, c);
+    if (r != 0)
+        goto out;
     step = "fork";
     r = fork_child(z, c, &e);
     if (r != 0)
@@ -226,7 +248,7 @@ out:
     if (r != 0 && c != NULL && c->pid > 0)
         spawn_doom(c);
     else if (r != 0 && c != NULL)
-        spawn_free(c); /* it was counted nowhere */
+        groups_end(z, c); /* it was counted nowhere */
     return r;
 }
 

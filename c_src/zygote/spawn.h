@@ -23,7 +23,8 @@ void spawn_doom(struct child *c);
 /* SIGKILL to the process and to its group (which it may not yet lead). */
 void spawn_kill(const struct child *c);
 
-/* Close what it holds and free it; it is in no list. */
+/* Close what it holds; and free it: it is in no list. */
+void spawn_release(struct child *c);
 void spawn_free(struct child *c);
 
 #endif

@@ -55,6 +55,7 @@ state_close_in_child(struct zygote *z, struct child *self)
     io_close(&z->control);
     io_close(&z->signals.fd);
     io_close(&z->vm);
+    cgroup_host_close(&z->cgroups);
     outbox_close_fds(&z->out);
     for (struct child *c = z->children; c != NULL; c = c->next) {
         for (int i = 0; i < CHILD_FDS; i++)

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "cgroup.h"
 #include "oom.h"
 #include "options.h"
 #include "outbox.h"
@@ -50,7 +51,8 @@ struct child {
     int fds[CHILD_FDS]; /* until they are handed to the VM; then -1 */
     timer_t budget;     /* of CPU time, where has_budget */
     int has_budget;
-    int is_over; /* the budget was used up, so it was killed */
+    const char *limit;   /* that it was ended for; NULL: none; static */
+    struct cgroup group; /* its own, until that is removed */
 };
 
 /* Spares that die unused must not make a fork loop. */
@@ -91,6 +93,8 @@ struct zygote {
     struct breed plain; /* those without a policy; the others follow it */
     unsigned breeds;    /* the others */
     struct profile_host host;
+    struct cgroup_host cgroups;
+    struct child *lingering; /* dead, but something is left in their groups */
     struct oom oom;
     int reap_again; /* the dead may wait for us */
     int end;        /* exit status; -1: go on */

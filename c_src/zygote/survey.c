@@ -88,14 +88,18 @@ survey_main(int argc, char **argv)
     char why[400] = "";
     struct profile_host host = {0};
     struct interp_options i = {0};
+    struct cgroup_host cgroups;
     int at = 1;
     if (args_parse(table, 1, &i, argc, argv, &at, NULL, why, sizeof why) != 0)
         return complain(why, HANDOFF_EXIT_USAGE);
     int status = HANDOFF_EXIT_INIT;
+    cgroup_host_init(&cgroups, "");
+    host.cgroups = &cgroups;
     if (interp_init(&i, why, sizeof why) != 0 || host_find(&host) != 0)
         complain(why, status);
     else
         status = report(&host);
+    cgroup_host_close(&cgroups);
     args_list_free(&host.readable);
     return status;
 }

@@ -25,6 +25,7 @@
 #include "budget.h"
 #include "err.h"
 #include "greeting.h"
+#include "groups.h"
 #include "handoff.h"
 #include "host.h"
 #include "interp.h"
@@ -121,6 +122,8 @@ prepare(struct zygote *z)
     z->in = mem_alloc(WIRE_LIMIT_MAX_CONTROL);
     z->threads = tasks_count();
     oom_init(&z->oom, "");
+    cgroup_host_init(&z->cgroups, "");
+    z->host.cgroups = &z->cgroups;
     raise_file_limit(z);
     z->plain.wanted = z->options.spares;
     /* From here on it is end-of-file that counts: a VM may detach itself. */
@@ -174,7 +177,7 @@ wait_for_work(struct zygote *z, struct pollfd p[3])
 {
     short in = outbox_has_room(&z->out) ? POLLIN : 0;
     short out = z->out.count > 0 ? POLLOUT : 0;
-    int timeout = spares_timeout(z);
+    int timeout = groups_timeout(z, spares_timeout(z));
     p[0] = (struct pollfd){.fd = z->control, .events = in | out};
     p[1] = (struct pollfd){.fd = z->signals.fd, .events = POLLIN};
     p[2] = (struct pollfd){.fd = z->vm, .events = POLLIN};
@@ -201,6 +204,7 @@ turn(struct zygote *z)
         budget_check(z);
     if ((seen & SIGNALS_CHILD) != 0 || z->reap_again)
         reap_all(z);
+    groups_again(z);
     flush(z, (p[0].revents & POLLOUT) != 0);
     if (z->end == ZYGOTE_GO_ON)
         spares_keep(z); /* after the answers have left */

@@ -50,6 +50,8 @@ verdict(_, #{over := true}) ->
     {limit, output_bytes};
 verdict(#death{exited = #{<<"limit">> := <<"cpu_ms">>}}, _) ->
     {limit, cpu_ms};
+verdict(#death{exited = #{<<"limit">> := <<"memory">>}}, _) ->
+    {limit, memory};
 verdict(#death{exited = #{<<"status">> := ?EXIT_SANDBOX}}, #{hello := false, stderr := Text}) ->
     {sandbox, {failed, Text}};
 verdict(#death{exited = #{<<"signal">> := ?SIGSYS} = Exited}, #{locked := true}) ->

@@ -16,7 +16,7 @@
 %% `strict': computing on what is passed: no files, no imports, no threads.
 
 -type layer() :: no_new_privs | rlimits | seccomp | landlock | landlock_net | landlock_scope
-               | namespaces | own_uid.
+               | namespaces | own_uid | cgroup.
 %% What a sandbox is made of.
 
 -type capability() ::
@@ -47,7 +47,7 @@
 
 -define(LEVELS, [trusted, default, strict]).
 -define(LAYERS, [no_new_privs, rlimits, seccomp, landlock, landlock_net, landlock_scope,
-                 namespaces, own_uid]).
+                 namespaces, own_uid, cgroup]).
 -define(LIMITS, [wall_ms, cpu_ms, grace_ms, memory, address_space, open_files, file_bytes,
                  output_bytes, threads, frame_bytes]).
 %% What a strict helper would import when it needs it.

@@ -14,7 +14,7 @@ suite() -> [{timetrap, {minutes, 5}}].
 all() ->
     [{group, trusted}, {group, default}, {group, strict}, {group, no_landlock},
      {group, no_namespaces}, {group, no_own_uid}, info, layers_are_told, unavailable, grants,
-     calls, sends, services, shared_memory, tmp, read_and_write, limits, pools,
+     calls, sends, services, shared_memory, tmp, read_and_write, limits, cgroup, pools,
      nothing_is_left].
 
 groups() ->
@@ -320,6 +320,26 @@ limits(_) ->
     ?assertMatch({error, {"MemoryError", _}}, py_context:eval(T, "len(bytearray(1 << 30))")),
     ?assertMatch({ok, <<_/binary>>}, py_context:eval(T, "open('/etc/passwd').read()")),
     [ok = py_context:stop(X) || X <- [Wall, Cpu, Output, T]].
+
+%% What no limit of a process counts.
+cgroup(_) ->
+    ?assertEqual({error, {sandbox, {unavailable, [cgroup]}}},
+                 py_context:new(#{policy => #{level => default, without => [cgroup],
+                                              require => [cgroup]}})),
+    case lists:member(cgroup, layers()) of
+        true -> memory_of_a_group();
+        false -> {skip, no_cgroup}
+    end.
+
+memory_of_a_group() ->
+    {ok, C} = py_context:new(#{policy => #{level => trusted, limits => #{memory => 64 bsl 20}}}),
+    {ok, #{sandbox := #{layers := Layers}}} = py_context:info(C),
+    ?assert(lists:member(cgroup, Layers)),
+    Share = "import mmap\nm = mmap.mmap(-1, 1 << 28)\n"
+            "for i in range(0, 1 << 28, 4096): m[i] = 1\n",
+    ?assertEqual({error, {limit, memory}}, py_context:exec(C, Share)),
+    ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
+    ok = py_context:stop(C).
 
 %%% Pools
 

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroup.h - a control group for each helper: a hard limit on its memory, the
+ * kernel's share of it included, and on its processes and threads.
+ *
+ * Groups are made below the one that this process is in: by version 1 in the
+ * hierarchies `memory' and `pids', by version 2 in one directory.  Where they
+ * can be made is found out by doing it, once, when the first policy asks.
+ * Their names are terrarium.<pid of the zygote>.<n>.
+ * Used by: profiles, the zygote, tests.
+ * Ownership: a host owns its descriptors; a group is a name until it is made,
+ * and whoever made it removes it.
+ * Errors: E_REFUSED (none can be had) with a sentence, E_SYS, E_AGAIN.
+ * Threads: none. */
+#ifndef TERRARIUM_SANDBOX_CGROUP_H
+#define TERRARIUM_SANDBOX_CGROUP_H
+
+#include <sys/types.h>
+
+#include "policy.h"
+
+enum cgroup_controller { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CONTROLLERS };
+
+enum {
+    CGROUP_NAME = 64,
+    /* Above what Python may allocate: page tables, stacks, pipes. */
+    CGROUP_MARGIN = 32 << 20
+};
+
+/* How a group is made and removed: tests have files in place of a kernel's. */
+struct cgroup_ways {
+    int (*make)(int at, const char *name);
+    int (*drop)(int at, const char *name);
+};
+
+/* By version 2 both controllers have the same directory, in one place. */
+struct cgroup_place {
+    int fd; /* of the directory in which groups are made */
+    int version;
+    unsigned controllers; /* bits, 1 << cgroup_controller */
+};
+
+struct cgroup_host {
+    const char *root; /* "" but in tests */
+    const struct cgroup_ways *ways;
+    pid_t owner; /* whose groups these are */
+    int probed;  /* 0: not tried; 1: it works; -1: it does not */
+    char why_not[128];
+    struct cgroup_place places[CGROUP_CONTROLLERS];
+    int count; /* of places */
+    unsigned last;
+};
+
+/* One group, in all places; 0: none. */
+struct cgroup {
+    unsigned number;
+};
+
+struct cgroup_end {
+    int was_killed; /* a process in it, for want of memory, by whomever */
+    int was_full;   /* its own limit was what was reached */
+};
+
+void cgroup_host_init(struct cgroup_host *h, const char *root);
+void cgroup_host_close(struct cgroup_host *h);
+/* Can groups be made, limited, entered and removed here?  Removes the empty
+ * groups of zygotes that are gone. */
+int cgroup_host_probe(struct cgroup_host *h, char *why, size_t n);
+
+/* Has the policy something that a group limits? */
+int cgroup_is_of_use(const struct policy *p);
+
+int cgroup_make(struct cgroup_host *h, const struct policy *p,
+                struct cgroup *g);
+/* Put this process, which must have one thread, into it. */
+int cgroup_join(const struct cgroup_host *h, const struct cgroup *g);
+void cgroup_look(const struct cgroup_host *h, const struct cgroup *g,
+                 struct cgroup_end *end);
+/* End what is in it, and remove it: 0, then it is none; E_AGAIN: something in
+ * it has still to end. */
+int cgroup_remove(const struct cgroup_host *h, struct cgroup *g);
+
+/* ---- cgroup_find.c ------------------------------------------------------- */
+
+/* Fill places: where this process's own groups are.  0 or E_REFUSED. */
+int cgroup_find(struct cgroup_host *h);
+
+/* Small files of a group. */
+int cgroup_write(int at, const char *file, const char *text);
+/* The number after key ("oom_kill "; "": the first) in a file; 0: none. */
+unsigned long long cgroup_read(int at, const char *file, const char *key);
+
+#endif
