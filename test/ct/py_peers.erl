@@ -1,0 +1,102 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Other nodes for suites: this VM becomes a node for as long as a suite
+%% wants that, and peers are started beside it on 127.0.0.1.
+%%
+%% A peer is told what to do over its standard input and output (`call/4'), so that
+%% works also where the distribution between the two does not.  Whoever starts one
+%% stops it; it ends with this VM in any case.
+-module(py_peers).
+
+-export([begin_node/0, end_node/1, start/0, start/1, start_bare/0, stop/1, kill/1, hang/1,
+         go_on/1, call/4, cut/1]).
+
+-export_type([peer/0, before/0]).
+
+-define(BOOT_MS, 60000).
+-define(CALL_MS, 60000).
+-define(HOST, "127.0.0.1").
+
+-type peer() :: #{control := pid(), node := node(), os_pid := string()}.
+-type before() :: alive | not_alive.
+
+%% Let this VM be a node; what `end_node/1' wants.
+-spec begin_node() -> before().
+begin_node() ->
+    case is_alive() of
+        true ->
+            alive;
+        false ->
+            _ = os:cmd(os:find_executable("epmd") ++ " -daemon"),
+            {ok, _} = net_kernel:start(name("ct"), #{name_domain => longnames}),
+            not_alive
+    end.
+
+%% And no longer, if it was none before.
+-spec end_node(before()) -> ok.
+end_node(alive) -> ok;
+end_node(not_alive) -> net_kernel:stop().
+
+name(What) ->
+    Unique = integer_to_list(erlang:unique_integer([positive])),
+    list_to_atom("terrarium_" ++ What ++ "_" ++ os:getpid() ++ "_" ++ Unique ++ "@" ++ ?HOST).
+
+%% A node with this library started, in the way of this run.
+-spec start() -> peer().
+start() ->
+    start([{contexts, 1}]).
+
+%% The same with these settings.
+-spec start([{atom(), term()}]) -> peer().
+start(Env) ->
+    Peer = start_bare(),
+    ok = call(Peer, py_ct, start, [Env]),
+    Peer.
+
+%% A node on which nothing is started.
+-spec start_bare() -> peer().
+start_bare() ->
+    [Name, _] = string:split(atom_to_list(name("peer")), "@"),
+    Paths = [P || P <- code:get_path(), not lists:prefix(code:root_dir(), P)],
+    Args = ["-setcookie", atom_to_list(erlang:get_cookie()), "-connect_all", "false", "-pa" | Paths],
+    {ok, Control, Node} =
+        peer:start(#{name => list_to_atom(Name), host => ?HOST, longnames => true, args => Args,
+                     connection => standard_io, wait_boot => ?BOOT_MS}),
+    #{control => Control, node => Node, os_pid => peer:call(Control, os, getpid, [], ?CALL_MS)}.
+
+%% The end of a peer, whatever state it is in.
+-spec stop(peer()) -> ok.
+stop(#{control := Control} = Peer) ->
+    case is_process_alive(Control) of
+        true ->
+            go_on(Peer),
+            peer:stop(Control);
+        false ->
+            ok
+    end.
+
+%% It ends without a word.
+-spec kill(peer()) -> ok.
+kill(Peer) -> signal("KILL", Peer).
+
+%% It does nothing any more, with all its connections open.
+-spec hang(peer()) -> ok.
+hang(Peer) -> signal("STOP", Peer).
+
+%% And goes on.
+-spec go_on(peer()) -> ok.
+go_on(Peer) -> signal("CONT", Peer).
+
+signal(Name, #{os_pid := Pid}) ->
+    _ = os:cmd("kill -" ++ Name ++ " " ++ Pid),
+    ok.
+
+%% The distribution loses the peer, which lives on.
+-spec cut(peer()) -> ok.
+cut(#{node := Node}) ->
+    _ = erlang:disconnect_node(Node),
+    ok.
+
+%% Run this on the peer.
+-spec call(peer(), module(), atom(), [term()]) -> term().
+call(#{control := Control}, Module, Function, Args) ->
+    peer:call(Control, Module, Function, Args, ?CALL_MS).
