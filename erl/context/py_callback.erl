@@ -9,8 +9,8 @@
 -module(py_callback).
 
 -export([register/2, register/3, unregister/1, is_registered/1, registered/0]).
--export([run/5, serve/3, apply_function/3]).
--export([context/0, deadline/0, in_request/0, port/0]).
+-export([run/5, serve/3, serve_afar/3, apply_function/3]).
+-export([context/0, deadline/0, in_request/0, caller/0, port/0]).
 
 -export_type([function_name/0, answer/0]).
 
@@ -84,10 +84,7 @@ registered() ->
 run(Body, Max, Context, Port, Deadline) ->
     Before = put(?CALL, {Context, Deadline, true, Port}),
     Answer = run(Body, Max),
-    _ = case Before of
-            undefined -> erase(?CALL);
-            _ -> put(?CALL, Before)
-        end,
+    ok = call_again(Before),
     Answer.
 
 run(<<?SMALL_TUPLE, 4, ?SMALL_BIG, Number:8/binary, _/binary>> = Body, Max) ->
@@ -117,6 +114,15 @@ in_request() ->
     case get(?CALL) of
         {_, _, InRequest, _} -> InRequest;
         _ -> false
+    end.
+
+%% @private In a function that Python called: the process that made the request, perhaps
+%% one of another node; outside of any, the context.
+-spec caller() -> pid() | undefined.
+caller() ->
+    case in_request() of
+        true -> py_remote_runner:caller();
+        false -> context()
     end.
 
 %% @private In a function that Python called: the port of the helper that called,
@@ -174,20 +180,34 @@ called_with(Value) ->
 %% to Python when it ends the calling function.
 -spec apply_function(term(), [term()], map()) -> term().
 apply_function(Name, Args, Kwargs) ->
-    case {granted(Name), map_size(Kwargs)} of
-        {none, _} -> throw({?MODULE, Name});
+    case py_grants:may_call(port(), Name) andalso find_and_apply(Name, Args, Kwargs) of
+        {ok, Value} -> Value;
+        %% What is not granted is not there.
+        _ -> throw({?MODULE, Name})
+    end.
+
+%% Where the request is that of a process of another node, its functions go first.
+find_and_apply(Name, Args, Kwargs) when is_binary(Name) ->
+    case py_remote_runner:forward(Name, Args, Kwargs) of
+        {ok, _} = Done -> Done;
+        none -> own(Name, Args, Kwargs)
+    end;
+find_and_apply(Service, Args, Kwargs) ->
+    own(Service, Args, Kwargs).
+
+own(Name, Args, Kwargs) ->
+    case py_registry:function(Name) of
+        none -> none;
+        Function -> {ok, with_arguments(Function, Name, Args, Kwargs)}
+    end.
+
+with_arguments(Function, Name, Args, Kwargs) ->
+    case {Function, map_size(Kwargs)} of
         {Fun, _} when is_function(Fun, 2) -> Fun(Args, Kwargs);
         {Fun, 0} when is_function(Fun) -> Fun(Args);
         {{M, F}, 0} -> exported(M, F, Args);
         {{M, F}, _} -> M:F(Args, Kwargs);
         {_, _} -> error({no_keyword_arguments, Name})
-    end.
-
-%% What is not granted is not there.
-granted(Name) ->
-    case py_grants:may_call(port(), Name) of
-        true -> py_registry:function(Name);
-        false -> none
     end.
 
 exported(M, F, Args) ->
@@ -201,6 +221,32 @@ either(M, F, Args) ->
         true -> M:F(Args, #{});
         false -> M:F(Args)
     end.
+
+%% @private Run a function for the Python of a context of another node, by which the
+%% calling process is waited for; `none' if there is no such function here.
+-spec serve_afar({binary(), [term()], map()}, pid(), py_request:deadline()) ->
+    {returned, term()} | {raised, throw | error | exit, term(), [term()]} | none.
+serve_afar({Name, Args, Kwargs}, Context, Deadline) ->
+    Before = put(?CALL, {Context, Deadline, true, undefined}),
+    Answer = try find_and_apply(Name, Args, Kwargs) of
+                 {ok, Value} -> {returned, Value};
+                 none -> none
+             catch
+                 Class:Reason:Stack -> {raised, Class, Reason, lists:map(fun bare/1, Stack)}
+             end,
+    ok = call_again(Before),
+    Answer.
+
+%% Arguments stay here.
+bare({M, F, Args, Info}) when is_list(Args) -> {M, F, length(Args), Info};
+bare(Frame) -> Frame.
+
+call_again(undefined) ->
+    _ = erase(?CALL),
+    ok;
+call_again(Before) ->
+    _ = put(?CALL, Before),
+    ok.
 
 %% `{Class, Reason, Stack}'; the class `undefined' means: no such function.
 raised(Class, Reason, Stack) ->

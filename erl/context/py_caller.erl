@@ -6,7 +6,8 @@
 %% time limit; so no request is lost between a helper's death and the next one.
 -module(py_caller).
 
--export([run/6, run_apart/5, on_ref/4, on_ref/5, port_of/2, await/2, renew/2, serving/2]).
+-export([run/6, run_apart/5, on_ref/4, on_ref/5, port_of/2, await/2, renew/2, serving/2,
+         represented/2]).
 
 -export_type([errors/0]).
 
@@ -53,7 +54,9 @@ run_now(Context, Opcode, Flags, Term, Timeout, Errors) ->
         {unavailable, Reason} ->
             {error, Reason};
         gone ->
-            {error, {context_died, noproc}}
+            {error, {context_died, noproc}};
+        afar ->
+            py_remote:run(Context, Opcode, Flags, Term, Timeout, Errors)
     end.
 
 printing({ready, _, _, _, Form} = Row, Context, Opcode, Flags, Term, Timeout, Errors) ->
@@ -94,8 +97,13 @@ find(Context) ->
 find_serving(Context, Served, Port) ->
     case py_registry:find(Context) of
         {ready, Port, _, _, _} = Row when Context =:= Served -> {serving, Row};
+        gone -> gone(Context);
         Other -> Other
     end.
+
+%% No row: perhaps the context is one of another node.
+gone(Context) when is_pid(Context), node(Context) =/= node() -> afar;
+gone(_) -> gone.
 
 %% @doc The calling process is there for a function that Python called outside of
 %% any request, through this port: what it asks of the context goes before what
@@ -110,14 +118,30 @@ serving(Context, Port) ->
 look_up(Context) ->
     case get(?SERVING) of
         {Context, Row} -> found(Context, Row);
+        represented -> afar;
         _ -> found(Context, py_registry:find(Context))
     end.
+
+%% @doc Run this; if `true', the calling process leaves its requests meanwhile to one
+%% that waits for it (`py_remote'), even those to contexts of this node.
+-spec represented(boolean(), fun(() -> Result)) -> Result.
+represented(false, Run) ->
+    Run();
+represented(true, Run) ->
+    Row = put(?LAST_ROW, none),
+    Before = put(?SERVING, represented),
+    Result = Run(),
+    _ = put(?SERVING, Before),
+    _ = put(?LAST_ROW, Row),
+    Result.
 
 found(Context, Found) ->
     case Found of
         Row when element(1, Row) =:= ready ->
             _ = put(?LAST_ROW, {Context, Row}),
             Row;
+        gone ->
+            gone(Context);
         Other ->
             Other
     end.
@@ -158,7 +182,11 @@ apart(Context, {_, _, _, _, Errors} = Request, Begun, Owner) ->
         {unavailable, Reason} ->
             {error, Reason};
         gone ->
-            {error, {context_died, noproc}}
+            {error, {context_died, noproc}};
+        afar ->
+            {Opcode, Flags, Term, Deadline, _} = Request,
+            Whole = {Opcode, Flags, Term, Deadline, Errors},
+            py_remote:run_apart(Context, Whole, Deadline, Begun, Owner)
     end.
 
 submit_apart({ready, Port, Generation, Limits, _}, Form, Context, Request, Begun, Owner) ->
@@ -267,6 +295,8 @@ on_ref(Context, Ref, Opcode, Term, How) ->
                     py_events:around(py_events:mode(), Context, Opcode, Body,
                                      fun(More) -> run_ref(Context, Ref, Opcode, Body, How, More)
                                      end);
+                {error, _} when node(Context) =/= node() ->
+                    py_remote:on_ref(Context, Ref, Opcode, Term(py_ref:id(Ref)), How);
                 {error, _} = Error -> Error
             end;
         false ->

@@ -8,7 +8,7 @@
 -module(py_namespace).
 -behaviour(gen_server).
 
--export([start_link/0, declare/1, scope/2, scope_call/2]).
+-export([start_link/0, declare/1, scope/2, scope_call/2, scoped_for/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -include("../port/py_wire.hrl").
@@ -36,8 +36,10 @@ declare(_) ->
 -spec scope(pid(), tuple()) -> tuple().
 scope(Context, Term) ->
     case persistent_term:get(?USED, false) of
-        false -> Term;
-        true -> scoped(Context, Term)
+        false when node(Context) =:= node() -> Term;
+        true when node(Context) =:= node() -> scoped(Context, Term, self());
+        %% Whether it has any, its node knows.
+        _ -> erlang:append_element(Term, self())
     end.
 
 %% @doc The same for a call: only the names in `__main__' are in a namespace.
@@ -47,20 +49,33 @@ scope_call(Context, {<<"__main__">>, _, _, _} = Term) ->
 scope_call(_, Term) ->
     Term.
 
-scoped(Context, Term) ->
-    case find({Context, self()}) of
+%% @doc A request's term that a process of another node has made for this context:
+%% `scope/2' left that process in it, whose namespace takes its place.
+-spec scoped_for(pid(), term()) -> term().
+scoped_for(Context, Term) when is_tuple(Term), is_pid(element(tuple_size(Term), Term)) ->
+    Last = tuple_size(Term),
+    Bare = erlang:delete_element(Last, Term),
+    case persistent_term:get(?USED, false) of
+        false -> Bare;
+        true -> scoped(Context, Bare, element(Last, Term))
+    end;
+scoped_for(_, Term) ->
+    Term.
+
+scoped(Context, Term, Pid) ->
+    case find({Context, Pid}) of
         none ->
             case find(Context) of
                 none -> Term;
-                0 -> claim(Context, Term)
+                0 -> claim(Context, Term, Pid)
             end;
         Number ->
             erlang:append_element(Term, Number)
     end.
 
 %% Where the context, or everything, has ended meanwhile it does not matter.
-claim(Context, Term) ->
-    try gen_server:call(?MODULE, {claim, Context}, infinity) of
+claim(Context, Term, Pid) ->
+    try gen_server:call(?MODULE, {claim, Context, Pid}, infinity) of
         gone -> Term;
         Number -> erlang:append_element(Term, Number)
     catch
@@ -90,7 +105,7 @@ handle_call({declare, Context}, _From, Mons) ->
     true = ets:insert(?TABLE, {Context, 0}),
     persistent_term:put(?USED, true),
     {reply, ok, watch(Context, Mons)};
-handle_call({claim, Context}, {Pid, _}, Mons) ->
+handle_call({claim, Context, Pid}, _From, Mons) ->
     case find(Context) of
         none ->
             {reply, gone, Mons};

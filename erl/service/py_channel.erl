@@ -142,10 +142,7 @@ services() ->
 
 %% A process that runs one call only would take it along when it ends.
 new_for_python(Tag, Max) ->
-    Owner = case py_callback:in_request() of
-                true -> self();
-                false -> py_callback:context()
-            end,
+    Owner = py_callback:caller(),
     Limit = case Max of
                 none -> infinity;
                 _ -> Max

@@ -94,14 +94,9 @@ ask(Node, Function, Args) ->
 %% @doc The process that made the request; outside of any, the context.
 -spec self_of_caller() -> pid().
 self_of_caller() ->
-    case py_callback:in_request() of
-        true ->
-            self();
-        false ->
-            Context = py_callback:context(),
-            true = is_pid(Context),
-            Context
-    end.
+    Caller = py_callback:caller(),
+    true = is_pid(Caller),
+    Caller.
 
 %% @doc Wait for the end of a process: `{gone, Reason}'.
 -spec await_end(pid(), timeout() | none, term()) ->

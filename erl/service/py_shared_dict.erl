@@ -120,9 +120,10 @@ said(missing) -> missing;
 said({ok, Value}) -> {ok, Value};
 said(Value) -> {ok, Value}.
 
-%% A process that runs one call only would take it along when it ends.
+%% A process that runs one call only would take it along when it ends, and one of
+%% another node can not have it.
 new_for_python() ->
     {ok, {_, Table} = Dict} = new(),
-    true = py_callback:in_request() orelse
+    true = py_callback:caller() =:= self() orelse
         ets:give_away(Table, py_callback:context(), shared_dict),
     {ok, Dict}.

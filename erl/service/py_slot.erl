@@ -23,11 +23,7 @@ services() ->
 
 %% It goes with the process that made the request; outside of any with the context.
 new(Max) ->
-    Owner = case py_callback:in_request() of
-                true -> self();
-                false -> py_callback:context()
-            end,
-    case py_semaphore:new(Max, Owner) of
+    case py_semaphore:new(Max, py_callback:caller()) of
         {ok, _} = Made -> Made;
         {error, _} -> invalid
     end.
