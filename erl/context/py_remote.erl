@@ -26,8 +26,6 @@
 
 %% What would be released as soon as its runner ends.
 -define(REFS, (?FLAG_RETURN_REF bor ?FLAG_STREAM)).
-%% What a runner is told has this form.
--define(VERSION, 1).
 %% How much later than its time limit a request may end: about what ending it takes.
 -define(GRACE_MS, 5000).
 %% The runners for whose Python this process runs a function, the last one first.
@@ -95,7 +93,7 @@ begin_call(Node, Function, Timeout, {Begun, Owner}) ->
 %% not looked at.
 spawned(Job, #wait{node = Node} = Wait) ->
     Alias = erlang:alias(),
-    Mon = erlang:spawn_request(Node, py_remote_runner, start, [?VERSION, self(), Alias, Job],
+    Mon = erlang:spawn_request(Node, py_remote_runner, start, [py_remote_runner:version(), self(), Alias, Job],
                                [{monitor, [{tag, Alias}]}, {reply, error_only},
                                 {reply_tag, Alias}]),
     wait(Wait#wait{alias = Alias, mon = Mon}).

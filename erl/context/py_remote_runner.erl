@@ -12,9 +12,10 @@
 %% lost: then its request ends as that of any caller that died.
 -module(py_remote_runner).
 
--export([start/4, run/6, run_apart/6, on_ref/7]).
+-export([version/0, start/4, run/6, run_apart/6, on_ref/7]).
 -export([forward/3, caller/0]).
 
+%% Of what a runner is told and says.
 -define(VERSION, 1).
 %% For whom this process works: `{Caller, Alias}', who made the request, and where to
 %% say what comes of it.
@@ -22,6 +23,10 @@
 %% A caller that has not begun with a function so long after the request's time is up
 %% waits no more.
 -define(GRACE_MS, 10000).
+
+%% @private What a caller of this version says first.
+-spec version() -> pos_integer().
+version() -> ?VERSION.
 
 %% @private Begin to work for a caller; the first argument says what it believes that we
 %% understand.

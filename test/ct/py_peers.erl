@@ -7,8 +7,8 @@
 %% stops it; it ends with this VM in any case.
 -module(py_peers).
 
--export([begin_node/0, end_node/1, start/0, start/1, start_bare/0, stop/1, kill/1, hang/1,
-         go_on/1, call/4, cut/1]).
+-export([begin_node/0, end_node/1, start/0, start/1, start_bare/0, start_bare/1]).
+-export([stop/1, kill/1, hang/1, go_on/1, call/4, cut/1]).
 
 -export_type([peer/0, before/0]).
 
@@ -55,8 +55,12 @@ start(Env) ->
 %% A node on which nothing is started.
 -spec start_bare() -> peer().
 start_bare() ->
+    start_bare([P || P <- code:get_path(), not lists:prefix(code:root_dir(), P)]).
+
+%% The same with these code paths besides those of OTP.
+-spec start_bare([file:filename()]) -> peer().
+start_bare(Paths) ->
     [Name, _] = string:split(atom_to_list(name("peer")), "@"),
-    Paths = [P || P <- code:get_path(), not lists:prefix(code:root_dir(), P)],
     Args = ["-setcookie", atom_to_list(erlang:get_cookie()), "-connect_all", "false", "-pa" | Paths],
     {ok, Control, Node} =
         peer:start(#{name => list_to_atom(Name), host => ?HOST, longnames => true, args => Args,
@@ -66,12 +70,11 @@ start_bare() ->
 %% The end of a peer, whatever state it is in.
 -spec stop(peer()) -> ok.
 stop(#{control := Control} = Peer) ->
-    case is_process_alive(Control) of
-        true ->
-            go_on(Peer),
-            peer:stop(Control);
-        false ->
-            ok
+    _ = is_process_alive(Control) andalso go_on(Peer),
+    try
+        peer:stop(Control)
+    catch
+        exit:_ -> ok
     end.
 
 %% It ends without a word.
