@@ -19,7 +19,8 @@
     X(E_DEPTH, -9, "nested too deeply")                                        \
     X(E_REFUSED, -10, "not permitted here")                                    \
     X(E_VERSION, -11, "the two sides were built from different wire versions") \
-    X(E_ARG, -12, "invalid argument")
+    X(E_ARG, -12, "invalid argument")                                          \
+    X(E_WORDS, -13, "a term that would take too much memory")
 
 enum err {
 #define X(name, code, text) name = code,

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "etf_tags.h"
 
 /* ---- the stack ----------------------------------------------------------- */
 
@@ -144,6 +145,22 @@ is_question(const struct drv_frame *f)
            f->body[sizeof head + 7] & 0x80;
 }
 
+/* A function of a user's?  A tuple is the name of a service of our own. */
+static int
+is_of_user(const struct drv_frame *f)
+{
+    enum { NAME_AT = 14 }; /* what is_question has looked at ends there */
+    return f->h.length > NAME_AT && f->body[NAME_AT] != ETF_SMALL_TUPLE;
+}
+
+/* Count one more.  1: that is more than the policy allows. */
+static int
+is_over(const struct helper *h, const struct drv_frame *f, uint32_t *count)
+{
+    return h->limits.callbacks != 0 && is_of_user(f) &&
+           ++*count > h->limits.callbacks;
+}
+
 /* Nobody waits for these, so it is only by their number and size that they are
  * kept from filling the owner's mailbox.  An honest helper has one for each of
  * its threads; not to read from it meanwhile would keep back what they wait
@@ -155,6 +172,10 @@ ask_owner(struct helper *h, const struct drv_frame *f)
     if (u->count >= WIRE_LIMIT_UNASKED ||
         u->bytes + f->h.length > helper_backlog(h))
         return E_LIMIT;
+    if (is_over(h, f, &u->since)) {
+        helper_over(h, "callbacks");
+        return 0;
+    }
     u->count++;
     u->bytes += f->h.length;
     drv_tell_binary(&h->base, "callback", f->body, f->h.length);
@@ -178,6 +199,14 @@ callbacks_take(struct helper *h, struct drv_frame *f)
     h->stats.callbacks++;
     if (q->cancelled)
         return 0;
+    if (is_over(h, f, &q->callbacks)) {
+        helper_over(h, "callbacks");
+        return 0;
+    }
+    if (h->limits.depth != 0 && !q->calling && h->calling >= h->limits.depth) {
+        helper_over(h, "callback_depth");
+        return 0;
+    }
     h->calling += !q->calling;
     q->calling = 1;
     calls_deliver(h, q, f->h.opcode, f->body, f->h.length, f->bin);

@@ -149,6 +149,7 @@ accept(struct helper *h, struct pending *q, size_t n)
         pending_enlist_sent(&h->pending, q);
     else
         pending_enlist(&h->pending, q);
+    h->unasked.since = 0;
     if (++h->stats.requests == h->tell_at)
         drv_tell_atom(&h->base, "calls");
     outstanding_add(h, q->bytes);

@@ -99,8 +99,13 @@ struct helper {
     uint8_t held_byte;
     struct helper_unasked { /* callbacks of no request, under way */
         uint32_t count;
+        uint32_t since; /* and ever since a request was taken */
         uint64_t bytes;
     } unasked;
+    struct helper_limits {  /* of a policy; 0: none */
+        uint32_t callbacks; /* of a request, or of none since one was taken */
+        uint32_t depth;     /* requests that wait for callbacks at once */
+    } limits;
     uint32_t grace_ms;
     uint32_t deadline_ms;
     uint64_t grace_id;   /* the interrupted request; 0: no grace running */
@@ -134,6 +139,10 @@ void helper_kill(struct helper *h);
 void helper_signal(struct helper *h, uint64_t id);
 /* End the connection and tell the owner; text may be NULL. */
 void helper_close(struct helper *h, const char *why, const char *text);
+/* It has done what no helper does: that is its end. */
+void helper_violation(struct helper *h, const char *text);
+/* It was over this limit of its policy: that is its end. */
+void helper_over(struct helper *h, const char *limit);
 /* Take what has arrived.  0 while the connection goes on. */
 int helper_read(struct helper *h);
 /* To be called before each return to the VM: when something comes, or there is

@@ -10,9 +10,10 @@
 static ErlDrvSSizeT
 op_kill(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
 {
-    (void)body;
-    (void)n;
-    helper_kill(h);
+    if (n == 1 && body[0] == 1)
+        helper_violation(h, "an identifier that it was not given");
+    else
+        helper_kill(h);
     return drv_reply(r, DRV_REPLY_OK);
 }
 
@@ -83,9 +84,9 @@ static ErlDrvSSizeT
 op_settings(struct helper *h, const uint8_t *body, size_t n,
             struct drv_reply *r)
 {
-    uint32_t v[5];
+    uint32_t v[9];
     if (n != sizeof v)
-        return drv_reply_refused(r, "settings takes five 32-bit numbers");
+        return drv_reply_refused(r, "settings takes nine 32-bit numbers");
     memcpy(v, body, sizeof v);
     if (v[2] == 0 || v[2] > WIRE_LIMIT_MAX_FRAME || v[3] == 0 ||
         v[4] > WIRE_LIMIT_MAX_SPIN_US)
@@ -95,6 +96,10 @@ op_settings(struct helper *h, const uint8_t *body, size_t n,
     h->reader.max_frame = v[2];
     h->reader.max_depth = v[3];
     h->bet.max_ns = v[4] * 1000;
+    h->reader.term_depth = v[5];
+    h->reader.max_words = v[6];
+    h->limits.callbacks = v[7];
+    h->limits.depth = v[8];
     helper_begin(h);
     return drv_reply(r, DRV_REPLY_OK);
 }

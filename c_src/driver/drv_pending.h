@@ -53,6 +53,7 @@ struct pending {
     uint8_t yielded;       /* it has let others go first, and is in no order */
     struct pending *below; /* on that stack */
     uint32_t next_free;
+    uint32_t callbacks;        /* functions that it has called */
     size_t bytes;              /* of the request with its header */
     struct pending_body *body; /* QUEUED only */
     uint8_t *ref; /* ETF of the caller's reference; NULL: not attached */

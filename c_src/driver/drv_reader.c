@@ -40,6 +40,25 @@ drv_reader_midway(const struct drv_reader *r)
     return r->large != NULL || r->len > r->at;
 }
 
+const char *
+drv_reader_limit(const struct drv_reader *r, int e)
+{
+    if (e == E_DEPTH && r->term_depth != 0)
+        return "term_depth";
+    return e == E_WORDS ? "term_words" : NULL;
+}
+
+static void
+begin_check(struct drv_reader *r)
+{
+    uint32_t depth = r->max_depth;
+    if (r->term_depth != 0 && r->term_depth < depth)
+        depth = r->term_depth;
+    etf_check_init(&r->check, r->etf_flags, depth);
+    if (r->max_words != 0)
+        r->check.max_words = r->max_words;
+}
+
 /* Room for a body of which `have` bytes are there: what was announced, but
  * never out of proportion to what came. */
 static ErlDrvSizeT
@@ -137,7 +156,7 @@ large_begin(struct drv_reader *r, const struct wire_header *h)
     expect(r, have);
     r->large_len = have;
     r->at += have;
-    etf_check_init(&r->check, r->etf_flags, r->max_depth);
+    begin_check(r);
     return 0;
 }
 
@@ -167,9 +186,10 @@ small_next(struct drv_reader *r, const struct wire_header *h,
         return E_AGAIN;
     const uint8_t *body = r->buf + r->at + WIRE_LIMIT_HEADER_SIZE;
     if (wire_info(h->opcode)->body == WIRE_BODY_term) {
-        int e = etf_check_all(body, h->length, r->etf_flags, r->max_depth);
+        begin_check(r);
+        int e = etf_check(&r->check, body, h->length);
         if (e != 0)
-            return e;
+            return e == E_AGAIN ? E_SHORT : e;
     }
     f->h = *h;
     f->bin = NULL;

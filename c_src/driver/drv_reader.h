@@ -26,6 +26,8 @@ struct drv_reader {
     size_t at, len;
     uint32_t max_frame;
     uint32_t max_depth;
+    uint32_t term_depth; /* what a policy says of it; 0: nothing */
+    uint32_t max_words;  /* that a term may take in Erlang; 0: any */
     uint32_t etf_flags;
     struct wire_header h; /* of the large frame under way */
     ErlDrvBinary *large;  /* its body; NULL: none under way */
@@ -49,6 +51,9 @@ void drv_reader_fini(struct drv_reader *r);
 int drv_reader_fill(struct drv_reader *r, struct channel *c);
 /* The next whole frame, E_AGAIN, or a violation. */
 int drv_reader_next(struct drv_reader *r, struct drv_frame *f);
+/* Which limit of a policy did a frame break that ended in this error?  NULL:
+ * none, the error is all there is to say. */
+const char *drv_reader_limit(const struct drv_reader *r, int e);
 /* Has a frame been begun and not ended? */
 int drv_reader_midway(const struct drv_reader *r);
 

@@ -229,8 +229,10 @@ static void
 apply_limits(struct context *c, const struct ctl_map *m)
 {
     uint64_t v;
+    int flag;
     if (ctl_get_uint(m, "max_depth", &v) && v > 0)
         c->limits.max_depth = v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
+    c->limits.handles = ctl_get_bool(m, "handles", &flag) && flag;
     if (ctl_get_uint(m, "max_frame", &v) && v > 0) {
         c->max_frame =
             v < WIRE_LIMIT_MAX_FRAME ? (uint32_t)v : WIRE_LIMIT_MAX_FRAME;

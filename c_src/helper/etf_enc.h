@@ -32,6 +32,7 @@ struct enc {
     struct enc_open *top;
     uint32_t depth;
     uint32_t max_depth;
+    int handles;       /* of ids only those that are handles */
     uint32_t ticks;    /* containers so far: when to look for signals */
     PyObject *message; /* our own error, not raised yet */
     PyObject *path;    /* list of str, innermost first; NULL: empty */

@@ -7,6 +7,7 @@
 #include "erltypes.h"
 #include "segment.h"
 #include "etf_enc.h"
+#include "etf_handle.h"
 
 enum {
     MAX_TUPLE = 16777215,   /* Erlang's own limit */
@@ -170,6 +171,18 @@ enc_view(struct enc *e, PyObject *view)
     return s != NULL ? enc_segment(e, s) : enc_buffer(e, view);
 }
 
+/* What the VM would kill this process for is an exception here. */
+static int
+enc_ident(struct enc *e, const struct ident *id)
+{
+    size_t n = (size_t)Py_SIZE(id);
+    if (e->handles && !etf_is_handle(id->etf, n))
+        return enc_fail(
+            e, "this context may not send an %.100s%s", Py_TYPE(id)->tp_name,
+            Py_TYPE(id) == &Fun_Type ? "" : " that it was not given");
+    return enc_put(e, id->etf, n);
+}
+
 /* ---- dispatch ------------------------------------------------------------ */
 
 /* Our own types, and subclasses of the built-in ones. */
@@ -186,7 +199,7 @@ enc_kind(struct enc *e, PyObject *o)
     if (t == &ImproperList_Type)
         return enc_improper(e, o);
     if (ident_check(o))
-        return enc_put(e, ((struct ident *)o)->etf, (size_t)Py_SIZE(o));
+        return enc_ident(e, (struct ident *)o);
     if (segment_check(o))
         return enc_segment(e, (struct segment *)o);
     if (PyLong_Check(o))
@@ -241,6 +254,7 @@ static int
 encode(struct enc *e, PyObject *o, const struct etf_limits *lim)
 {
     e->max_depth = etf_limits_of(lim).max_depth;
+    e->handles = etf_limits_of(lim).handles;
     if (erltypes_ready() < 0)
         return -1;
     int r = enc_u8(e, ETF_VERSION);

@@ -20,10 +20,11 @@ struct objref;
 struct segment_list;
 
 struct etf_limits {
-    uint32_t max_depth;            /* open containers around a term */
-    size_t max_inflated;           /* bytes of a compressed term, inflated */
-    const struct objref *refs;     /* what references in a term stand for; NULL:
-                                      they are tuples like others */
+    uint32_t max_depth;        /* open containers around a term */
+    int handles;               /* ids are sent as handles, funs not at all */
+    size_t max_inflated;       /* bytes of a compressed term, inflated */
+    const struct objref *refs; /* what references in a term stand for; NULL:
+                                  they are tuples like others */
     struct segment_list *segments; /* where segments of shared memory that are
                                       still to be opened go; NULL: tuples */
 };

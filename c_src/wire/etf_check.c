@@ -4,6 +4,7 @@
 #include "etf_check.h"
 
 #include "err.h"
+#include "etf_handle.h"
 #include "etf_rules.h"
 #include "etf_tags.h"
 
@@ -20,6 +21,8 @@ etf_check_init(struct etf_check *c, uint32_t flags, uint32_t max_depth)
         max_depth < ETF_CHECK_MAX_DEPTH ? max_depth : ETF_CHECK_MAX_DEPTH;
     c->depth = 0;
     c->started = AT_VERSION;
+    c->words = 0;
+    c->max_words = ETF_CHECK_ANY_WORDS;
 }
 
 /* Containers that want nothing more are closed. */
@@ -45,6 +48,14 @@ take_small_integers(struct etf_check *c, const uint8_t *body, size_t len)
     close_full(c);
 }
 
+/* May it be, since its flag is not set?  Then only as a handle, of which all
+ * has to be there to see that it is one. */
+static int
+may_be_handle(const struct etf_check *c, const struct etf_rule *rule)
+{
+    return rule->needs == ETF_ALLOW_IDS && (c->flags & ETF_ALLOW_HANDLES) != 0;
+}
+
 /* Judge one term's head; on any error the state is as before. */
 static int
 take_head(struct etf_check *c, const uint8_t *p, size_t have)
@@ -53,13 +64,19 @@ take_head(struct etf_check *c, const uint8_t *p, size_t have)
     struct etf_term t = {0};
     if (rule->check == NULL)
         return E_FORMAT;
-    if ((rule->needs & ~c->flags) != 0)
+    int leave = (rule->needs & ~c->flags) == 0;
+    if (!leave && !may_be_handle(c, rule))
         return E_REFUSED;
     int e = rule->check(p, have, &t);
     if (e != 0)
         return e;
+    if (!leave && !etf_is_handle(p, t.head))
+        return E_REFUSED;
     if (t.children > 0 && c->depth == c->max_depth)
         return E_DEPTH;
+    if (t.words > c->max_words - c->words)
+        return E_WORDS;
+    c->words += t.words;
     if (c->depth > 0)
         c->left[c->depth - 1]--;
     if (t.children > 0)

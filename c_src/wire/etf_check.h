@@ -14,7 +14,7 @@
  *
  * Used by: driver, tests, fuzzers.   Does not know: Python, ERTS.
  * Errors: E_AGAIN (fine so far, feed more), E_FORMAT, E_REFUSED, E_DEPTH,
- * E_LIMIT, E_TRAILING, E_SHORT (from etf_check_all).  Threads: one. */
+ * E_LIMIT, E_WORDS, E_TRAILING, E_SHORT (from etf_check_all).  Threads: one. */
 #ifndef TERRARIUM_ETF_CHECK_H
 #define TERRARIUM_ETF_CHECK_H
 
@@ -22,10 +22,12 @@
 #include <stdint.h>
 
 enum { ETF_CHECK_MAX_DEPTH = 1024 };
+#define ETF_CHECK_ANY_WORDS UINT64_MAX
 
 enum etf_check_flags {
-    ETF_ALLOW_IDS = 1, /* pids, ports, references */
-    ETF_ALLOW_FUNS = 2 /* funs and exports (trusted contexts only) */
+    ETF_ALLOW_IDS = 1,    /* pids, ports, references */
+    ETF_ALLOW_FUNS = 2,   /* funs and exports (trusted contexts only) */
+    ETF_ALLOW_HANDLES = 4 /* ids in the form of etf_handle.h */
 };
 
 struct etf_check {
@@ -35,6 +37,8 @@ struct etf_check {
     uint32_t max_depth;
     uint32_t depth; /* of the open containers in left[] */
     uint32_t started;
+    uint64_t words;     /* of memory that Erlang's term takes, or a few more */
+    uint64_t max_words; /* set it after etf_check_init if there is a bound */
     uint64_t left[ETF_CHECK_MAX_DEPTH]; /* terms each container still wants */
 };
 

@@ -21,6 +21,24 @@ enum {
     FUN_HEAD = 1 + 4 + 1 + 16 + 4 + 4 /* tag to number of free variables */
 };
 
+/* Words of memory, of 8 bytes; where VMs differ, the most that one takes.
+ * Integers and atoms have none beside the place in what holds them. */
+enum {
+    WORDS_FLOAT = 2,
+    WORDS_BINARY = 8, /* with what refers to its bytes */
+    WORDS_CELL = 2,
+    WORDS_PAIR = 4, /* of a map that is a tree */
+    WORDS_MAP = 5,
+    WORDS_ID = 8,
+    WORDS_FUN = 8
+};
+
+static uint64_t
+words_of(uint64_t bytes)
+{
+    return bytes / 8 + 1;
+}
+
 /* ---- numbers ------------------------------------------------------------ */
 
 static int
@@ -44,6 +62,7 @@ static int
 check_float(const uint8_t *p, size_t have, struct etf_term *t)
 {
     t->head = 9;
+    t->words = WORDS_FLOAT;
     if (have < 9)
         return E_AGAIN;
     return (get_be16(p + 1) & 0x7ff0) == 0x7ff0 ? E_FORMAT : 0;
@@ -56,6 +75,7 @@ check_small_big(const uint8_t *p, size_t have, struct etf_term *t)
     if (have < 3)
         return E_AGAIN;
     t->body = p[1];
+    t->words = 1 + words_of(t->body);
     return 0;
 }
 
@@ -66,6 +86,7 @@ check_large_big(const uint8_t *p, size_t have, struct etf_term *t)
     if (have < 6)
         return E_AGAIN;
     t->body = get_be32(p + 1);
+    t->words = 1 + words_of(t->body);
     return t->body > MAX_BIG_DIGITS ? E_LIMIT : 0;
 }
 
@@ -113,6 +134,7 @@ check_string(const uint8_t *p, size_t have, struct etf_term *t)
     if (have < 3)
         return E_AGAIN;
     t->body = get_be16(p + 1);
+    t->words = WORDS_CELL * (uint64_t)t->body;
     return 0;
 }
 
@@ -123,6 +145,7 @@ check_binary(const uint8_t *p, size_t have, struct etf_term *t)
     if (have < 5)
         return E_AGAIN;
     t->body = get_be32(p + 1);
+    t->words = WORDS_BINARY + words_of(t->body);
     return 0;
 }
 
@@ -134,6 +157,7 @@ check_bit_binary(const uint8_t *p, size_t have, struct etf_term *t)
     if (have < 6)
         return E_AGAIN;
     t->body = get_be32(p + 1);
+    t->words = WORDS_BINARY + words_of(t->body);
     return t->body == 0 || p[5] < 1 || p[5] > 8 ? E_FORMAT : 0;
 }
 
@@ -155,6 +179,7 @@ check_list(const uint8_t *p, size_t have, struct etf_term *t)
     if (have < 5)
         return E_AGAIN;
     t->children = (uint64_t)get_be32(p + 1) + 1; /* and the tail */
+    t->words = WORDS_CELL * (t->children - 1);
     return 0;
 }
 
@@ -165,6 +190,7 @@ check_small_tuple(const uint8_t *p, size_t have, struct etf_term *t)
     if (have < 2)
         return E_AGAIN;
     t->children = p[1];
+    t->words = 1 + t->children;
     return 0;
 }
 
@@ -175,6 +201,7 @@ check_large_tuple(const uint8_t *p, size_t have, struct etf_term *t)
     if (have < 5)
         return E_AGAIN;
     t->children = get_be32(p + 1);
+    t->words = 1 + t->children;
     return t->children > MAX_TUPLE ? E_LIMIT : 0;
 }
 
@@ -185,6 +212,7 @@ check_map(const uint8_t *p, size_t have, struct etf_term *t)
     if (have < 5)
         return E_AGAIN;
     t->children = 2 * (uint64_t)get_be32(p + 1);
+    t->words = WORDS_MAP + WORDS_PAIR * (t->children / 2);
     return 0;
 }
 
@@ -201,6 +229,7 @@ check_id(const uint8_t *p, size_t have, struct etf_term *t, size_t fixed,
     if (e != 0)
         return e;
     t->head = at + fixed;
+    t->words = WORDS_ID;
     if (have < t->head)
         return E_AGAIN;
     return old_creation && p[t->head - 1] > MAX_OLD_CREATION ? E_FORMAT : 0;
@@ -253,6 +282,7 @@ check_reference(const uint8_t *p, size_t have, struct etf_term *t)
     size_t creation = at;
     at += old ? 1 : 4;
     t->head = at + 4 * words;
+    t->words = WORDS_ID;
     if (have < t->head)
         return E_AGAIN;
     if (old && (p[creation] > MAX_OLD_CREATION ||
@@ -311,6 +341,7 @@ check_fun(const uint8_t *p, size_t have, struct etf_term *t)
     if (e == 0)
         e = inner_pid(p, have, &at);
     t->head = at;
+    t->words = WORDS_FUN + t->children;
     return e;
 }
 
@@ -324,6 +355,7 @@ check_export(const uint8_t *p, size_t have, struct etf_term *t)
     if (e != 0)
         return e;
     t->head = at + 2;
+    t->words = WORDS_FUN;
     if (have < t->head)
         return E_AGAIN;
     return p[at] == ETF_SMALL_INTEGER ? 0 : E_REFUSED;

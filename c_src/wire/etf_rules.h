@@ -14,6 +14,7 @@ struct etf_term {
     size_t head;       /* bytes judged, from the tag on */
     size_t body;       /* bytes after them that need no judging */
     uint64_t children; /* terms that then follow inside this one */
+    uint64_t words;    /* of memory that it takes in Erlang without them */
 };
 
 struct etf_rule {

@@ -135,12 +135,28 @@ port() ->
     end.
 
 answer(Body) ->
-    try binary_to_term(Body, [safe]) of
-        {_, Name, Args, Kwargs} when is_binary(Name) -> called_aside(Name, Args, Kwargs);
-        {_, Name, Args, Kwargs} -> called(Name, Args, Kwargs)
+    Handles = py_handles:of_port(port()),
+    try py_handles:taken(Handles, Body, binary_to_term(Body, [safe])) of
+        {ok, {_, Name, Args, Kwargs}} when is_binary(Name) ->
+            encoded(called_aside(Name, Args, Kwargs), Handles);
+        {ok, {_, Name, Args, Kwargs}} ->
+            encoded(called(Name, Args, Kwargs), Handles);
+        {error, forgotten} ->
+            encoded(raised(error, {limit, handles}, []), Handles);
+        {error, forged} ->
+            _ = py_port:violated(port()),
+            encoded(raised(error, forged, []), Handles)
     catch
-        error:badarg -> raised(error, undecodable(Body), [])
+        error:badarg -> encoded(raised(error, undecodable(Body), []), Handles)
     end.
+
+encoded({value, Value}, Handles) ->
+    called_with(py_handles:given(Handles, Value));
+encoded({raised, Class, Reason, Stack}, none) ->
+    {?FRAME_RAISED, term_to_binary({Class, Reason, [frame(F) || {_, _, _, _} = F <- Stack]})};
+encoded({raised, Class, Reason, _}, Handles) ->
+    %% Where this node's code lies is nothing to strangers.
+    {?FRAME_RAISED, term_to_binary({Class, py_handles:given(Handles, Reason), []})}.
 
 undecodable(Body) ->
     case py_etf_atoms:unknown(Body) of
@@ -160,7 +176,7 @@ called(Name, Args, Kwargs) when is_atom(Name) ->
     called(atom_to_binary(Name), Args, Kwargs);
 called(Name, Args, Kwargs) ->
     try
-        called_with(apply_function(Name, Args, Kwargs))
+        {value, apply_function(Name, Args, Kwargs)}
     catch
         throw:{?MODULE, Reason} -> raised(undefined, Reason, []);
         Class:Reason:Stack -> raised(Class, Reason, Stack)
@@ -250,7 +266,7 @@ call_again(Before) ->
 
 %% `{Class, Reason, Stack}'; the class `undefined' means: no such function.
 raised(Class, Reason, Stack) ->
-    {?FRAME_RAISED, term_to_binary({Class, Reason, [frame(F) || {_, _, _, _} = F <- Stack]})}.
+    {raised, Class, Reason, Stack}.
 
 frame({M, F, Args, Info}) when is_list(Args) ->
     frame({M, F, length(Args), Info});
@@ -268,7 +284,7 @@ max_frame(Context) ->
     end.
 
 bounded({_, Etf}, Max) when byte_size(Etf) > Max ->
-    raised(error, {too_large, byte_size(Etf), Max}, []);
+    encoded(raised(error, {too_large, byte_size(Etf), Max}, []), none);
 bounded(Answer, _) ->
     Answer.
 

@@ -70,20 +70,40 @@ printing({ready, _, _, _, Form} = Row, Context, Opcode, Flags, Term, Timeout, Er
         capture -> captured(Max, Submit)
     end.
 
-submit({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term, Timeout,
-       Errors) ->
+submit({ready, _, _, {_, {_, #{inflight := Limit}}}, _} = Row, Form, Context, Opcode, Flags, Term,
+       Timeout, Errors) when Limit =/= none ->
+    py_limit:run(Limit, fun() ->
+                                submit_now(Row, Form, Context, Opcode, Flags, Term, Timeout,
+                                           Errors)
+                        end);
+submit(Row, Form, Context, Opcode, Flags, Term, Timeout, Errors) ->
+    submit_now(Row, Form, Context, Opcode, Flags, Term, Timeout, Errors).
+
+submit_now({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term, Timeout,
+           Errors) ->
     _ = Flags band ?REFS =:= 0 orelse py_registry:note_objects(Context, Generation),
-    case py_request:request(Port, Opcode, Flags, Term, Timeout, Limits) of
+    case py_request:request(Port, Opcode, Flags, given(Port, Limits, Term), Timeout, Limits) of
         down ->
             _ = erase(?LAST_ROW),
             _ = erase(?SERVING),
             later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
         {callback, _, _, _} = Callback ->
             Outcome = called(Callback, Context, Port, Limits, none),
-            py_outcome:result(Outcome, Context, Generation, Flags, Form, Term);
+            py_outcome:result(Outcome, source(Port, Context, Limits), Generation, Flags, Form,
+                              Term);
         Outcome ->
-            py_outcome:result(Outcome, Context, Generation, Flags, Form, Term)
+            py_outcome:result(Outcome, source(Port, Context, Limits), Generation, Flags, Form,
+                              Term)
     end.
+
+%% As the helper is to have it.
+given(_, {_, Grace}, Term) when is_integer(Grace) -> Term;
+given(Port, {_, {_, #{handles := true}}}, Term) -> py_handles:given(py_handles:of_port(Port), Term);
+given(_, _, Term) -> Term.
+
+%% The context, with the port if what it sends has handles in it.
+source(Port, Context, {_, {_, #{handles := true}}}) -> {Context, Port};
+source(_, Context, _) -> Context.
 
 %% A row with a port is good as long as the port takes requests, so the calling
 %% process keeps the last one it used.
@@ -189,16 +209,23 @@ apart(Context, {_, _, _, _, Errors} = Request, Begun, Owner) ->
             py_remote:run_apart(Context, Whole, Deadline, Begun, Owner)
     end.
 
-submit_apart({ready, Port, Generation, Limits, _}, Form, Context, Request, Begun, Owner) ->
+submit_apart({ready, _, _, {_, {_, #{inflight := Limit}}}, _} = Row, Form, Context, Request,
+             Begun, Owner) when Limit =/= none ->
+    py_limit:run(Limit, fun() -> apart_now(Row, Form, Context, Request, Begun, Owner) end);
+submit_apart(Row, Form, Context, Request, Begun, Owner) ->
+    apart_now(Row, Form, Context, Request, Begun, Owner).
+
+apart_now({ready, Port, Generation, Limits, _}, Form, Context, Request, Begun, Owner) ->
     {Opcode, Flags, Term, Deadline, _} = Request,
     _ = Flags band ?REFS =:= 0 orelse py_registry:note_objects(Context, Generation),
-    case py_request:start(Port, Opcode, Flags, Term, Deadline, Limits) of
+    case py_request:start(Port, Opcode, Flags, given(Port, Limits, Term), Deadline, Limits) of
         down ->
             _ = erase(?LAST_ROW),
             later_apart(Context, setelement(5, Request, {stream, default, Form}), Begun, Owner);
         First ->
             Outcome = finish(First, Context, Port, Limits, Begun, Owner),
-            py_outcome:result(Outcome, Context, Generation, Flags, Form, Term)
+            py_outcome:result(Outcome, source(Port, Context, Limits), Generation, Flags, Form,
+                              Term)
     end.
 
 finish(First, Context, Port, Limits, Begun, Owner)
@@ -319,13 +346,21 @@ run_ref(Context, Ref, Opcode, Term, {Timeout, Errors, Flags}, More) ->
             {error, {stale_ref, Ref}}
     end.
 
-submit_ref({ready, Port, Generation, Limits, _}, Context, Ref, Request) ->
+submit_ref({ready, _, _, {_, {_, #{inflight := Limit}}}, _} = Row, Context, Ref, Request)
+  when Limit =/= none ->
+    py_limit:run(Limit, fun() -> ref_now(Row, Context, Ref, Request) end);
+submit_ref(Row, Context, Ref, Request) ->
+    ref_now(Row, Context, Ref, Request).
+
+ref_now({ready, Port, Generation, Limits, _}, Context, Ref, Request) ->
     {Opcode, Flags, Term, Timeout, Form} = Request,
-    First = py_request:request(Port, Opcode, Flags, Term, Timeout, Limits),
+    Given = given(Port, Limits, Term),
+    First = py_request:request(Port, Opcode, Flags, Given, Timeout, Limits),
     case called(First, Context, Port, Limits, none) of
         down -> {error, {stale_ref, Ref}};
         Outcome ->
-            py_outcome:result(Outcome, Context, Generation, Flags, Form, Term)
+            py_outcome:result(Outcome, source(Port, Context, Limits), Generation, Flags, Form,
+                              Term)
     end.
 
 %% @doc The port of the helper in which the object lives.

@@ -46,6 +46,8 @@ complete(#death{closed = Closed, exited = Exited}) ->
                          locked => boolean(), hello => boolean()}) -> verdict().
 verdict(#death{closed = {protocol, Text}}, _) ->
     {protocol, Text};
+verdict(#death{closed = {limit, Name}}, _) ->
+    {limit, limit(Name)};
 verdict(_, #{over := true}) ->
     {limit, output_bytes};
 verdict(#death{exited = #{<<"limit">> := <<"cpu_ms">>}}, _) ->
@@ -60,6 +62,12 @@ verdict(#death{exited = #{<<"oom">> := true}}, #{locked := true}) ->
     {limit, memory};
 verdict(#death{closed = Closed, exited = Exited}, More) ->
     {crashed, report(More#{closed => Closed, exited => Exited})}.
+
+%% The driver's own names.
+limit(<<"term_depth">>) -> term_depth;
+limit(<<"term_words">>) -> term_words;
+limit(<<"callbacks">>) -> callbacks;
+limit(<<"callback_depth">>) -> callback_depth.
 
 %% @doc Why there is no helper, as a context says it.
 -spec refusal(term()) -> term().

@@ -6,9 +6,9 @@
 
 -include("../port/py_wire.hrl").
 
-%% What a helper may send: pids, ports, references, funs; or none of them.
+%% What a helper may send: pids, ports, references, funs; or handles only.
 -define(TRUSTED, 3).
--define(UNTRUSTED, 0).
+-define(UNTRUSTED, 4).
 
 %% @doc What a zygote is asked for: a helper for a context with this name and these
 %% options, what the helper is told, and how it is locked up.
@@ -44,7 +44,9 @@ open(Fds, Zygote, Job, Runtime, Options) ->
         {ok, Port} ->
             ok = py_grants:put(Port, py_policy:grants(maps:get(policy, Options))),
             {ok, _} = py_courier:start_link(Port),
-            _ = py_port:settings(Port, Options#{deadline_ms => ?WIRE_FRAME_DEADLINE_MS}),
+            Limits = py_policy:limits(maps:get(policy, Options)),
+            _ = py_port:settings(Port, maps:merge(Limits, Options#{deadline_ms =>
+                                                                       ?WIRE_FRAME_DEADLINE_MS})),
             watch(Port, Options),
             {ok, Port};
         {error, _} = Error ->

@@ -3,7 +3,7 @@
 %% A bad one is `{error, {invalid, Key, Value}}'.
 -module(py_context_opts).
 
--export([context/1, mode/1, boot/1, limits/1, form/1, call/1]).
+-export([context/1, mode/1, boot/1, limits/1, counted/2, form/1, call/1]).
 
 -export_type([options/0, call/0]).
 
@@ -32,7 +32,8 @@ with_policy(#{policy := Policy} = Options, Given) ->
                 #{grace_ms := Own} -> Own;
                 _ -> py_policy:limit({grace_ms, Policy}, maps:get(grace_ms, Options))
             end,
-    Options#{max_frame := Frame, grace_ms := Grace}.
+    Depth = min(maps:get(max_depth, Options), py_policy:limit({term_depth, Policy}, infinity)),
+    Options#{max_frame := Frame, grace_ms := Grace, max_depth := Depth}.
 
 defaults() ->
     #{runtime => default,
@@ -113,17 +114,28 @@ mode(_) ->
 
 %% @doc The BOOT map that these options ask for.
 -spec boot(options()) -> map().
-boot(Options) ->
-    maps:with([name, env, unset, cwd, paths, imports, preload_code, argv, max_frame, max_depth,
-               lane], Options).
+boot(#{policy := Policy} = Options) ->
+    Boot = maps:with([name, env, unset, cwd, paths, imports, preload_code, argv, max_frame,
+                      max_depth, lane], Options),
+    Boot#{handles => py_policy:level(Policy) =/= trusted}.
 
 %% @doc What callers of the context must know.
 -spec limits(options()) -> py_request:limits().
-limits(#{max_frame := MaxFrame, grace_ms := Grace, policy := Policy}) ->
-    case py_policy:limit({wall_ms, Policy}, infinity) of
-        infinity -> {MaxFrame, Grace};
-        Wall -> {MaxFrame, {Grace, Wall}}
+limits(#{max_frame := MaxFrame, grace_ms := Grace, policy := Policy} = Options) ->
+    Wall = py_policy:limit({wall_ms, Policy}, infinity),
+    case {Wall, maps:get(inflight, Options, none), py_policy:level(Policy)} of
+        {infinity, none, trusted} -> {MaxFrame, Grace};
+        {_, Inflight, Level} ->
+            {MaxFrame, {Grace, #{wall => Wall, inflight => Inflight,
+                                 handles => Level =/= trusted}}}
     end.
+
+%% @doc The same options with the counter of requests under way that belongs to them;
+%% where a context had one under its former options it goes on with that.
+-spec counted(options(), options()) -> options().
+counted(#{policy := Policy} = Options, Former) ->
+    Max = py_policy:limit({inflight, Policy}, infinity),
+    Options#{inflight => py_limit:change(maps:get(inflight, Former, none), Max)}.
 
 %% @doc The form of results: of exceptions, and of output where it is captured.
 -spec form(options()) -> pair | map | {capture, pos_integer(), pair | map}.

@@ -37,7 +37,7 @@ callback_mode() ->
 
 %% @private
 -spec init({term(), map(), pid() | none}) -> gen_statem:init_result(atom()).
-init({Id, Options, Owner}) ->
+init({Id, Given, Owner}) ->
     process_flag(trap_exit, true),
     case whereis(py_registry) of
         undefined ->
@@ -47,6 +47,7 @@ init({Id, Options, Owner}) ->
                       none -> none;
                       _ -> erlang:monitor(process, Owner)
                   end,
+            Options = py_context_opts:counted(Given, #{}),
             Backoff = py_backoff:new(maps:get(restart, Options)),
             Data = #data{id = Id, label = label(Id, Options), opts = Options, owner = Mon,
                          backoff = Backoff,
@@ -79,8 +80,10 @@ handle_event({call, _}, backtrace, _, _) ->
     {keep_state_and_data, postpone};
 handle_event({timeout, backtrace}, Token, _, #data{backtrace = Asked} = Data) ->
     {keep_state, Data#data{backtrace = py_backtrace:gave_up(Token, Asked)}};
-handle_event({call, From}, {renew, Options}, State, Data) ->
-    py_context_renewal:renew(From, Options, State, Data);
+handle_event({call, From}, {renew, same}, State, Data) ->
+    py_context_renewal:renew(From, same, State, Data);
+handle_event({call, From}, {renew, Given}, State, #data{opts = Former} = Data) ->
+    py_context_renewal:renew(From, py_context_opts:counted(Given, Former), State, Data);
 handle_event(internal, swap, State, Data) ->
     py_context_renewal:swap(State, Data);
 handle_event({timeout, What}, Event, _, Data) ->

@@ -33,6 +33,7 @@
 -define(SWEEP, 1000).
 
 -record(state, {port :: port(),
+                handles = none :: py_handles:handles() | none,
                 receivers = #{} :: #{integer() => {receiver(), reference()}},
                 monitors = #{} :: #{reference() => integer()},
                 unsaid = 0 :: non_neg_integer(),      % delivered, the driver was not told
@@ -93,8 +94,9 @@ init(Port) ->
     case py_port:carry(Port) of
         ok ->
             _ = erlang:monitor(port, Port),
+            ok = py_handles:open(Port),
             ok = py_registry:put_courier(Port, self()),
-            {ok, #state{port = Port}};
+            {ok, #state{port = Port, handles = py_handles:of_port(Port)}};
         {error, Reason} ->
             {stop, Reason}
     end.
@@ -143,20 +145,28 @@ handle_info(_, State) ->
 -spec terminate(term(), #state{}) -> ok.
 terminate(_, #state{port = Port}) ->
     ok = py_grants:drop(Port),
+    ok = py_handles:close(Port),
     py_registry:drop_courier(Port).
 
 %%% Delivery
 
-deliver(Body, State) ->
-    try binary_to_term(Body, [safe]) of
-        {0, {<<"forget">>, Number}} -> forget(Number, State);
-        {0, {<<"release">>, Token, Sent}} when Sent >= 0, Sent < 1 bsl 64, is_integer(Sent) ->
+deliver(Body, #state{handles = Handles} = State) ->
+    try py_handles:taken(Handles, Body, binary_to_term(Body, [safe])) of
+        {ok, {0, {<<"forget">>, Number}}} -> forget(Number, State);
+        {ok, {0, {<<"release">>, Token, Sent}}}
+          when Sent >= 0, Sent < 1 bsl 64, is_integer(Sent) ->
             release(Token, Sent, State);
-        {Number, Term} -> to(Number, Term, State);
-        _ -> State
+        {ok, {Number, Term}} -> to(Number, Term, State);
+        {ok, _} -> State;
+        {error, forgotten} -> undeliverable(Body, State);
+        {error, forged} -> forged(State)
     catch
         error:badarg -> undeliverable(Body, State)
     end.
+
+forged(#state{port = Port} = State) ->
+    _ = py_port:violated(Port),
+    State.
 
 %% Python may not know yet that the receiver is gone.
 to(Number, Term, #state{receivers = R} = State) ->
@@ -227,8 +237,9 @@ forget(Number, #state{receivers = R, monitors = M} = State) ->
             State
     end.
 
-gone(Number, Reason, #state{port = Port} = State) ->
-    _ = py_port:notice(Port, ?FRAME_GONE, term_to_binary({Number, tellable(Reason)})),
+gone(Number, Reason, #state{port = Port, handles = Handles} = State) ->
+    Told = py_handles:given(Handles, tellable(Reason)),
+    _ = py_port:notice(Port, ?FRAME_GONE, term_to_binary({Number, Told})),
     forget(Number, State).
 
 tellable(Reason) ->

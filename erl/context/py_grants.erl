@@ -33,20 +33,28 @@ may_call(Port, Name) ->
         none -> false
     end.
 
-allowed({<<"message">>, <<"watch">>}, #{send := Send}) -> Send =/= [];
+allowed({<<"message">>, <<"watch">>}, #{send := Send, passed := Passed}) ->
+    Send =/= [] orelse Passed;
+allowed({<<"message">>, <<"whereis">>}, #{send := Send}) -> Send =/= [];
+allowed({<<"message">>, <<"self">>}, #{passed := Passed}) -> Passed;
 allowed({_, _} = Service, _) -> lists:member(Service, ?ALWAYS);
 allowed(Name, #{call := all}) -> is_binary(Name);
 allowed(Name, #{call := Names}) -> lists:member(Name, Names).
 
-%% @doc May it send to this?  By name only: a pid would be a guess.
+%% @doc May it send to this?  To a pid if it may to those that it was passed, for it
+%% has no others; but never to a context's process, which does what it is told.
 -spec may_send(port(), term()) -> boolean().
 may_send(Port, Dest) ->
     case py_registry:grants(Port) of
         {all, _} -> true;
         {#{send := all}, _} -> true;
+        {#{passed := Passed}, _} when is_pid(Dest) -> Passed andalso not is_context(Dest);
         {#{send := Names}, _} -> named(Dest, Names);
         none -> false
     end.
+
+is_context(Pid) ->
+    py_registry:find(Pid) =/= gone.
 
 named(Dest, Names) when is_atom(Dest) -> lists:member(Dest, Names);
 named(Dest, Names) when is_binary(Dest) ->

@@ -10,12 +10,32 @@
 -define(REFS, (?FLAG_RETURN_REF bor ?FLAG_STREAM)).
 
 %% @doc The result of a request with these flags and this term, in the form that
-%% the caller wants errors in.
--spec result(py_request:outcome(), pid(), pos_integer(), byte(), pair | map, term()) ->
+%% the caller wants errors in; from a context, or if what that sends has handles in
+%% it from a context through a port.
+-spec result(py_request:outcome(), pid() | {pid(), port()}, pos_integer(), byte(), pair | map,
+             term()) ->
     {ok, term()} | {error, term()}.
+result(Outcome, {Context, Port}, Generation, Flags, Form, Term) ->
+    Result = result(Outcome, Context, Generation, Flags, Form, Term),
+    meant(Result, Outcome, Port);
 result(Outcome, Context, Generation, Flags, Form, Term) ->
     Result = sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation),
     judged(Result, Context, Generation).
+
+meant({ok, Value}, {answer, ?FRAME_RESULT, Body}, Port) ->
+    Handles = case py_handles:of_port(Port) of
+                  none -> gone;
+                  Some -> Some
+              end,
+    case py_handles:taken(Handles, Body, Value) of
+        {ok, _} = Meant -> Meant;
+        {error, forgotten} -> {error, {limit, handles}};
+        {error, forged} ->
+            _ = py_port:violated(Port),
+            {error, {protocol, <<"an identifier that it was not given">>}}
+    end;
+meant(Result, _, _) ->
+    Result.
 
 %% What only shows when an answer is decoded ends its helper as well.
 judged({error, {protocol, _}} = Error, Context, Generation) ->

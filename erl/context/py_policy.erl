@@ -6,9 +6,12 @@
 %% What is wrong is `{error, {invalid, Key, Value}}' with the key that holds it.
 -module(py_policy).
 
--export([check/1, trusted/0, level/1, wire/1, ahead/2, limit/2, grants/1, layers/1, levels/0]).
+-export([check/1, trusted/0, level/1, wire/1, ahead/2, limit/2, limits/1, grants/1, layers/1,
+         levels/0]).
 
 -export_type([policy/0, given/0, layer/0, capability/0, limits/0, grants/0]).
+
+-include("../port/py_wire.hrl").
 
 -type level() :: trusted | default | strict.
 %% `trusted': the application's own code; only limits hold, if any are given.
@@ -23,10 +26,12 @@
     {read, [file:name_all()]} | {write, [file:name_all()]} | {tmp, Bytes :: pos_integer()}
   | {net, connect, [inet:port_number()]} | threads | exec_memory
   | {import, [file:name_all()]}
-  | {call, all | [terrarium_config:name()]} | {send, [atom()]}.
+  | {call, all | [terrarium_config:name()]} | {send, [atom()] | passed}.
+%% `{send, passed}': to processes whose pids it was given.
 
 -type limits() :: #{wall_ms | cpu_ms | grace_ms | memory | address_space | open_files | file_bytes
-                    | output_bytes | threads | frame_bytes => pos_integer()}.
+                    | fs_bytes | output_bytes | threads | frame_bytes | term_depth | term_words
+                    | callbacks | callback_depth | inflight | handles => pos_integer()}.
 
 -type given() :: level()
                | #{level := level(), allow => [capability()], deny => [threads | tmp | call],
@@ -37,9 +42,10 @@
 %% `without': layers to leave out, for tests of poorer hosts; `preload': modules
 %% that are imported before the rest is locked.
 
--type grants() :: all | #{call := all | [binary()], send := [atom()],
-                          output := pos_integer() | infinity}.
-%% What Python may ask of this VM.
+-type grants() :: all | #{call := all | [binary()], send := all | [atom()], passed => boolean(),
+                          output := pos_integer() | infinity, handles => pos_integer()}.
+%% What Python may ask of this VM.  With `handles' it has identifiers only as handles
+%% (py_handles), of which so many are remembered.
 
 -opaque policy() :: #{level := level(), given := map(), limits := map(), grants := grants(),
                       wire := none | map()}.
@@ -49,7 +55,10 @@
 -define(LAYERS, [no_new_privs, rlimits, seccomp, landlock, landlock_net, landlock_scope,
                  namespaces, own_uid, cgroup]).
 -define(LIMITS, [wall_ms, cpu_ms, grace_ms, memory, address_space, open_files, file_bytes,
-                 output_bytes, threads, frame_bytes]).
+                 fs_bytes, output_bytes, threads, frame_bytes, term_depth, term_words, callbacks,
+                 callback_depth, inflight, handles]).
+%% A callback's frame has two levels of its own, and one that says nothing needs them.
+-define(LEAST_DEPTH, 4).
 %% What a strict helper would import when it needs it.
 -define(STRICT_PRELOAD, [<<"erlang">>, <<"ast">>, <<"erlang._logging">>, <<"erlang._messages">>,
                          <<"erlang._stream">>, <<"traceback">>, <<"tokenize">>, <<"json">>,
@@ -85,9 +94,9 @@ check(Other) ->
 checked(#{level := Level} = Map) ->
     _ = lists:member(Level, ?LEVELS) orelse throw({invalid, level, Level}),
     _ = maps:get(spawn, Map, fork) =:= fork orelse throw({invalid, spawn, maps:get(spawn, Map)}),
-    Limits = maps:merge(level_limits(Level), limits(maps:get(limits, Map, #{}))),
+    Limits = maps:merge(level_limits(Level), limits_of(maps:get(limits, Map, #{}))),
     Allowed = allow(list(allow, Map), level_grants(Level)),
-    Granted = deny(list(deny, Map), Allowed),
+    Granted = within(Limits, deny(list(deny, Map), Allowed)),
     Wire = wire(Level, Granted, Limits, Map),
     #{level => Level, given => Map, limits => Limits, grants => grants(Level, Granted, Limits),
       wire => Wire}.
@@ -103,21 +112,26 @@ list(Key, Map) ->
 level_limits(trusted) ->
     #{};
 level_limits(default) ->
-    #{wall_ms => 5000, memory => 512 bsl 20, open_files => 64, file_bytes => 8 bsl 20,
-      threads => 16, frame_bytes => 16 bsl 20};
+    (said_limits())#{wall_ms => 5000, memory => 512 bsl 20, open_files => 64,
+                     file_bytes => 8 bsl 20, threads => 16};
 level_limits(strict) ->
-    #{wall_ms => 1000, memory => 256 bsl 20, open_files => 32, file_bytes => 1 bsl 20,
-      frame_bytes => 16 bsl 20}.
+    (said_limits())#{wall_ms => 1000, memory => 256 bsl 20, open_files => 32,
+                     file_bytes => 1 bsl 20}.
 
-level_grants(default) -> #{threads => true, call => [], send => []};
-level_grants(strict) -> #{call => [], send => []};
+%% Of what it may say to this VM.
+said_limits() ->
+    #{frame_bytes => 16 bsl 20, term_words => 16 bsl 20, callbacks => 100000,
+      callback_depth => 100, handles => 1024}.
+
+level_grants(default) -> #{threads => true, call => [], send => [], passed => false};
+level_grants(strict) -> #{call => [], send => [], passed => false};
 level_grants(trusted) -> #{call => all, send => all}.
 
 %%% Limits
 
-limits(Map) when is_map(Map) ->
+limits_of(Map) when is_map(Map) ->
     maps:map(fun limit_value/2, Map);
-limits(Other) ->
+limits_of(Other) ->
     throw({invalid, limits, Other}).
 
 limit_value(Key, N) ->
@@ -131,8 +145,21 @@ bounded(Key, N) when (Key =:= wall_ms orelse Key =:= grace_ms), N > 16#ffffffff 
     throw({invalid, Key, N});
 bounded(frame_bytes, N) when N < 4096; N > 2147483647 ->
     throw({invalid, frame_bytes, N});
+bounded(Key, N) when (Key =:= term_words orelse Key =:= callbacks orelse Key =:= callback_depth
+                     orelse Key =:= handles), N > 16#ffffffff ->
+    throw({invalid, Key, N});
+bounded(term_depth, N) when N < ?LEAST_DEPTH; N > ?WIRE_MAX_DEPTH ->
+    throw({invalid, term_depth, N});
 bounded(_, N) ->
     N.
+
+%% All that it writes must lie in its own `/tmp' for the sum to be bounded.
+within(#{fs_bytes := Max}, #{tmp := Bytes} = Granted) when not is_map_key(write, Granted) ->
+    Granted#{tmp := min(Max, Bytes)};
+within(#{fs_bytes := Max}, _) ->
+    throw({invalid, fs_bytes, Max});
+within(_, Granted) ->
+    Granted.
 
 %%% Capabilities
 
@@ -156,7 +183,9 @@ allow_one({call, Names} = Call, G) ->
         {ok, Good} -> G#{call => Good};
         error -> throw({invalid, allow, Call})
     end;
-allow_one({send, Names} = Send, G) when is_list(Names) ->
+allow_one({send, passed}, G) ->
+    G#{passed => true};
+allow_one({send, Names} = Send, G) when is_list(Names), length(Names) >= 0 ->
     _ = [throw({invalid, allow, Send}) || N <- Names, not is_atom(N)],
     G#{send => Names};
 allow_one(Other, _) ->
@@ -217,8 +246,9 @@ grants(trusted, _, #{output_bytes := Max}) ->
     #{call => all, send => all, output => Max};
 grants(trusted, _, _) ->
     all;
-grants(_, #{call := Call, send := Send}, Limits) ->
-    #{call => Call, send => Send, output => maps:get(output_bytes, Limits, infinity)}.
+grants(_, #{call := Call, send := Send, passed := Passed}, #{handles := Handles} = Limits) ->
+    #{call => Call, send => Send, passed => Passed, handles => Handles,
+      output => maps:get(output_bytes, Limits, infinity)}.
 
 %%% What others ask
 
@@ -239,6 +269,10 @@ ahead(#{wire := Wire}, Spares) -> #{policy => Wire, ahead => Spares}.
 %% @doc A limit, or this where it has none.
 -spec limit({atom(), policy()}, term()) -> term().
 limit({Key, #{limits := Limits}}, Default) -> maps:get(Key, Limits, Default).
+
+%% @doc All of them.
+-spec limits(policy()) -> limits().
+limits(#{limits := Limits}) -> Limits.
 
 %% @doc What its Python may ask of this VM.
 -spec grants(policy()) -> grants().

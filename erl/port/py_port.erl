@@ -8,7 +8,7 @@
 %% Ports of zygotes.
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, doom/2, kill_zygote/1]).
 %% Ports of helpers.
--export([open_helper/3, settings/2, kill/1, interrupt/1, fail/2, stderr/1, more_output/1,
+-export([open_helper/3, settings/2, kill/1, violated/1, interrupt/1, fail/2, stderr/1, more_output/1,
          notice/3, reply/4, served/2, backtrace/2, pass/3, stats/1, watch/3, drain/1,
          drain_but_objects/1, carry/1, carried/2]).
 %% Ports of loads.
@@ -107,17 +107,24 @@ open_helper([_, _, _, _, _, _] = Fds, true, Flags) ->
     end.
 
 %% @doc Limits of this helper: `grace_ms', `deadline_ms', `max_frame',
-%% `max_depth', `spin_us'.
+%% `max_depth', `spin_us'; and where a policy has them `term_depth', `term_words',
+%% `callbacks', `callback_depth'.
 -spec settings(port(), map()) -> ok | {error, binary()}.
 settings(Port, #{grace_ms := Grace, deadline_ms := Deadline, max_frame := Frame,
-                 max_depth := Depth, spin_us := Spin}) ->
-    done(control(Port, ?OP_SETTINGS, <<Grace:32/native, Deadline:32/native, Frame:32/native,
-                                       Depth:32/native, Spin:32/native>>)).
+                 max_depth := Depth, spin_us := Spin} = Limits) ->
+    Of = [maps:get(Key, Limits, 0) || Key <- [term_depth, term_words, callbacks, callback_depth]],
+    done(control(Port, ?OP_SETTINGS,
+                 << <<N:32/native>> || N <- [Grace, Deadline, Frame, Depth, Spin | Of] >>)).
 
 %% @doc SIGKILL to the helper.
 -spec kill(port()) -> ok | {error, binary()}.
 kill(Port) ->
     done(control(Port, ?OP_KILL, <<>>)).
+
+%% @doc The same, of one that has sent an identifier that it was not given.
+-spec violated(port()) -> ok | {error, binary()}.
+violated(Port) ->
+    done(control(Port, ?OP_KILL, <<1>>)).
 
 %% @doc Interrupt whatever runs; `idle' where nothing does.
 -spec interrupt(port()) -> ok | idle | {error, binary()}.

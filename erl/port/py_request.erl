@@ -27,8 +27,11 @@
 %% Relative, or a point in monotonic milliseconds.
 
 -type limits() :: {MaxFrame :: pos_integer(), GraceMs :: non_neg_integer()
-                                            | {non_neg_integer(), WallMs :: pos_integer()}}.
-%% `WallMs': no request may take longer, whatever its caller says.
+                                            | {non_neg_integer(), bounds()}}.
+
+-type bounds() :: #{wall := timeout(), inflight := term(), handles := boolean()}.
+%% What a policy says.  `wall': no request may take longer, whatever its caller says;
+%% the others are `py_caller''s.
 
 -type outcome() ::
     {answer, byte(), binary()}
@@ -47,7 +50,7 @@
 
 %% @doc Submit a request and wait for what becomes of it.
 -spec request(port(), byte(), byte(), term(), deadline(), limits()) -> outcome().
-request(Port, Opcode, Flags, Term, Timeout, {Max, {Grace, Wall}}) ->
+request(Port, Opcode, Flags, Term, Timeout, {Max, {Grace, #{wall := Wall}}}) ->
     request(Port, Opcode, Flags, Term, sooner(Timeout, Wall), {Max, Grace});
 request(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
     %% An upper bound, and far cheaper than an I/O vector that is not needed.
@@ -62,7 +65,7 @@ request(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
 %% follows is for `finish/5', or it is there at once.
 -spec start(port(), byte(), byte(), term(), deadline(), limits()) ->
     {pending, Id :: binary(), deadline()} | outcome().
-start(Port, Opcode, Flags, Term, Timeout, {Max, {Grace, Wall}}) ->
+start(Port, Opcode, Flags, Term, Timeout, {Max, {Grace, #{wall := Wall}}}) ->
     start(Port, Opcode, Flags, Term, sooner(Timeout, Wall), {Max, Grace});
 start(Port, Opcode, Flags, Term, Timeout, {Max, _} = Limits) ->
     case erlang:external_size(Term) of
@@ -290,7 +293,7 @@ lost(Ref) ->
 
 %% The time is up.  The driver takes the request out of the queue, or ends it
 %% where it runs; in that case something more will come, and we wait for it.
-give_up(Port, Id, Ref, {Max, {Grace, _Wall}}) ->
+give_up(Port, Id, Ref, {Max, {Grace, _}}) ->
     give_up(Port, Id, Ref, {Max, Grace});
 give_up(Port, Id, Ref, {_, Grace}) ->
     case py_port:control(Port, ?OP_CANCEL_CALL, Id) of
@@ -389,6 +392,7 @@ deadline(Other) -> Other.
 
 %% The earlier of both, as a point in time.
 sooner(infinity, Wall) -> deadline(Wall);
+sooner(Timeout, infinity) -> Timeout;
 sooner(Timeout, Wall) ->
     {deadline, At} = deadline(Timeout),
     {deadline, Limit} = deadline(Wall),

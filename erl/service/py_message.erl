@@ -21,7 +21,7 @@ watch(Number, Dest) ->
 %% @doc The process that has this name on this node.
 -spec whereis_name(term()) -> pid() | none.
 whereis_name(Name) ->
-    case find(Name) of
+    case py_grants:may_send(py_callback:port(), Name) andalso find(Name) of
         {ok, _, Pid} when node(Pid) =:= node() -> Pid;
         _ -> none
     end.

@@ -105,7 +105,7 @@ static const struct wire_header bad_headers[] = {
 
 START_TEST(test_bad_headers)
 {
-    uint32_t settings[5] = {1000, 1000, 1 << 20, 100, 20};
+    uint32_t settings[9] = {1000, 1000, 1 << 20, 100, 20};
     uint8_t reply[8];
     uint8_t bytes[sizeof(struct wire_header) + 16] = {0};
     struct wire_header h = bad_headers[_i];
@@ -252,7 +252,7 @@ START_TEST(test_unread_answers_are_bounded)
     static uint8_t answer[HEAD + EACH] = {[8] = WIRE_CALLED};
     uint8_t reply[64];
     int told = 0;
-    const uint32_t settings[5] = {1000, 30000, EACH, 1000, 0};
+    const uint32_t settings[9] = {1000, 30000, EACH, 1000, 0};
     fake_control(f.port, DRV_OP_SETTINGS, settings, sizeof settings, reply,
                  sizeof reply);
     while (told < MANY && fake_messages() == 0) {

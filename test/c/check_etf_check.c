@@ -402,10 +402,90 @@ START_TEST(lists_of_small_integers)
 }
 END_TEST
 
+#define HANDLE "w\x09py_handle"
+
+/* Ids without leave pass as handles, in exactly one form of each kind. */
+START_TEST(handles_are_ids_of_one_form)
+{
+    enum { HANDLES = ETF_ALLOW_HANDLES };
+    ck_ok(VERDICT("X" HANDLE "\0\0\0\7\0\0\0\0\0\0\0\1", HANDLES));
+    ck_ok(VERDICT("Y" HANDLE "\0\0\0\7\0\0\0\1", HANDLES));
+    ck_ok(VERDICT("Z\0\3" HANDLE "\0\0\0\1\0\0\0\0\0\0\0\7\0\0\0\0", HANDLES));
+    static const char *const others[] = {
+        "X" HANDLE "\0\0\0\7\0\0\0\0\0\0\0\2",
+        "Y" HANDLE "\0\0\0\7\0\0\1\1",
+        "Z\0\3" HANDLE "\0\0\0\2\0\0\0\0\0\0\0\7\0\0\0\0",
+        "Z\0\2" HANDLE "\0\0\0\1\0\0\0\0\0\0\0\7",
+        "Xw\x09py_handlf\0\0\0\7\0\0\0\0\0\0\0\1",
+        "Xv\0\x09py_handle\0\0\0\7\0\0\0\0\0\0\0\1",
+        "g" HANDLE "\0\0\0\7\0\0\0\0\1",
+        "x" HANDLE "\0\0\0\0\0\0\0\7\0\0\0\1"};
+    static const size_t sizes[] = {24, 20, 30, 26, 24, 25, 21, 24};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        uint8_t p[40] = {131};
+        memcpy(p + 1, others[i], sizes[i]);
+        ck_ok(verdict(p, sizes[i] + 1, IDS, MANY));
+        ck_err(verdict(p, sizes[i] + 1, HANDLES, MANY), E_REFUSED);
+    }
+    ck_err(VERDICT("q" HANDLE HANDLE "a\0", HANDLES), E_REFUSED);
+}
+END_TEST
+
+/* The least bound with which it passes, in every chunk size. */
+static uint64_t
+words(const char *bytes, size_t n)
+{
+    struct etf_check c;
+    etf_check_init(&c, ALL, MANY);
+    ck_ok(etf_check(&c, (const uint8_t *)bytes, n));
+    uint64_t least = c.words;
+    for (size_t step = 1; least > 0 && step <= n; step++) {
+        etf_check_init(&c, ALL, MANY);
+        c.max_words = least - 1;
+        int e = E_AGAIN;
+        for (size_t at = step; e == E_AGAIN; at += step)
+            e = etf_check(&c, (const uint8_t *)bytes, at < n ? at : n);
+        ck_err(e, E_WORDS);
+    }
+    etf_check_init(&c, ALL, MANY);
+    c.max_words = least;
+    ck_ok(etf_check(&c, (const uint8_t *)bytes, n));
+    return least;
+}
+
+/* At least what Erlang takes (erts_debug:flat_size/1 says as much), not many
+ * more.  No head alone is worth a bound of which nothing has come. */
+START_TEST(words_are_counted)
+{
+#define WORDS(text) words("\x83" text, sizeof text)
+    ck_assert_uint_eq(WORDS("a\1"), 0);
+    ck_assert_uint_eq(WORDS("w\2ok"), 0);
+    ck_assert_uint_eq(WORDS("j"), 0);
+    ck_assert_uint_eq(WORDS("F\x3f\xf0\0\0\0\0\0\0"), 2);
+    ck_assert_uint_eq(WORDS("k\0\5abcde"), 10);
+    ck_assert_uint_eq(WORDS("l\0\0\0\3a\1a\2a\3j"), 6);
+    ck_assert_uint_eq(WORDS("h\2a\1a\2"), 3);
+    ck_assert_uint_ge(WORDS("t\0\0\0\1a\1a\2"), 5);
+    ck_assert_uint_ge(WORDS("n\x09\0"
+                            "123456789"),
+                      3);
+    ck_assert_uint_ge(WORDS("m\0\0\0\x03"
+                            "abc"),
+                      3);
+    ck_assert_uint_eq(WORDS("l\0\0\0\2h\1a\1k\0\1ej"), 8);
+    struct etf_check c;
+    etf_check_init(&c, 0, MANY);
+    c.max_words = 1 << 20;
+    ck_err(etf_check(&c, (const uint8_t *)"\x83l\xff\xff\xff\xff", 6), E_WORDS);
+}
+END_TEST
+
 Suite *
 make_etf_check_suite(void)
 {
     const TTest *const tests[] = {integers,
+                                  handles_are_ids_of_one_form,
+                                  words_are_counted,
                                   floats_are_finite,
                                   atoms_are_utf8,
                                   atoms_have_255_characters_at_most,

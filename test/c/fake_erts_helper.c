@@ -57,7 +57,7 @@ next_fd(int from)
 static int
 start_port(struct fake_helper *f, const int *fds, int lane)
 {
-    uint32_t settings[5] = {WIRE_LIMIT_GRACE_MS, WIRE_LIMIT_FRAME_DEADLINE_MS,
+    uint32_t settings[9] = {WIRE_LIMIT_GRACE_MS, WIRE_LIMIT_FRAME_DEADLINE_MS,
                             WIRE_LIMIT_MAX_FRAME, WIRE_LIMIT_MAX_DEPTH,
                             WIRE_LIMIT_SPIN_US};
     uint8_t reply[8];

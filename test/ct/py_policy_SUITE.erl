@@ -42,14 +42,26 @@ limits(_) ->
     ?assertEqual(7, py_policy:limit({wall_ms, P}, infinity)),
     ?assertEqual(16 bsl 20, py_policy:limit({frame_bytes, P}, infinity)),
     ?assertEqual(infinity, py_policy:limit({cpu_ms, P}, infinity)),
-    ?assertEqual(infinity, py_policy:limit({wall_ms, py_policy:trusted()}, infinity)).
+    ?assertEqual(infinity, py_policy:limit({wall_ms, py_policy:trusted()}, infinity)),
+    Tmp = fun(Allow, Bytes) ->
+                  {ok, Q} = py_policy:check(#{level => default, allow => Allow,
+                                              limits => #{fs_bytes => Bytes}}),
+                  maps:get(tmp, py_policy:wire(Q))
+          end,
+    ?assertEqual(4096, Tmp([{tmp, 4096}], 5000)),
+    ?assertEqual(4000, Tmp([{tmp, 4096}], 4000)),
+    {ok, N} = py_policy:check(trusted),
+    ?assertEqual(#{}, py_policy:limits(N)).
 
 grants(_) ->
     {ok, P} = py_policy:check(#{level => strict, allow => [{call, [a, "b"]}, {send, [c]}],
                                 limits => #{output_bytes => 9}}),
-    ?assertEqual(#{call => [<<"a">>, <<"b">>], send => [c], output => 9}, py_policy:grants(P)),
-    {ok, Q} = py_policy:check(#{level => default, allow => [{call, all}], deny => [call]}),
-    ?assertEqual(#{call => [], send => [], output => infinity}, py_policy:grants(Q)).
+    ?assertEqual(#{call => [<<"a">>, <<"b">>], send => [c], passed => false, output => 9,
+                   handles => 1024}, py_policy:grants(P)),
+    {ok, Q} = py_policy:check(#{level => default, allow => [{call, all}, {send, passed}],
+                                deny => [call], limits => #{handles => 2}}),
+    ?assertEqual(#{call => [], send => [], passed => true, output => infinity, handles => 2},
+                 py_policy:grants(Q)).
 
 wrong(_) ->
     [?assertEqual({error, {invalid, Key, Value}}, py_policy:check(Given))
@@ -74,10 +86,23 @@ wrong(_) ->
              {memory, infinity, with(limits, #{memory => infinity})},
              {wall_ms, 1 bsl 32, with(limits, #{wall_ms => 1 bsl 32})},
              {frame_bytes, 1, with(limits, #{frame_bytes => 1})},
+             {term_depth, 3, with(limits, #{term_depth => 3})},
+             {term_depth, 1001, with(limits, #{term_depth => 1001})},
+             {limits, procs, with(limits, #{procs => 1})},
+             {fs_bytes, 9, with(limits, #{fs_bytes => 9})},
+             {fs_bytes, 9, (with(limits, #{fs_bytes => 9}))#{allow => [{tmp, 9},
+                                                                       {write, ["/x"]}]}},
+             {allow, {send, "x"}, with(allow, [{send, "x"}])},
+             {allow, {fd, [5]}, with(allow, [{fd, [5]}])},
              {require, [moat], with(require, [moat])}, {require, x, with(require, x)},
              {without, [x], with(without, [x])},
              {preload, [5], with(preload, [5])}, {preload, x, with(preload, x)},
-             {spawn, exec, with(spawn, exec)}, {diagnose, 1, with(diagnose, 1)}]].
+             {spawn, exec, with(spawn, exec)}, {diagnose, 1, with(diagnose, 1)}]
+            ++ [{Key, N, with(limits, #{Key => N})}
+                || Key <- [term_words, callbacks, callback_depth, handles, inflight, fs_bytes],
+                   N <- [0, -1, 1.0, infinity]]
+            ++ [{Key, 1 bsl 32, with(limits, #{Key => 1 bsl 32})}
+                || Key <- [term_words, callbacks, callback_depth, handles]]].
 
 with(Key, Value) ->
     #{level => default, Key => Value}.

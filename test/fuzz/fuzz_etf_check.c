@@ -42,7 +42,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 3)
         return 0;
-    uint32_t flags = data[0] & 3, depth = data[1];
+    uint32_t flags = data[0] & 7, depth = data[1];
     const uint8_t *p = data + 3;
     size_t n = size - 3;
     int e = etf_check_all(p, n, flags, depth);

@@ -205,8 +205,9 @@ find(const struct deed *list, const char *name)
 static const struct deed *
 find_any(const char *name)
 {
-    const struct deed *const all[] = {deeds_frames, deeds_answers, deeds_lane,
-                                      deeds_floods, deeds_fds};
+    const struct deed *const all[] = {deeds_frames, deeds_answers,
+                                      deeds_lane,   deeds_floods,
+                                      deeds_fds,    deeds_policy};
     const struct deed *d = NULL;
     for (size_t i = 0; i < sizeof all / sizeof all[0] && d == NULL; i++)
         d = find(all[i], name);

@@ -43,7 +43,7 @@ struct deed {
 /* At boot (in place of HELLO), and once a request has come. */
 extern const struct deed deeds_boot[];
 extern const struct deed deeds_frames[], deeds_answers[], deeds_lane[],
-    deeds_floods[], deeds_fds[];
+    deeds_floods[], deeds_fds[], deeds_policy[];
 
 /* The body of the answer that this name stands for, or NULL. */
 const uint8_t *etf_named(const char *name, size_t *n);

@@ -1,0 +1,190 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Limits of what Python may say to Erlang, in contexts whose Python is honest
+%% about it; what the driver makes of others is in py_evil_policy_SUITE.
+-module(py_sandbox_limits_SUITE).
+-compile([export_all, nowarn_export_all]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+suite() -> [{timetrap, {minutes, 2}}].
+
+all() ->
+    [term_depth, term_words, callbacks, callbacks_of_each_request, callbacks_of_threads, services,
+     callback_depth, inflight, inflight_is_given_back, inflight_and_renewal, fs_bytes, life,
+     trusted].
+
+init_per_suite(Config) ->
+    ok = py_ct:start([{contexts, 1}, {log_output, false}]),
+    ok = py:register_function(py_limits_f, fun(_) -> 1 end),
+    ok = py:register_function(py_limits_again, fun([N]) -> again(N) end),
+    Config.
+
+end_per_suite(_) ->
+    py_ct:stop().
+
+end_per_testcase(_, _) ->
+    ?assertEqual([], py_ct:mailbox()).
+
+new(Limits) ->
+    new(default, Limits).
+
+new(Level, Limits) ->
+    {ok, C} = py_context:new(#{policy => #{level => Level, allow => [{call, all}],
+                                           limits => maps:merge(#{wall_ms => 60000}, Limits)}}),
+    ok = py_context:exec(C, "import erlang\n"
+                            "def calls(n):\n"
+                            "    for i in range(n): erlang.call('py_limits_f')\n"
+                            "    return n"),
+    C.
+
+%% Python is told of it where it can be; the context goes on.
+term_depth(_) ->
+    C = new(#{term_depth => 10}),
+    Nested = "eval('[' * ~b + ']' * ~b)",
+    Deep = fun(N) -> py_context:eval(C, io_lib:format(Nested, [N, N])) end,
+    {ok, [_]} = Deep(11), % the innermost is empty
+    ?assertMatch({error, {"EncodeError", _}}, Deep(12)),
+    Call = fun(N) ->
+                   Code = "erlang.call('py_limits_f', eval('[' * ~b + ']' * ~b))",
+                   py_context:eval(C, io_lib:format(Code, [N, N]))
+           end,
+    ?assertEqual({ok, 1}, Call(9)),
+    ?assertMatch({error, {"EncodeError", _}}, Call(10)),
+    ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
+    ok = py_context:stop(C),
+    {ok, Own} = py_context_opts:context(#{policy => default, max_depth => 50}),
+    ?assertMatch(#{max_depth := 50}, Own).
+
+term_words(_) ->
+    C = new(#{term_words => 2000}),
+    ?assertMatch({ok, [_ | _]}, py_context:eval(C, "[1] * 900")),
+    ?assertEqual({error, {limit, term_words}}, py_context:eval(C, "[1] * 1100")),
+    ?assertEqual({error, {limit, term_words}}, py_context:eval(C, "__import__('erlang').call("
+                                                                  "'py_limits_f', [[]] * 1000)")),
+    ?assertEqual({error, {limit, term_words}}, py_context:eval(C, "[1] * 100000")),
+    ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
+    ok = py_context:stop(C).
+
+callbacks(_) ->
+    C = new(#{callbacks => 10}),
+    ?assertEqual({ok, 10}, py_context:call(C, '__main__', calls, [10])),
+    ?assertEqual({error, {limit, callbacks}}, py_context:call(C, '__main__', calls, [11])),
+    ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
+    ok = py_context:stop(C).
+
+callbacks_of_each_request(_) ->
+    C = new(#{callbacks => 10}),
+    [?assertEqual({ok, 7}, py_context:call(C, '__main__', calls, [7])) || _ <- lists:seq(1, 5)],
+    ok = py_context:stop(C).
+
+%% Those outside of any request count since the last one began.
+callbacks_of_threads(_) ->
+    C = new(#{callbacks => 10}),
+    ok = py_context:exec(C, "import threading\n"
+                            "def aside(n):\n"
+                            "    t = threading.Thread(target=calls, args=(n,))\n"
+                            "    t.start(); t.join()"),
+    [?assertEqual({ok, none}, py_context:call(C, '__main__', aside, [10])) || _ <- [1, 2, 3]],
+    ?assertEqual({error, {limit, callbacks}}, py_context:call(C, '__main__', aside, [11])),
+    ok = py_context:stop(C).
+
+%% Printing is this library's doing.
+services(_) ->
+    C = new(#{callbacks => 1}),
+    ?assertMatch({ok, #{value := none}},
+                 py_context:eval(C, "[print(i) for i in range(100)] and None", #{},
+                                 #{output => capture})),
+    ok = py_context:stop(C).
+
+again(0) -> 0;
+again(N) -> element(2, py_context:eval(py_callback:context(),
+                                       io_lib:format("erlang.call('py_limits_again', ~b)",
+                                                     [N - 1]))).
+
+callback_depth(_) ->
+    C = new(#{callback_depth => 5}),
+    Nest = fun(N) -> py_context:call(C, erlang, call, [<<"py_limits_again">>, N]) end,
+    ?assertEqual({ok, 0}, Nest(4)),
+    ?assertEqual({error, {limit, callback_depth}}, Nest(5)),
+    ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
+    ok = py_context:stop(C).
+
+%% Two are under way: a third is told so.  What functions of theirs ask is theirs.
+inflight(_) ->
+    C = new(#{inflight => 2}),
+    Here = self(),
+    ok = py:register_function(py_limits_hold,
+                              fun([]) ->
+                                      Here ! {holds, self()},
+                                      receive go -> py_context:eval(py_callback:context(), "7") end
+                              end),
+    Ask = fun(Code) -> spawn_monitor(fun() -> exit(py_context:eval(C, Code)) end) end,
+    {First, Mon1} = Ask("erlang.call('py_limits_hold')"),
+    receive {holds, First} -> ok after 10000 -> ct:fail(nothing) end,
+    {Second, Mon2} = Ask("erlang.call('py_limits_hold')"),
+    receive {holds, Second} -> ok after 10000 -> ct:fail(nothing) end,
+    ?assertEqual({error, {overloaded, 2, 2}}, py_context:exec(C, "3")),
+    ?assertEqual({error, {overloaded, 2, 2}}, py:await(py:cast(C, builtins, abs, [1]))),
+    Second ! go,
+    receive {'DOWN', Mon2, process, _, R2} -> ?assertEqual({ok, {ok, 7}}, R2) end,
+    First ! go,
+    receive {'DOWN', Mon1, process, _, R1} -> ?assertEqual({ok, {ok, 7}}, R1) end,
+    ?assertEqual({ok, 3}, py_context:eval(C, "3")),
+    ok = py_context:stop(C).
+
+taken(C) ->
+    {ready, _, _, {_, {_, #{inflight := Limit}}}, _} = py_registry:find(C),
+    element(1, py_limit:read(Limit)).
+
+inflight_is_given_back(_) ->
+    C = new(#{inflight => 1}),
+    [_ = py_context:eval(C, Code, #{}, Time)
+     || {Code, Time} <- [{"1 / 0", 1000}, {"while True: pass", 10},
+                         {"__import__('time').sleep(9)", 50}, {"__import__('os')._exit(1)", 9000},
+                         {"1", 1000}]],
+    {Pid, Mon} = spawn_monitor(fun() -> py_context:eval(C, "__import__('time').sleep(9)") end),
+    py_ct:eventually(fun() -> taken(C) =:= 1 end),
+    exit(Pid, kill),
+    receive {'DOWN', Mon, process, _, _} -> ok end,
+    py_ct:eventually(fun() -> taken(C) =:= 0 end),
+    {ok, Ref} = py_context:eval(C, "[1]", #{}, #{return => ref}),
+    ?assertEqual({ok, [1]}, py_context:to_term(Ref)),
+    ?assertEqual(0, taken(C)),
+    ok = py_context:stop(C).
+
+%% Its requests count on.
+inflight_and_renewal(_) ->
+    C = new(#{inflight => 1}),
+    ok = py_context:renew(C),
+    ?assertEqual({ok, 1}, py_context:eval(C, "1")),
+    ?assertEqual(0, taken(C)),
+    ok = py_context:stop(C).
+
+fs_bytes(_) ->
+    {ok, #{default := Layers}} = py:sandbox_info(),
+    lists:member(namespaces, Layers) orelse throw({skip, no_namespaces}),
+    {ok, C} = py_context:new(#{policy => #{level => default, allow => [{tmp, 1 bsl 20}],
+                                           limits => #{fs_bytes => 65536}}}),
+    ok = py_context:exec(C, "open('/tmp/a', 'wb').write(bytes(30000))"),
+    ?assertMatch({error, {"OSError", _}},
+                 py_context:exec(C, "open('/tmp/b', 'wb').write(bytes(60000))")),
+    ok = py_context:stop(C).
+
+%% Output and processor time are those of a helper; a fresh one begins anew.
+life(_) ->
+    C = new(#{output_bytes => 1000}),
+    Print = fun() -> py_context:exec(C, "print('x' * 600)", #{output => capture}) end,
+    {ok, #{stdout := _}} = Print(),
+    ?assertEqual({error, {limit, output_bytes}}, Print()),
+    {ok, #{stdout := _}} = Print(),
+    ok = py_context:renew(C),
+    {ok, #{stdout := _}} = Print(),
+    ok = py_context:stop(C).
+
+%% The same limits hold where nothing is locked up.
+trusted(_) ->
+    C = new(trusted, #{callbacks => 3, inflight => 1, term_words => 100}),
+    ?assertEqual({error, {limit, callbacks}}, py_context:call(C, '__main__', calls, [4])),
+    ?assertEqual({error, {limit, term_words}}, py_context:eval(C, "[1] * 60")),
+    ?assertEqual({ok, self()}, py_context:eval(C, "x", #{x => self()})),
+    ok = py_context:stop(C).
