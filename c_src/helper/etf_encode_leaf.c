@@ -56,10 +56,10 @@ put_big(struct enc *e, PyObject *magnitude, int negative)
 {
     size_t n = (py_long_bits(magnitude) + 7) / 8;
     uint8_t head[6] = {n <= UINT8_MAX ? ETF_SMALL_BIG : ETF_LARGE_BIG};
-    size_t at = 1;
-    if (n > ETF_MAX_BIG)
-        return enc_fail(e, "cannot encode an int of %zu bytes (at most %d)", n,
-                        ETF_MAX_BIG);
+    size_t at = 1, most = e->handles ? ETF_MAX_STRANGE_BIG : ETF_MAX_BIG;
+    if (n > most)
+        return enc_fail(e, "cannot encode an int of %zu bytes (at most %zu)", n,
+                        most);
     if (n <= UINT8_MAX) {
         head[at++] = (uint8_t)n;
     } else {

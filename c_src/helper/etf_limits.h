@@ -13,7 +13,8 @@ enum {
     /* What the driver's checker can follow; a deeper max_depth is cut. */
     ETF_DEPTH_CAP = 1024,
     /* Bytes of an integer's magnitude: more would not pass the checker. */
-    ETF_MAX_BIG = 1 << 20
+    ETF_MAX_BIG = 1 << 20,
+    ETF_MAX_STRANGE_BIG = 4096 /* the same, in sandboxed helpers */
 };
 
 struct objref;

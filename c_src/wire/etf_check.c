@@ -56,6 +56,13 @@ may_be_handle(const struct etf_check *c, const struct etf_rule *rule)
     return rule->needs == ETF_ALLOW_IDS && (c->flags & ETF_ALLOW_HANDLES) != 0;
 }
 
+static int
+is_too_big(const struct etf_check *c, uint8_t tag, const struct etf_term *t)
+{
+    return tag == ETF_LARGE_BIG && t->body > ETF_CHECK_STRANGE_BIG &&
+           !(c->flags & ETF_ALLOW_IDS);
+}
+
 /* Judge one term's head; on any error the state is as before. */
 static int
 take_head(struct etf_check *c, const uint8_t *p, size_t have)
@@ -72,6 +79,8 @@ take_head(struct etf_check *c, const uint8_t *p, size_t have)
         return e;
     if (!leave && !etf_is_handle(p, t.head))
         return E_REFUSED;
+    if (is_too_big(c, p[0], &t))
+        return E_LIMIT;
     if (t.children > 0 && c->depth == c->max_depth)
         return E_DEPTH;
     if (t.words > c->max_words - c->words)

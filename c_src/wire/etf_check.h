@@ -21,7 +21,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ETF_CHECK_MAX_DEPTH = 1024 };
+enum {
+    ETF_CHECK_MAX_DEPTH = 1024,
+    /* Bytes of an integer from who may send no ids: 9864 decimal digits.  To
+     * print one costs the square of its size, in one step of a scheduler. */
+    ETF_CHECK_STRANGE_BIG = 4096
+};
 #define ETF_CHECK_ANY_WORDS UINT64_MAX
 
 enum etf_check_flags {

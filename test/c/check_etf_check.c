@@ -60,6 +60,28 @@ verdict(const void *bytes, size_t n, uint32_t flags, uint32_t depth)
         ck_err(VERDICT(text, ALL & ~(flag)), E_REFUSED);                       \
     } while (0)
 
+static int
+verdict_of_big(uint32_t bytes, uint32_t flags)
+{
+    uint8_t *p = calloc(1, bytes + 7);
+    memcpy(p, "\x83o", 2);
+    p[4] = (uint8_t)(bytes >> 8);
+    p[5] = (uint8_t)bytes;
+    int e = etf_check_all(p, bytes + 7, flags, MANY);
+    free(p);
+    return e;
+}
+
+/* Printing one takes the square of its size. */
+START_TEST(large_integers_of_strangers)
+{
+    ck_ok(verdict_of_big(4096, 0));
+    ck_err(verdict_of_big(4097, 0), E_LIMIT);
+    ck_err(verdict_of_big(4097, ETF_ALLOW_HANDLES), E_LIMIT);
+    ck_ok(verdict_of_big(4097, IDS));
+}
+END_TEST
+
 START_TEST(integers)
 {
     YES("a\x00");
@@ -484,6 +506,7 @@ Suite *
 make_etf_check_suite(void)
 {
     const TTest *const tests[] = {integers,
+                                  large_integers_of_strangers,
                                   handles_are_ids_of_one_form,
                                   words_are_counted,
                                   floats_are_finite,

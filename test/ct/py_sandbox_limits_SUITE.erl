@@ -10,7 +10,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
     [term_depth, term_words, callbacks, callbacks_of_each_request, callbacks_of_threads, services,
-     callback_depth, inflight, inflight_is_given_back, inflight_and_renewal, fs_bytes, life,
+     callback_depth, inflight, inflight_is_given_back, inflight_and_renewal, fs_bytes, life, large_integers,
      trusted].
 
 init_per_suite(Config) ->
@@ -54,6 +54,14 @@ term_depth(_) ->
     ok = py_context:stop(C),
     {ok, Own} = py_context_opts:context(#{policy => default, max_depth => 50}),
     ?assertMatch(#{max_depth := 50}, Own).
+
+large_integers(_) ->
+    C = new(#{}),
+    ?assertEqual({ok, (1 bsl 32768) - 1}, py_context:eval(C, "(1 << 32768) - 1")),
+    ?assertMatch({error, {"EncodeError", "cannot encode an int of 4097 bytes (at most 4096)"}},
+                 py_context:eval(C, "1 << 32768")),
+    ?assertEqual({ok, 1 bsl 32768}, py:eval("1 << 32768")),
+    ok = py_context:stop(C).
 
 term_words(_) ->
     C = new(#{term_words => 2000}),
