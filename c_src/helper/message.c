@@ -6,6 +6,7 @@
 #include "callback.h"
 #include "etf_decode.h"
 #include "forked.h"
+#include "interrupt.h"
 #include "session.h"
 
 /* Looking costs a system call where there is no lane: not at each message. */
@@ -95,10 +96,14 @@ tell(struct session *s, struct request *r)
     Py_XDECREF(m);
 }
 
+/* What an interrupt raised in it would be lost with it. */
 void
 message_tell(struct session *s)
 {
     struct request *r;
+    int main = session_is_main(s);
+    if (main)
+        interrupt_defer(1);
     while ((r = queue_take(&s->gone)) != NULL) {
         PyObject *saved = py_err_take();
         tell(s, r);
@@ -106,4 +111,6 @@ message_tell(struct session *s)
             py_err_give(saved);
         request_free(r);
     }
+    if (main)
+        interrupt_defer(0);
 }

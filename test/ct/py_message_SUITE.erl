@@ -9,8 +9,8 @@ suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
     [destinations, values, order, many_receivers, threads, outside_of_requests, from_a_callback,
-     dead_receivers, names_come_and_go, noticed_in_a_loop, noticed_by_a_thread, unknown_atoms,
-     no_new_atoms, a_slow_courier, a_slow_courier_and_large_messages, sent_before_the_end,
+     dead_receivers, names_come_and_go, noticed_in_a_loop, noticed_by_a_thread,
+     noticed_as_the_time_is_up, unknown_atoms, no_new_atoms, a_slow_courier, a_slow_courier_and_large_messages, sent_before_the_end,
      a_flood_that_is_killed, self_and_whereis, monitors, monitors_wait, monitors_end,
      too_many_monitors, waits_end_with_the_helper, large_messages, no_leaks].
 
@@ -230,6 +230,30 @@ noticed_by_a_thread(Config) ->
     ok = py:exec(C, Code),
     ?assertEqual({ok, [<<"ProcessError">>]}, py:call(C, '__main__', run, [Pid])),
     receive {'DOWN', Mon, process, _, _} -> ok end.
+
+%% An interrupt that comes while Python learns of a receiver's end ends the request
+%% none the less.
+noticed_as_the_time_is_up(Config) ->
+    C = context(Config),
+    Pid = py_ct:helper_pid(C),
+    ok = py:exec(C, "import erlang._messages as messages\n"
+                    "gone, threads = messages._gone, threading.Event()\n"
+                    "def slowly(notice):\n"
+                    "  threads.set()\n"
+                    "  time.sleep(1)\n"
+                    "  gone(notice)\n"
+                    "messages._gone = slowly\n"
+                    "def talk(dead, alive):\n"
+                    "  erlang.send(dead, 1)\n"
+                    "  while True:\n"
+                    "    erlang.send(alive, 1)\n"
+                    "    time.sleep(0.001)\n"),
+    Dead = spawn(fun() -> receive 1 -> ok end end),
+    Alive = spawn(fun Drop() -> receive _ -> Drop() end end),
+    ?assertEqual({error, timeout}, py_context:call(C, '__main__', talk, [Dead, Alive], #{}, 500)),
+    ?assertEqual({ok, true}, py:eval(C, "threads.is_set()")),
+    ?assertEqual(Pid, py_ct:helper_pid(C)),
+    true = exit(Alive, kill).
 
 %% What can not be made a term here is dropped; the others are not.
 unknown_atoms(Config) ->
