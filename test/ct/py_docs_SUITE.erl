@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() -> [callbacks, state, messages, channels, pools, async, streams, references,
-          shared_memory, web, reactor, scheduling, migration, security, api].
+          shared_memory, web, reactor, scheduling, migration, security, api, distribution].
 
 init_per_testcase(_, Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -36,6 +36,15 @@ web(_) -> run("web.md").
 reactor(_) -> run("reactor.md").
 scheduling(_) -> run("scheduling.md").
 security(_) -> run("security.md").
+
+%% They start a node beside this one, so this is one.
+distribution(_) ->
+    Before = py_peers:begin_node(),
+    try
+        run("distribution.md")
+    after
+        py_peers:end_node(Before)
+    end.
 
 %% The examples of a case: those of the page of its name.
 examples(Case) ->
