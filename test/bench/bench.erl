@@ -58,7 +58,7 @@ parts() ->
      fun bench_data:binaries/1, fun(_) -> bench_data:flagged() end,
      fun bench_data:collections/1, fun bench_rest:hogs/1,
      fun bench_services:run/1, fun bench_shm:run/1, fun bench_web:run/1,
-     fun bench_reactor:run/1,
+     fun bench_reactor:run/1, fun(_) -> bench_remote:run() end,
      fun(_) -> bench_life:run() end, fun(_) -> bench_sandbox:run() end].
 
 part(Fun) ->
