@@ -89,31 +89,35 @@ begin_call(Node, Function, Timeout, {Begun, Owner}) ->
         [Runner | _] -> nested(Runner, Job, Wait)
     end.
 
-%% Whatever comes has the alias as its first element: what is older in the mailbox is
-%% not looked at.
+%% Whatever comes has the alias as its first element, and the alias is handed on as an
+%% argument: that is what lets the compiler skip what is older in the mailbox.
 spawned(Job, #wait{node = Node} = Wait) ->
     Alias = erlang:alias(),
     Mon = erlang:spawn_request(Node, py_remote_runner, start, [py_remote_runner:version(), self(), Alias, Job],
                                [{monitor, [{tag, Alias}]}, {reply, error_only},
                                 {reply_tag, Alias}]),
-    wait(Wait#wait{alias = Alias, mon = Mon}).
+    wait(Alias, Wait#wait{alias = Alias, mon = Mon}).
 
 nested(Runner, Job, Wait) ->
     Alias = erlang:alias(),
     Mon = erlang:monitor(process, Runner, [{tag, Alias}]),
     _ = Runner ! {py_remote, Alias, Job},
-    wait(Wait#wait{alias = Alias, mon = Mon}).
+    wait(Alias, Wait#wait{alias = Alias, mon = Mon}).
 
-wait(#wait{alias = Alias, owner = none, deadline = Deadline} = Wait) ->
+wait(Alias, #wait{owner = none, deadline = Deadline} = Wait) ->
     receive
-        {Alias, What, Said} -> said(What, Said, Wait);
+        {Alias, What, Said} -> said(What, Said, Alias, Wait);
         {Alias, _, error, Reason} -> lost(Reason, Wait);
         {Alias, _, process, _, Reason} -> lost(Reason, Wait)
     after patience(Deadline) -> give_up(Wait)
     end;
-wait(#wait{alias = Alias, owner = Owner, deadline = Deadline} = Wait) ->
+wait(Alias, Wait) ->
+    wait_with_owner(Alias, Wait).
+
+%% A process that has no other messages.
+wait_with_owner(Alias, #wait{owner = Owner, deadline = Deadline} = Wait) ->
     receive
-        {Alias, What, Said} -> said(What, Said, Wait);
+        {Alias, What, Said} -> said(What, Said, Alias, Wait);
         {Alias, _, error, Reason} -> lost(Reason, Wait);
         {Alias, _, process, _, Reason} -> lost(Reason, Wait);
         {'DOWN', Owner, process, _, _} ->
@@ -129,17 +133,30 @@ patience(Deadline) ->
     end.
 
 %% The result is the last that a runner says to an alias.
-said(result, {Result, Last}, #wait{alias = Alias, mon = Mon}) ->
+said(result, {Result, Last}, Alias, #wait{mon = Mon}) ->
     _ = erlang:unalias(Alias),
-    _ = erlang:demonitor(Mon, [flush]),
+    ok = ended(Alias, Mon),
     ok = py_answer:keep_last(Last),
     Result;
-said(callback, Callback, Wait) ->
+said(callback, Callback, Alias, Wait) ->
     ok = serve(Callback),
-    wait(Wait);
-said(begun, _, #wait{begun = Begun} = Wait) ->
+    wait(Alias, Wait);
+said(begun, _, Alias, #wait{begun = Begun} = Wait) ->
     _ = Begun(),
-    wait(Wait).
+    wait(Alias, Wait).
+
+%% The runner may have ended by now.  This looks at new messages only, which flushing the
+%% monitor does not.
+ended(Alias, Mon) ->
+    case erlang:demonitor(Mon, [info]) of
+        true ->
+            ok;
+        false ->
+            receive
+                {Alias, _, process, _, _} -> ok
+            after 0 -> ok
+            end
+    end.
 
 lost(Reason, #wait{alias = Alias, node = Node}) ->
     _ = erlang:unalias(Alias),

@@ -13,7 +13,8 @@ all() ->
      callbacks_that_fail, callback_knows_its_request, nested_deeply, nested_over_nodes,
      functions_of_there_call_back, self_is_the_caller, what_python_makes, printing, capture,
      namespaces, spans, timeouts, timeout_in_a_function, timeout_of_a_cast, caller_killed,
-     callback_in_a_killed_caller, many_callers, pause_of_the_network].
+     callback_in_a_killed_caller, many_callers, many_unread,
+     pause_of_the_network].
 
 init_per_suite(Config) ->
     Before = py_peers:begin_node(),
@@ -455,6 +456,16 @@ many_callers(Config) ->
                                           || I <- lists:seq(1, 20)]
                                  end),
     ?assertEqual([[{ok, {N, I}} || I <- lists:seq(1, 20)] || N <- lists:seq(1, 50)], Results).
+
+%% What was there before stays there, and is not looked at for each call.
+many_unread(Config) ->
+    C = there(Config),
+    Unread = lists:seq(1, 100000),
+    [self() ! N || N <- Unread],
+    ok = py:register_function(id, fun([X]) -> X end),
+    [?assertEqual({ok, N}, py:eval(C, "erlang.id(n)", #{n => N})) || N <- lists:seq(1, 500)],
+    ?assertEqual({error, timeout}, py:call(C, time, sleep, [3600], 1)),
+    ?assertEqual(Unread, [receive M -> M end || _ <- Unread]).
 
 %% A node that does nothing for a while is waited for, and what it did late is of nobody.
 pause_of_the_network(Config) ->
