@@ -31,14 +31,15 @@
 %% The runners for whose Python this process runs a function, the last one first.
 -define(SERVED, '$py_remote_served').
 
--record(wait, {alias :: reference(), mon :: reference(), node :: node(),
-               deadline :: infinity | {deadline, integer()},
+-record(wait, {alias = none :: none | reference(), mon = none :: none | reference(),
+               node :: node(), deadline :: infinity | {deadline, integer()},
                begun = none :: none | fun(() -> term()), owner = none :: none | reference()}).
 
--type job() :: {{module(), atom(), [term()]}, timeout(), Span :: binary() | undefined,
+-type job() :: {{module(), atom(), [term()]}, timeout(),
+                {Traced :: boolean(), Span :: binary() | undefined},
                 Leader :: pid(), Caller :: pid()}.
 %% What a runner does, and in whose name: this function, whose last argument is the
-%% time that is left.
+%% time that is left.  Whether the caller's node records spans.
 
 -export_type([job/0]).
 
@@ -80,10 +81,9 @@ call(Node, Function, Timeout) ->
 
 begin_call(Node, Function, Timeout, {Begun, Owner}) ->
     Deadline = py_request:deadline(Timeout),
-    Job = {Function, py_request:left(Deadline), py_events:span(), group_leader(),
-           py_remote_runner:caller()},
-    Wait = #wait{alias = none, mon = none, node = Node, deadline = Deadline, begun = Begun,
-                 owner = Owner},
+    Job = {Function, py_request:left(Deadline), {py_events:flags() =/= 0, py_events:span()},
+           group_leader(), py_remote_runner:caller()},
+    Wait = #wait{node = Node, deadline = Deadline, begun = Begun, owner = Owner},
     case [Runner || Runner <- serving(), node(Runner) =:= Node] of
         [] -> spawned(Job, Wait);
         [Runner | _] -> nested(Runner, Job, Wait)
@@ -93,7 +93,8 @@ begin_call(Node, Function, Timeout, {Begun, Owner}) ->
 %% argument: that is what lets the compiler skip what is older in the mailbox.
 spawned(Job, #wait{node = Node} = Wait) ->
     Alias = erlang:alias(),
-    Mon = erlang:spawn_request(Node, py_remote_runner, start, [py_remote_runner:version(), self(), Alias, Job],
+    Args = [py_remote_runner:version(), self(), Alias, Job],
+    Mon = erlang:spawn_request(Node, py_remote_runner, start, Args,
                                [{monitor, [{tag, Alias}]}, {reply, error_only},
                                 {reply_tag, Alias}]),
     wait(Alias, Wait#wait{alias = Alias, mon = Mon}).
@@ -141,9 +142,21 @@ said(result, {Result, Last}, Alias, #wait{mon = Mon}) ->
 said(callback, Callback, Alias, Wait) ->
     ok = serve(Callback),
     wait(Alias, Wait);
+said(spans, {Service, Args}, Alias, Wait) ->
+    ok = keep_spans(py_registry:function(Service), Args),
+    wait(Alias, Wait);
 said(begun, _, Alias, #wait{begun = Begun} = Wait) ->
     _ = Begun(),
     wait(Alias, Wait).
+
+%% Whatever is wrong with them does not harm who is traced.
+keep_spans(Service, Args) ->
+    try
+        _ = Service(Args),
+        ok
+    catch
+        error:_ -> ok
+    end.
 
 %% The runner may have ended by now.  This looks at new messages only, which flushing the
 %% monitor does not.

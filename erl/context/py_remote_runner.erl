@@ -13,12 +13,12 @@
 -module(py_remote_runner).
 
 -export([version/0, start/4, run/6, run_apart/6, on_ref/7]).
--export([forward/3, caller/0]).
+-export([forward/3, caller/0, spans/2]).
 
 %% Of what a runner is told and says.
 -define(VERSION, 1).
-%% For whom this process works: `{Caller, Alias}', who made the request, and where to
-%% say what comes of it.
+%% For whom this process works: `{Caller, Alias, Traced}', who made the request, where to
+%% say what comes of it, and whether spans are wanted there.
 -define(FOR, '$py_remote_for').
 %% A caller that has not begun with a function so long after the request's time is up
 %% waits no more.
@@ -46,8 +46,8 @@ guard(Caller, Runner) ->
         {'DOWN', RunnerMon, process, _, _} -> true
     end.
 
-work(Alias, {{Module, Function, Args}, Left, Span, _, Caller}) ->
-    Before = put(?FOR, {Caller, Alias}),
+work(Alias, {{Module, Function, Args}, Left, {Traced, Span}, _, Caller}) ->
+    Before = put(?FOR, {Caller, Alias, Traced}),
     SpanBefore = py_events:within(Span),
     Result = apply(Module, Function, Args ++ [Left]),
     _ = py_events:within(SpanBefore),
@@ -71,7 +71,7 @@ run(Context, Opcode, Flags, Term, Errors, Left) ->
 -spec run_apart(pid(), byte(), byte(), term(), py_caller:errors(), timeout()) ->
     {ok, term()} | {error, term()}.
 run_apart(Context, Opcode, Flags, Term, Errors, Left) ->
-    {_, Alias} = get(?FOR),
+    {_, Alias, _} = get(?FOR),
     Begun = fun() -> Alias ! {Alias, begun, true} end,
     Request = {Opcode, Flags, py_namespace:scoped_for(Context, Term), Left, Errors},
     %% The guard watches the owner.
@@ -89,8 +89,20 @@ on_ref(Context, Ref, Opcode, Body, Errors, Flags, Left) ->
 -spec caller() -> pid().
 caller() ->
     case get(?FOR) of
-        {Caller, _} -> Caller;
+        {Caller, _, _} -> Caller;
         undefined -> self()
+    end.
+
+%% @private In a runner: have the caller call this service as well, with spans that have
+%% ended, if its node records any.
+-spec spans(py_registry:function_key(), [term()]) -> ok.
+spans(Service, Args) ->
+    case get(?FOR) of
+        {_, Alias, true} when node(Alias) =/= node() ->
+            _ = Alias ! {Alias, spans, {Service, Args}},
+            ok;
+        _ ->
+            ok
     end.
 
 %% @private In a runner: let the caller run the function of this name, if its node has
@@ -99,7 +111,7 @@ caller() ->
 forward(Name, Args, Kwargs) ->
     case get(?FOR) of
         undefined -> none;
-        {_, Alias} -> value(ask(Alias, {Name, Args, Kwargs}))
+        {_, Alias, _} -> value(ask(Alias, {Name, Args, Kwargs}))
     end.
 
 value({returned, Value}) -> {ok, Value};

@@ -187,6 +187,7 @@ service_spans([Spans]) when is_list(Spans) ->
         0 -> ok;
         _ -> lists:foreach(fun(Span) -> record(checked(Span)) end, Spans)
     end,
+    ok = py_remote_runner:spans({<<"trace">>, <<"spans">>}, [Spans]),
     true.
 
 %% Ours are the keys, the status is from a closed set, the size has a bound.

@@ -10,7 +10,8 @@ suite() -> [{timetrap, {minutes, 5}}].
 all() ->
     [destinations, values, order, many_receivers, threads, outside_of_requests, from_a_callback,
      dead_receivers, names_come_and_go, noticed_in_a_loop, noticed_by_a_thread,
-     noticed_as_the_time_is_up, unknown_atoms, no_new_atoms, a_slow_courier, a_slow_courier_and_large_messages, sent_before_the_end,
+     noticed_as_the_time_is_up, unknown_atoms, no_new_atoms, a_slow_courier,
+     a_slow_courier_and_large_messages, sent_before_the_end,
      a_flood_that_is_killed, self_and_whereis, monitors, monitors_wait, monitors_end,
      too_many_monitors, waits_end_with_the_helper, large_messages, no_leaks].
 

@@ -61,7 +61,8 @@ start_bare() ->
 -spec start_bare([file:filename()]) -> peer().
 start_bare(Paths) ->
     [Name, _] = string:split(atom_to_list(name("peer")), "@"),
-    Args = ["-setcookie", atom_to_list(erlang:get_cookie()), "-connect_all", "false", "-pa" | Paths],
+    Args = ["-setcookie", atom_to_list(erlang:get_cookie()), "-connect_all", "false",
+            "-pa" | Paths],
     {ok, Control, Node} =
         peer:start(#{name => list_to_atom(Name), host => ?HOST, longnames => true, args => Args,
                      connection => standard_io, wait_boot => ?BOOT_MS}),

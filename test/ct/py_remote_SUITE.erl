@@ -381,24 +381,31 @@ context_of_its_own(Options) ->
               end),
     receive {started, Context} -> Context end.
 
-%% The span that this process is in is the parent of those in Python there.
+%% The span that this process is in is the parent of those in Python there; each node
+%% keeps them if it wants to.
 spans(Config) ->
+    [spans(Config, Here, There) || {Here, There} <- [{true, true}, {true, false}, {false, true}]].
+
+spans(Config, RecordHere, RecordThere) ->
     C = there(Config),
-    ok = py_tracer:enable(),
-    ok = py_peers:call(peer(Config), py_tracer, enable, []),
+    _ = RecordHere andalso py_tracer:enable(),
+    _ = RecordThere andalso py_peers:call(peer(Config), py_tracer, enable, []),
     ok = py:exec(C, "def work():\n  with erlang.Span('inner'):\n    return erlang.f()"),
     ok = py:register_function(f, fun([]) -> py_tracer:current_span() end),
     {Outer, Seen} = py_tracer:with_span(outer, fun() ->
                                                        {ok, S} = py:call(C, '__main__', work, []),
                                                        {py_tracer:current_span(), S}
                                                end),
-    {ok, Spans} = py_peers:call(peer(Config), py_tracer, get_traces, []),
-    [#{span_id := Inner}] = [S || #{name := <<"inner">>, parent_id := P} = S <- Spans, P =:= Outer],
-    ?assertEqual(Inner, Seen),
+    {ok, Here} = py_tracer:get_traces(),
+    {ok, There} = py_peers:call(peer(Config), py_tracer, get_traces, []),
+    ?assertEqual([Seen || RecordHere], inner(Outer, Here)),
+    ?assertEqual([Seen || RecordThere], inner(Outer, There)),
     ?assertEqual(none, py_tracer:current_span()),
-    ok = py_peers:call(peer(Config), py_tracer, disable, []),
-    ok = py_tracer:disable(),
-    ok = py_tracer:clear().
+    [ok = py_peers:call(peer(Config), py_tracer, F, []) || F <- [disable, clear]],
+    [ok = py_tracer:F() || F <- [disable, clear]].
+
+inner(Outer, Spans) ->
+    [Id || #{name := <<"inner">>, parent_id := Parent, span_id := Id} <- Spans, Parent =:= Outer].
 
 %%% Time
 
@@ -441,7 +448,10 @@ caller_killed(Config) ->
 callback_in_a_killed_caller(Config) ->
     C = there(Config),
     Self = self(),
-    ok = py:register_function(stuck, fun([]) -> Self ! {py_ct, in_function}, timer:sleep(infinity) end),
+    ok = py:register_function(stuck, fun([]) ->
+                                             Self ! {py_ct, in_function},
+                                             receive after infinity -> ok end
+                                     end),
     {Pid, Mon} = aside(fun() -> py:eval(C, "erlang.stuck()") end),
     told(in_function),
     exit(Pid, kill),
