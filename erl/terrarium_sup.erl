@@ -22,6 +22,7 @@ init([]) ->
     Children = [
         child(py_registry, worker, 5000),
         child(py_observer, worker, 5000),
+        child(py_lent, worker, 5000),
         child(py_service_sup, supervisor, infinity),
         child(py_namespace, worker, 5000),
         child(py_runtime_sup, supervisor, infinity),

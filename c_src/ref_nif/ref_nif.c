@@ -54,6 +54,16 @@ ref_new(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
     return term;
 }
 
+/* false: it is none of this VM, or was collected while its term was away */
+static ERL_NIF_TERM
+ref_is_held(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    void *handle;
+    (void)argc;
+    return enif_make_atom(
+        env, enif_get_resource(env, argv[0], type, &handle) ? "true" : "false");
+}
+
 static ERL_NIF_TERM
 ref_live(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
@@ -80,6 +90,7 @@ upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM info)
 }
 
 static ErlNifFunc functions[] = {{"new", 3, ref_new, 0},
+                                 {"is_held", 1, ref_is_held, 0},
                                  {"live", 0, ref_live, 0}};
 
 ERL_NIF_INIT(py_ref_nif, functions, load, NULL, upgrade, NULL)

@@ -382,7 +382,7 @@ await(Context, Timeout) ->
         gen_statem:call(Context, await, Timeout)
     catch
         exit:{timeout, _} -> {error, timeout};
-        exit:{Reason, _} -> {error, {context_died, Reason}}
+        exit:{Reason, _} -> py_afar:died(Reason)
     end.
 
 %% @doc Let the context change to a fresh helper, with the options that it has
@@ -392,5 +392,5 @@ renew(Context, Options) ->
     try
         gen_statem:call(Context, {renew, Options}, infinity)
     catch
-        exit:{Reason, _} -> {error, {context_died, Reason}}
+        exit:{Reason, _} -> py_afar:died(Reason)
     end.

@@ -31,7 +31,8 @@
 -export([submit/4, submit/5, submit_await/4, submit_await/5, submit_await/6]).
 -export([start_loop/1, start_loop/2, stop_loop/1, stop_loop/2]).
 %% Objects that stay in Python.
--export([call_method/4, call_method/5, getattr/3, getattr/4, to_term/1, is_ref/1, release/1]).
+-export([call_method/4, call_method/5, getattr/3, getattr/4, to_term/1, is_ref/1, release/1,
+         hold/1]).
 %% Looking at it.
 -export([interrupt/1, info/1, info/2, backtrace/1, get_interp_id/1]).
 
@@ -356,22 +357,26 @@ is_ref(Term) ->
 release(Ref) ->
     case py_ref:is_ref(Ref) of
         true ->
-            case py_caller:port_of(py_ref:context(Ref), Ref) of
-                {ok, Port} ->
-                    Body = term_to_binary({py_ref:id(Ref)}),
-                    _ = py_port:notice(Port, ?FRAME_RELEASE, Body),
-                    ok;
-                {error, _} ->
-                    ok
-            end;
+            py_lent:release(Ref);
         false ->
             {error, {invalid, ref, Ref}}
+    end.
+
+%% @doc The same reference, held on this node: for one that a process of another node
+%% has sent, which does not keep its object here.  One of this node is as it was.
+-spec hold(py_ref:t()) -> {ok, py_ref:t()} | {error, term()}.
+hold(Ref) ->
+    case py_ref:is_ref(Ref) of
+        true -> py_lent:hold(Ref);
+        false -> {error, {invalid, ref, Ref}}
     end.
 
 %%% Looking at it
 
 %% @doc Interrupt what runs in the context, as Ctrl-C does: KeyboardInterrupt.
 -spec interrupt(context()) -> ok | {error, idle | term()}.
+interrupt(Context) when node(Context) =/= node() ->
+    py_afar:call(node(Context), ?MODULE, interrupt, [Context]);
 interrupt(Context) ->
     case py_registry:find(Context) of
         {ready, Port, _, _, _} ->
@@ -396,7 +401,7 @@ info(Context) ->
     try
         gen_statem:call(Context, info, infinity)
     catch
-        exit:{Reason, _} -> {error, {context_died, Reason}}
+        exit:{Reason, _} -> py_afar:died(Reason)
     end.
 
 %% @doc The same, and under `interpreter' what Python says about itself; waits
@@ -417,7 +422,7 @@ backtrace(Context) ->
         gen_statem:call(Context, backtrace, ?BACKTRACE_MS)
     catch
         exit:{timeout, _} -> {error, timeout};
-        exit:{Reason, _} -> {error, {context_died, Reason}}
+        exit:{Reason, _} -> py_afar:died(Reason)
     end.
 
 %% @doc A number that no other interpreter of this VM has or had.
@@ -425,8 +430,10 @@ backtrace(Context) ->
 get_interp_id(Context) ->
     case py_caller:await(Context, infinity) of
         ok ->
-            {ok, #{interp_id := Id}} = info(Context),
-            {ok, Id};
+            case info(Context) of
+                {ok, #{interp_id := Id}} -> {ok, Id};
+                {error, _} = Error -> Error
+            end;
         {error, _} = Error ->
             Error
     end.

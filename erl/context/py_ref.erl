@@ -10,7 +10,8 @@
 %% in its place (c_src/helper/etf_decode.c).
 -module(py_ref).
 
--export([new/3, is_ref/1, context/1, generation/1, id/1, stale/3, collected/3]).
+-export([new/3, is_ref/1, context/1, generation/1, id/1, handle/1, with_handle/2, is_held/1,
+         stale/3, collected/3]).
 
 -include("../port/py_wire.hrl").
 
@@ -20,7 +21,7 @@
 -export_type([t/0]).
 
 -record(py_ref, {context :: pid(), generation :: pos_integer(), id :: non_neg_integer(),
-                 handle :: reference()}).
+                 handle :: reference() | py_lent:lent()}).
 
 -opaque t() :: #py_ref{}.
 %% A reference to a Python object.
@@ -50,6 +51,20 @@ generation(#py_ref{generation = Generation}) -> Generation.
 %% @doc The helper's number for the object.
 -spec id(t()) -> non_neg_integer().
 id(#py_ref{id = Id}) -> Id.
+
+%% @doc What tells when nobody holds it.
+-spec handle(t()) -> reference() | py_lent:lent().
+handle(#py_ref{handle = Handle}) -> Handle.
+
+%% @doc The same object, held by another handle.
+-spec with_handle(reference() | py_lent:lent(), t()) -> t().
+with_handle(Handle, Ref) -> Ref#py_ref{handle = Handle}.
+
+%% @doc Is the object held by this handle, as far as this node knows?  It knows of its own
+%% ones.
+-spec is_held(t()) -> boolean().
+is_held(#py_ref{handle = Handle}) when is_reference(Handle), node(Handle) =/= node() -> true;
+is_held(#py_ref{handle = Handle}) -> py_ref_nif:is_held(Handle).
 
 %% @doc A reference in this term that is none to an object of this life of this
 %% context, or that is no longer one.

@@ -22,10 +22,6 @@
 -export([run/6, run_apart/5, on_ref/5, call/3]).
 -export([serving/0]).
 
--include("../port/py_wire.hrl").
-
-%% What would be released as soon as its runner ends.
--define(REFS, (?FLAG_RETURN_REF bor ?FLAG_STREAM)).
 %% How much later than its time limit a request may end: about what ending it takes.
 -define(GRACE_MS, 5000).
 %% The runners for whose Python this process runs a function, the last one first.
@@ -46,8 +42,6 @@
 %% @doc As `py_caller:run/6', with a context of another node.
 -spec run(pid(), byte(), byte(), term(), py_request:deadline(), py_caller:errors()) ->
     {ok, term()} | {error, term()}.
-run(Context, _, Flags, _, _, _) when Flags band ?REFS =/= 0 ->
-    {error, {remote, node(Context)}};
 run(Context, Opcode, Flags, Term, Timeout, Errors) ->
     Args = [Context, Opcode, Flags, Term, Errors],
     call(node(Context), {py_remote_runner, run, Args}, Timeout).
@@ -56,8 +50,6 @@ run(Context, Opcode, Flags, Term, Timeout, Errors) ->
 -spec run_apart(pid(), py_prepare:request(), py_request:deadline(), fun(() -> term()),
                 reference()) ->
     {ok, term()} | {error, term()}.
-run_apart(Context, {_, Flags, _, _, _}, _, _, _) when Flags band ?REFS =/= 0 ->
-    {error, {remote, node(Context)}};
 run_apart(Context, {Opcode, Flags, Term, _, Errors}, Deadline, Begun, Owner) ->
     Args = [Context, Opcode, Flags, Term, Errors],
     begin_call(node(Context), {py_remote_runner, run_apart, Args}, Deadline, {Begun, Owner}).
@@ -138,7 +130,7 @@ said(result, {Result, Last}, Alias, #wait{mon = Mon}) ->
     _ = erlang:unalias(Alias),
     ok = ended(Alias, Mon),
     ok = py_answer:keep_last(Last),
-    Result;
+    py_lent:taken(Result);
 said(callback, Callback, Alias, Wait) ->
     ok = serve(Callback),
     wait(Alias, Wait);

@@ -52,7 +52,7 @@ work(Alias, {{Module, Function, Args}, Left, {Traced, Span}, _, Caller}) ->
     Result = apply(Module, Function, Args ++ [Left]),
     _ = py_events:within(SpanBefore),
     _ = put(?FOR, Before),
-    _ = Alias ! {Alias, result, {Result, known(Result)}},
+    _ = Alias ! {Alias, result, {py_lent:lent(Result), known(Result)}},
     ok.
 
 %% What more there is to know of an error.
@@ -81,7 +81,8 @@ run_apart(Context, Opcode, Flags, Term, Errors, Left) ->
 -spec on_ref(pid(), py_ref:t(), byte(), term(), py_caller:errors(), byte(), timeout()) ->
     {ok, term()} | {error, term()}.
 on_ref(Context, Ref, Opcode, Body, Errors, Flags, Left) ->
-    py_caller:on_ref(Context, Ref, Opcode, fun(_) -> Body end, {Left, Errors, Flags}).
+    Result = py_caller:on_ref(Context, Ref, Opcode, fun(_) -> Body end, {Left, Errors, Flags}),
+    py_lent:sound(Result, Ref).
 
 %%% Functions that Python calls
 

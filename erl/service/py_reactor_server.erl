@@ -60,6 +60,7 @@ no_answer(Reason, true) -> {error, {context_died, Reason}}.
 
 no_reactor(Context) ->
     case py_registry:find(Context) of
+        gone when node(Context) =/= node() -> {remote, node(Context)};
         gone -> {context_died, noproc};
         _ -> {invalid, context, Context}
     end.
