@@ -69,6 +69,7 @@ defaults() ->
       contexts => auto,
       start_contexts => true,
       pools => #{},
+      distribute => true,
       call_timeout => 30000,
       exec_timeout => infinity,
       grace_ms => 1000,
@@ -95,6 +96,7 @@ check(contexts, auto) -> {ok, auto};
 check(contexts, N) -> pos(N, 4096);
 check(start_contexts, B) when is_boolean(B) -> {ok, B};
 check(pools, Map) when is_map(Map) -> pools(Map);
+check(distribute, B) when is_boolean(B) -> {ok, B};
 check(call_timeout, T) -> wait(T);
 check(exec_timeout, T) -> wait(T);
 check(policy, P) ->

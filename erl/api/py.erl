@@ -332,11 +332,8 @@ stream_eval(Target, Code, Locals) ->
                   true -> infinity;
                   false -> terrarium_config:get(call_timeout)
               end,
-    Run = fun(Context) ->
-                  Request = py_prepare:eval(Context, Code, Locals, Options),
-                  py_stream:collect({ok, Context}, Request)
-          end,
-    py_place:limited(py_forms:context(Target), Run).
+    Place = py_forms:context(Target),
+    py_stream:collect(Place, py_prepare:eval(py_place:near(Place), Code, Locals, Options)).
 
 %% @doc Send what an iterator yields to this process: `{py_stream, Ref, {data,
 %% Item}}' for each item, then `{py_stream, Ref, done}' or `{py_stream, Ref,

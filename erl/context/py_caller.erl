@@ -27,7 +27,7 @@
 %% many bytes of it; `default' is what the context says.
 
 %% @doc Make a request.
--spec run(pid(), byte(), byte(), term(), py_request:deadline(), errors()) ->
+-spec run(py_place:at(), byte(), byte(), term(), py_request:deadline(), errors()) ->
     {ok, term()} | {error, term()}.
 run(Context, Opcode, Flags, Term, Timeout, Errors) ->
     case py_events:mode() of
@@ -122,6 +122,7 @@ find_serving(Context, Served, Port) ->
     end.
 
 %% No row: perhaps the context is one of another node.
+gone({remote, _, _}) -> afar;
 gone(Context) when is_pid(Context), node(Context) =/= node() -> afar;
 gone(_) -> gone.
 
@@ -178,7 +179,7 @@ later(Context, Opcode, Flags, Term, Deadline, Errors) ->
 %% told by `Begun' as soon as the request has its place in the order, and
 %% monitored by `Owner': when it is dead, nobody wants the answer, the request is
 %% given up, and `owner_died' is thrown.
--spec run_apart(pid(), py_prepare:request(), py_request:deadline(), fun(() -> term()),
+-spec run_apart(py_place:at(), py_prepare:request(), py_request:deadline(), fun(() -> term()),
                 reference()) ->
     {ok, term()} | {error, term()}.
 run_apart(Context, {Opcode, Flags, Term, _, Errors}, Deadline, Begun, Owner) ->

@@ -18,36 +18,36 @@
 
 -include("../port/py_wire.hrl").
 
--type options() :: #{tag := atom(), reply := boolean(), limit => py_limit:limit()}.
-%% The first element of the message, and whether there is one; the limit under
-%% which the call is made.
+%% In the process of a call: whoever casts has been told.
+-define(BEGUN, '$py_begun').
+
+-type options() :: #{tag := atom(), reply := boolean()}.
+%% The first element of the message, and whether there is one.
 
 %% @doc Begin a request, or tell of the error that it is.
 -spec start(py_place:place(), {ok, py_prepare:request()} | {error, term()},
             options()) -> reference().
-start({limited, Context, Limit}, {ok, _} = Request, Options) ->
-    start({ok, Context}, Request, Options#{limit => Limit});
-start({ok, Context}, {ok, Request}, Options) ->
+start({error, _} = Error, _, Options) ->
+    failed(Error, Options);
+start(_, {error, _} = Error, Options) ->
+    failed(Error, Options);
+start(Place, {ok, Request}, Options) ->
     Ref = address(Options),
     Pid = spawn(fun begin_when_told/0),
     Mon = erlang:monitor(process, Pid, [{alias, demonitor}]),
-    Pid ! {cast, Mon, self(), Ref, Context, Request, Options, py_events:span()},
+    Pid ! {cast, Mon, self(), Ref, Place, Request, Options, py_events:span()},
     receive
         {Mon, begun} -> ok;
         {'DOWN', Mon, process, _, _} -> ok
     end,
     _ = erlang:demonitor(Mon, [flush]),
-    Ref;
-start({error, _} = Error, _, Options) ->
-    failed(Error, Options);
-start(_, {error, _} = Error, Options) ->
-    failed(Error, Options).
+    Ref.
 
 %% @doc Begin a coroutine on the event loop of its context.
 -spec coroutine(py_forms:form()) -> reference().
 coroutine(Form) ->
-    {Context, Request} = py_forms:prepare(Form, ?FLAG_ASYNC),
-    start(Context, Request, #{tag => async_result, reply => true}).
+    {Place, Request} = py_forms:prepare(Form, ?FLAG_ASYNC),
+    start(Place, Request, #{tag => async_result, reply => true}).
 
 address(#{reply := true}) -> erlang:alias([reply]);
 address(#{reply := false}) -> make_ref().
@@ -67,23 +67,27 @@ tell(_, _, #{reply := false}) ->
 
 begin_when_told() ->
     receive
-        {cast, Mon, Caller, Ref, Context, Request, Options, Span} ->
+        {cast, Mon, Caller, Ref, Place, Request, Options, Span} ->
             _ = py_events:within(Span),
-            run(Mon, Caller, Ref, Context, Request, Options)
+            run(Mon, Caller, Ref, Place, Request, Options)
     end.
 
-run(Mon, Caller, Ref, Context, Request, Options) ->
+run(Mon, Caller, Ref, Place, Request, Options) ->
     Owner = case Options of
                 #{reply := true} -> erlang:monitor(process, Caller);
                 #{reply := false} -> make_ref()
             end,
+    %% Once: the caller does not wait for a second time.
     Begun = fun() ->
                     ok = py_registry:put_worker(Ref, Caller),
-                    Mon ! {Mon, begun}
+                    put(?BEGUN, true) =:= true orelse (Mon ! {Mon, begun})
             end,
     Deadline = py_request:deadline(element(4, Request)),
-    Run = fun() -> py_caller:run_apart(Context, Request, Deadline, Begun, Owner) end,
-    try limited(Options, Run) of
+    Run = fun(At) ->
+                  py_caller:run_apart(At, py_prepare:at(At, Caller, Request), Deadline, Begun,
+                                      Owner)
+          end,
+    try py_place:limited(Place, Run) of
         Result -> answered(Ref, Result, Options)
     catch
         throw:owner_died -> ok
@@ -96,9 +100,6 @@ answered(Ref, {error, _} = Error, #{reply := true} = Options) ->
     tell(Ref, Error, Options);
 answered(Ref, Result, Options) ->
     tell(Ref, Result, Options).
-
-limited(#{limit := Limit}, Run) -> py_limit:run(Limit, Run);
-limited(_, Run) -> Run().
 
 %%% Waiting
 

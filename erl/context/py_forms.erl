@@ -11,7 +11,7 @@
 %% registered for.  A routed call has the configured time limit, one to a context none.
 -module(py_forms).
 
--export([parse/1, context/1, prepare/2, take/3]).
+-export([parse/1, context/1, prepare/2, request/3, take/3]).
 
 -export_type([form/0, options/0]).
 
@@ -51,14 +51,16 @@ context(Pool) -> py_place:find(Pool).
 prepare({Target, M, F, _, _, _} = Form, Flags) ->
     case routed(Target, M, F) of
         {error, _} = Error -> {Error, Error};
-        Place -> {Place, request(element(2, Place), Form, Flags)}
+        Place -> {Place, request(Place, Form, Flags)}
     end.
 
 routed(?ROUTED, M, F) -> py_place:route(M, F);
 routed(Target, _, _) -> context(Target).
 
-request(Context, {Target, M, F, A, Kwargs, Options}, Flags) ->
-    case py_prepare:call(Context, M, F, A, Kwargs, timed(Target, Options)) of
+%% @doc The same for a place that has been found.
+-spec request(py_place:place(), form(), byte()) -> {ok, py_prepare:request()} | {error, term()}.
+request(Place, {Target, M, F, A, Kwargs, Options}, Flags) ->
+    case py_prepare:call(py_place:near(Place), M, F, A, Kwargs, timed(Target, Options)) of
         {ok, {Opcode, More, Term, Timeout, Errors}} ->
             {ok, {Opcode, Flags bor More, Term, Timeout, Errors}};
         {error, _} = Error ->

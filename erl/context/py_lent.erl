@@ -43,6 +43,8 @@ lent({ok, Ref}) ->
         true -> lend(Ref);
         false -> {ok, Ref}
     end;
+lent({pool, Result, Load}) ->
+    {pool, lent(Result), Load};
 lent(Result) ->
     Result.
 
@@ -70,6 +72,8 @@ taken({ok, Ref} = Result) ->
         {lent, Lender, Key} -> take(Ref, Lender, Key, whereis(?MODULE));
         _ -> Result
     end;
+taken({pool, Result, Load}) ->
+    {pool, taken(Result), Load};
 taken(Result) ->
     Result.
 

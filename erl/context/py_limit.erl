@@ -6,7 +6,7 @@
 %% else: so it is given back however that process ends.
 -module(py_limit).
 
--export([new/1, change/2, read/1, run/2]).
+-export([new/1, change/2, read/1, run/2, run/3]).
 
 -export_type([limit/0]).
 
@@ -38,15 +38,23 @@ read(Limit) ->
 %% belongs to the call that is under way in this process.
 -spec run(limit(), fun(() -> Result)) -> Result | {error, {overloaded, integer(), integer()}}.
 run(Limit, Run) ->
+    run(Limit, Run, fun(Full) -> Full end).
+
+%% @doc The same; this is done where there is no slot, with the error that it is.
+-spec run(limit(), fun(() -> Result),
+          fun(({error, {overloaded, integer(), integer()}}) -> Result)) -> Result.
+run(Limit, Run, Full) ->
     Held = held(),
     case lists:member(Limit, Held) of
         true -> Run();
-        false -> run(py_slot_nif:take(Limit), Limit, Held, Run)
+        false ->
+            case py_slot_nif:take(Limit) of
+                {Current, Max} -> Full({error, {overloaded, Current, Max}});
+                Slot -> holding(Slot, Limit, Held, Run)
+            end
     end.
 
-run({Current, Max}, _, _, _) ->
-    {error, {overloaded, Current, Max}};
-run(Slot, Limit, Held, Run) ->
+holding(Slot, Limit, Held, Run) ->
     _ = put(?HELD, [Limit | Held]),
     try
         Run()

@@ -8,7 +8,7 @@
 -module(py_namespace).
 -behaviour(gen_server).
 
--export([start_link/0, declare/1, scope/2, scope_call/2, scoped_for/2]).
+-export([start_link/0, declare/1, scope/2, scope_call/2, scoped_for/2, in_name_of/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -include("../port/py_wire.hrl").
@@ -32,8 +32,9 @@ declare(_) ->
     ok.
 
 %% @doc A request's term for this context, with the caller's namespace if it is
-%% to have its own.
--spec scope(pid(), tuple()) -> tuple().
+%% to have its own.  For one of another node (`none': it is not known yet) that is
+%% found there.
+-spec scope(pid() | none, tuple()) -> tuple().
 scope(Context, Term) ->
     case persistent_term:get(?USED, false) of
         false when node(Context) =:= node() -> Term;
@@ -43,7 +44,7 @@ scope(Context, Term) ->
     end.
 
 %% @doc The same for a call: only the names in `__main__' are in a namespace.
--spec scope_call(pid(), {binary(), binary(), [term()], map()}) -> tuple().
+-spec scope_call(pid() | none, {binary(), binary(), [term()], map()}) -> tuple().
 scope_call(Context, {<<"__main__">>, _, _, _} = Term) ->
     scope(Context, Term);
 scope_call(_, Term) ->
@@ -61,6 +62,18 @@ scoped_for(Context, Term) when is_tuple(Term), is_pid(element(tuple_size(Term), 
     end;
 scoped_for(_, Term) ->
     Term.
+
+%% @doc The term of a request, made for whatever context, as it goes to another node in
+%% the name of this process.
+-spec in_name_of(pid(), byte(), tuple()) -> tuple().
+in_name_of(Pid, ?FRAME_CALL, Term) when element(1, Term) =:= <<"__main__">> -> named(Pid, 5, Term);
+in_name_of(Pid, ?FRAME_EVAL, Term) -> named(Pid, 3, Term);
+in_name_of(Pid, ?FRAME_EXEC, Term) -> named(Pid, 2, Term);
+in_name_of(_, _, Term) -> Term.
+
+named(_, Last, Term) when is_pid(element(Last, Term)) -> Term;
+named(Pid, Last, Term) when tuple_size(Term) =:= Last -> setelement(Last, Term, Pid);
+named(Pid, _, Term) -> erlang:append_element(Term, Pid).
 
 scoped(Context, Term, Pid) ->
     case find({Context, Pid}) of

@@ -20,20 +20,22 @@
 run(Calls) when length(Calls) >= 0 ->
     case turns() of
         {error, _} = Error -> Error;
-        {Limit, Turns} -> first_error(start(Calls, Turns, {Turns, Limit, 0}), infinity)
+        Turns -> first_error(start(Calls, Turns, {Turns, 0}), infinity)
     end;
 run(Calls) ->
     {error, {invalid, calls, Calls}}.
 
-%% The contexts from the caller's on, and the limit of the pool.
+%% The places from the caller's on.
 turns() ->
     case {py_place:find(default), py_context_router:contexts()} of
         {{error, _} = Error, _} ->
             Error;
         {{ok, Own}, All} ->
-            {none, from(Own, All)};
-        {{limited, Own, Limit}, All} ->
-            {Limit, from(Own, All)}
+            [{ok, C} || C <- from(Own, All)];
+        {{limited, Own, _, _} = Place, All} ->
+            [setelement(2, Place, C) || C <- from(Own, All)];
+        {{elsewhere, _} = Place, _} ->
+            [Place]
     end.
 
 from(Own, All) ->
@@ -45,28 +47,22 @@ from(Own, All) ->
 
 start([], _, _) ->
     [];
-start(Calls, [], {All, _, _} = How) ->
+start(Calls, [], {All, _} = How) ->
     start(Calls, All, How);
-start([Call | Rest], [Context | Next], {_, Limit, Flags} = How) ->
-    [begun(Context, Call, Limit, Flags) | start(Rest, Next, How)].
+start([Call | Rest], [Place | Next], {_, Flags} = How) ->
+    [begun(Place, Call, Flags) | start(Rest, Next, How)].
 
-begun(Context, Call, Limit, Flags) ->
-    case form(Context, Call) of
-        {ok, Form} ->
-            {_, Request} = py_forms:prepare(Form, Flags),
-            py_cast:start(place(Context, Limit), Request, ?RESPONSE);
-        {error, _} = Error ->
-            py_cast:start(Error, Error, ?RESPONSE)
+begun(Place, Call, Flags) ->
+    case form(Call) of
+        {ok, Form} -> py_cast:start(Place, py_forms:request(Place, Form, Flags), ?RESPONSE);
+        {error, _} = Error -> py_cast:start(Error, Error, ?RESPONSE)
     end.
 
-place(Context, none) -> {ok, Context};
-place(Context, Limit) -> {limited, Context, Limit}.
-
-form(Context, {M, F, A}) ->
-    form(Context, {M, F, A, #{}});
-form(Context, {M, F, A, Kwargs}) when is_map(Kwargs) ->
-    {ok, {Context, M, F, A, Kwargs, terrarium_config:get(call_timeout)}};
-form(_, Other) ->
+form({M, F, A}) ->
+    form({M, F, A, #{}});
+form({M, F, A, Kwargs}) when is_map(Kwargs) ->
+    {ok, {default, M, F, A, Kwargs, terrarium_config:get(call_timeout)}};
+form(Other) ->
     {error, {invalid, call, Other}}.
 
 first_error([], _) ->
@@ -90,17 +86,16 @@ first_error([Ref | Rest], Timeout, Values) ->
 -spec gather(pid() | atom(), calls(), timeout()) ->
     {ok, [term()]} | {error, {gather_failed, [{pos_integer(), term()}]} | term()}.
 gather(Target, Calls, Timeout) when length(Calls) >= 0 ->
-    case py_forms:context(Target) of
-        {ok, Context} -> gather_in(Context, none, Calls, Timeout);
-        {limited, Context, Limit} -> gather_in(Context, Limit, Calls, Timeout);
-        {error, _} = Error -> Error
+    case py_place:one(py_forms:context(Target)) of
+        {error, _} = Error -> Error;
+        Place -> gather_in(Place, Calls, Timeout)
     end;
 gather(_, Calls, _) ->
     {error, {invalid, calls, Calls}}.
 
-gather_in(Context, Limit, Calls, Timeout) ->
+gather_in(Place, Calls, Timeout) ->
     Deadline = py_request:deadline(Timeout),
-    Refs = start(Calls, [Context], {[Context], Limit, ?FLAG_ASYNC}),
+    Refs = start(Calls, [Place], {[Place], ?FLAG_ASYNC}),
     collected([py_cast:await(Ref, py_request:left(Deadline), py_response) || Ref <- Refs]).
 
 collected(Results) ->

@@ -5,7 +5,8 @@
 %% of its scheduler, and `[How | Contexts]' where it is found otherwise.
 -module(py_pool).
 
--export([spec/1, runtime_options/1, term/4, contexts/1, limit/1, pick/1, open_ports/0]).
+-export([spec/1, runtime_options/1, term/4, contexts/1, limit/1, is_sticky/1, pick/1,
+         open_ports/0]).
 
 -export_type([spec/0, term_/0]).
 
@@ -95,6 +96,12 @@ how(#{routing := Routing}, _) ->
 -spec limit(term_()) -> py_limit:limit() | none.
 limit([{limited, Limit, _} | _]) -> Limit;
 limit(_) -> none.
+
+%% @doc Does a process always get the same context?
+-spec is_sticky(term_()) -> boolean().
+is_sticky([{limited, _, How} | _]) -> How =:= sticky;
+is_sticky([How | _]) -> How =:= sticky;
+is_sticky(_) -> false.
 
 %% @doc The contexts in it.
 -spec contexts(term_()) -> tuple().

@@ -90,6 +90,7 @@ started(Name, {ok, Contexts}, Pool, #pools{all = All, mons = Mons} = P) ->
     New = maps:from_list([{erlang:monitor(process, C), {Name, N}}
                           || {N, C} <- lists:enumerate(Contexts)]),
     publish(Name, list_to_tuple(Contexts), Pool, P),
+    ok = py_cluster:join(Name),
     {{ok, Contexts}, P#pools{all = All#{Name => Pool}, mons = maps:merge(Mons, New)}};
 started(_, {error, _} = Error, #{runtime := Runtime}, P) ->
     {Error, leave(Runtime, P)}.
@@ -177,6 +178,7 @@ options(N, #{spec := #{context := Options}, runtime := Runtime, places := Places
 -spec stop(name(), pools()) -> {[pid()], pools()}.
 stop(Name, #pools{all = All, mons = Mons} = P) ->
     Contexts = tuple_to_list(py_pool:contexts(term(Name))),
+    ok = py_cluster:leave(Name),
     _ = persistent_term:erase(key(Name)),
     Left = maps:filter(fun(Mon, {Pool, _}) when Pool =:= Name ->
                                erlang:demonitor(Mon, [flush]),

@@ -5,7 +5,7 @@
 %% Runs in the process whose namespace counts, whoever makes the request then.
 -module(py_prepare).
 
--export([checked/4, call/6, eval/4, with_options/2]).
+-export([checked/4, call/6, eval/4, with_options/2, at/3]).
 -export([text/1, args/1, kwargs/1]).
 
 -export_type([request/0]).
@@ -31,7 +31,7 @@ checked(Module, Function, Args, Kwargs) ->
     end.
 
 %% @doc The request for a call.
--spec call(pid(), name(), name(), [term()], map(), py_context:call_options()) ->
+-spec call(pid() | none, name(), name(), [term()], map(), py_context:call_options()) ->
     {ok, request()} | {error, term()}.
 call(Context, Module, Function, Args, Kwargs, Options) ->
     case checked(Module, Function, Args, Kwargs) of
@@ -54,7 +54,8 @@ with_kwargs(Context, {M, F, A, Kw}, More, {Flags, Timeout, Errors}) ->
     end.
 
 %% @doc The request for the value of an expression.
--spec eval(pid(), name(), map(), py_context:call_options()) -> {ok, request()} | {error, term()}.
+-spec eval(pid() | none, name(), map(), py_context:call_options()) ->
+    {ok, request()} | {error, term()}.
 eval(Context, Code, Locals, Options) ->
     case {text(Code), kwargs(Locals)} of
         {error, _} ->
@@ -67,6 +68,14 @@ eval(Context, Code, Locals, Options) ->
                                           {ok, {?FRAME_EVAL, Flags, Term, Timeout, Errors}}
                                   end)
     end.
+
+%% @doc This process's request as it is made at this place, perhaps not the one that it
+%% was prepared for.
+-spec at(py_place:at(), pid(), request()) -> request().
+at(At, _, Request) when is_pid(At) ->
+    Request;
+at(_, Pid, {Opcode, Flags, Term, Timeout, Errors}) ->
+    {Opcode, Flags, py_namespace:in_name_of(Pid, Opcode, Term), Timeout, Errors}.
 
 %% @doc What this makes of the options of a call: of its time limit, the form of
 %% exceptions and output, the flags, and keyword arguments.

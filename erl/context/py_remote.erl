@@ -19,7 +19,7 @@
 %% </ul>
 -module(py_remote).
 
--export([run/6, run_apart/5, on_ref/5, call/3]).
+-export([run/6, run_apart/5, on_ref/5, at/3, call/3]).
 -export([serving/0]).
 
 %% How much later than its time limit a request may end: about what ending it takes.
@@ -40,19 +40,27 @@
 -export_type([job/0]).
 
 %% @doc As `py_caller:run/6', with a context of another node.
--spec run(pid(), byte(), byte(), term(), py_request:deadline(), py_caller:errors()) ->
+-spec run(py_place:at(), byte(), byte(), term(), py_request:deadline(), py_caller:errors()) ->
     {ok, term()} | {error, term()}.
 run(Context, Opcode, Flags, Term, Timeout, Errors) ->
-    Args = [Context, Opcode, Flags, Term, Errors],
-    call(node(Context), {py_remote_runner, run, Args}, Timeout).
+    at(Context, {py_remote_runner, run, [Opcode, Flags, Term, Errors]}, Timeout).
 
 %% @doc As `py_caller:run_apart/5'.
--spec run_apart(pid(), py_prepare:request(), py_request:deadline(), fun(() -> term()),
+-spec run_apart(py_place:at(), py_prepare:request(), py_request:deadline(), fun(() -> term()),
                 reference()) ->
     {ok, term()} | {error, term()}.
 run_apart(Context, {Opcode, Flags, Term, _, Errors}, Deadline, Begun, Owner) ->
-    Args = [Context, Opcode, Flags, Term, Errors],
-    begin_call(node(Context), {py_remote_runner, run_apart, Args}, Deadline, {Begun, Owner}).
+    at(Context, {py_remote_runner, run_apart, [Opcode, Flags, Term, Errors]}, Deadline,
+       {Begun, Owner}).
+
+%% @doc As `call/3', with a context at this place as the function's first argument.
+-spec at(py_place:at(), {module(), atom(), [term()]}, py_request:deadline()) -> term().
+at(At, Function, Timeout) ->
+    at(At, Function, Timeout, {none, none}).
+
+at(At, Function, Timeout, How) ->
+    {Node, There} = py_remote_pool:where(At, Function),
+    py_remote_pool:said(At, begin_call(Node, There, Timeout, How)).
 
 %% @doc As `py_caller:on_ref/5', with the body of the request.
 -spec on_ref(pid(), py_ref:t(), byte(), term(),

@@ -57,6 +57,7 @@ work(Alias, {{Module, Function, Args}, Left, {Traced, Span}, _, Caller}) ->
 
 %% What more there is to know of an error.
 known({error, _}) -> py_answer:take_last();
+known({pool, Result, _}) -> known(Result);
 known(_) -> undefined.
 
 %%% What it does

@@ -10,6 +10,7 @@
 -module(py_stream).
 
 -export([collect/2, start/3, cancel/1]).
+-export([collect_here/3]).
 
 -include("../port/py_wire.hrl").
 
@@ -26,28 +27,38 @@
 -define(CLOSE_MS, 5000).
 
 -record(pull, {context, stream, timeout, errors, batch, window, ref, to, others = 0,
-               next = 1, limit = none}).
+               next = 1, place, for}).
 
 -type request() :: {ok, py_prepare:request()} | {error, term()}.
 
 %% @doc All that the iterator yields, within the request's time limit.
 -spec collect(py_place:place(), request()) -> {ok, [term()]} | {error, term()}.
-collect({limited, Context, Limit}, Request) ->
-    py_limit:run(Limit, fun() -> collect({ok, Context}, Request) end);
-collect({ok, Context}, {ok, {Opcode, Flags, Term, Timeout, Form}}) ->
-    Deadline = py_request:deadline(Timeout),
-    Errors = not_captured(Form),
-    case py_caller:run(Context, Opcode, Flags bor ?FLAG_STREAM, Term, Deadline, Errors) of
-        {ok, Stream} ->
-            all(#pull{context = Context, stream = Stream, timeout = Deadline,
-                      errors = Errors, batch = ?BATCH}, []);
-        {error, _} = Error ->
-            Error
-    end;
 collect({error, _} = Error, _) ->
     Error;
 collect(_, {error, _} = Error) ->
-    Error.
+    Error;
+collect(Place, {ok, Request}) ->
+    py_place:limited(Place, fun(At) -> collected(At, py_prepare:at(At, self(), Request)) end).
+
+%% On the context's node, so that only the list goes from one to the other.
+collected(At, {_, _, _, Timeout, _} = Request)
+  when not is_pid(At); node(At) =/= node() ->
+    py_remote:at(At, {?MODULE, collect_here, [Request]}, Timeout);
+collected(At, {Opcode, Flags, Term, Timeout, Form}) ->
+    Deadline = py_request:deadline(Timeout),
+    Errors = not_captured(Form),
+    case py_caller:run(At, Opcode, Flags bor ?FLAG_STREAM, Term, Deadline, Errors) of
+        {ok, Stream} ->
+            all(#pull{context = py_ref:context(Stream), stream = Stream, timeout = Deadline,
+                      errors = Errors, batch = ?BATCH}, []);
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @private For a caller on another node, with so much time left.
+-spec collect_here(pid(), py_prepare:request(), timeout()) -> {ok, [term()]} | {error, term()}.
+collect_here(Context, {Opcode, Flags, Term, _, Form}, Left) ->
+    collected(Context, {Opcode, Flags, py_namespace:scoped_for(Context, Term), Left, Form}).
 
 all(Pull, Batches) ->
     case next(?BATCH, Pull) of
@@ -107,28 +118,23 @@ close(#pull{stream = Stream} = Pull) ->
 %% process; the caller), `window', `batch'.
 -spec start(py_place:place(), request(), map()) ->
     {ok, reference()} | {error, term()}.
-start({ok, Context}, Request, Options) ->
-    start(Context, none, Request, Options);
-start({limited, Context, Limit}, Request, Options) ->
-    start(Context, Limit, Request, Options);
 start({error, _} = Error, _, _) ->
-    Error.
-
-start(Context, Limit, {ok, {_, _, _, Timeout, Form} = Given}, Options) ->
+    Error;
+start(_, {error, _} = Error, _) ->
+    Error;
+start(Place, {ok, {_, _, _, Timeout, Form} = Given}, Options) ->
     Errors = not_captured(Form),
     Request = setelement(5, Given, Errors),
-    Fresh = #pull{to = self(), window = ?WINDOW, batch = ?BATCH, limit = Limit},
+    Fresh = #pull{to = self(), window = ?WINDOW, batch = ?BATCH, place = Place,
+                  for = self()},
     case options(maps:to_list(Options), Fresh) of
         {ok, Pull} ->
             Ref = make_ref(),
-            Full = Pull#pull{context = Context, timeout = Timeout, errors = Errors, ref = Ref},
-            ok = watched(Full, Request),
+            ok = watched(Pull#pull{timeout = Timeout, errors = Errors, ref = Ref}, Request),
             {ok, Ref};
         {error, _} = Error ->
             Error
-    end;
-start(_, _, {error, _} = Error, _) ->
-    Error.
+    end.
 
 options([], Pull) ->
     {ok, Pull};
@@ -232,24 +238,22 @@ forget(Ref) ->
 
 %%% The process that asks and sends
 
-open(Watcher, #pull{limit = none} = Pull, Request) ->
-    _ = opened(Watcher, Pull, Request),
-    ok;
-open(Watcher, #pull{limit = Limit, to = To, ref = Ref} = Pull, Request) ->
-    case py_limit:run(Limit, fun() -> _ = opened(Watcher, Pull, Request), ok end) of
+open(Watcher, #pull{place = Place, for = For, to = To, ref = Ref} = Pull, Request) ->
+    Run = fun(At) -> opened(Watcher, Pull, At, py_prepare:at(At, For, Request)) end,
+    case py_place:limited(Place, Run) of
         ok -> ok;
         {error, _} = Error -> _ = To ! {py_stream, Ref, Error}, ok
     end.
 
-opened(Watcher, #pull{context = Context, to = To, ref = Ref} = Pull, Request) ->
-    {Opcode, Flags, Term, Timeout, Errors} = Request,
-    case py_caller:run(Context, Opcode, Flags bor ?FLAG_STREAM, Term, Timeout, Errors) of
+opened(Watcher, Pull, At, {Opcode, Flags, Term, Timeout, Errors}) ->
+    case py_caller:run(At, Opcode, Flags bor ?FLAG_STREAM, Term, Timeout, Errors) of
         {ok, Stream} ->
-            Opened = Pull#pull{stream = Stream},
+            Opened = Pull#pull{context = py_ref:context(Stream), stream = Stream},
             Watcher ! {self(), Opened},
-            pull(Opened);
-        {error, Reason} ->
-            To ! {py_stream, Ref, {error, Reason}}
+            _ = pull(Opened),
+            ok;
+        {error, _} = Error ->
+            Error
     end.
 
 pull(#pull{next = N, to = To, ref = Ref} = Waiting) ->
