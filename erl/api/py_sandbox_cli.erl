@@ -103,11 +103,24 @@ show({error, Reason}, none) ->
     told(Reason, <<>>).
 
 printed(Out, Err) ->
-    ok = io:put_chars(standard_io, Out),
-    io:put_chars(standard_error, Err).
+    ok = io:put_chars(standard_io, as_shown(Out, "1")),
+    io:put_chars(standard_error, as_shown(Err, "2")).
+
+%% To a program it goes as it is; a terminal does not get commands from strangers.
+as_shown(Text, Fd) ->
+    case is_terminal(file:read_link("/proc/self/fd/" ++ Fd)) of
+        true -> py_shown:text(Text);
+        false -> Text
+    end.
+
+is_terminal({ok, "/dev/pts/" ++ _}) -> true;
+is_terminal({ok, "/dev/tty" ++ _}) -> true;
+is_terminal({ok, "/dev/console"}) -> true;
+is_terminal(_) -> false.
 
 told({"SystemExit", _}, _) -> ok;
-told({Type, _}, Traceback) when is_list(Type) -> io:put_chars(standard_error, Traceback);
+told({Type, _}, Traceback) when is_list(Type) ->
+    io:put_chars(standard_error, py_shown:text(Traceback));
 told(Reason, _) -> _ = complain(text(Reason), 1), ok.
 
 text({limit, Which}) -> io_lib:format("over the limit: ~s", [Which]);
@@ -118,7 +131,7 @@ text({crashed, Report}) ->
 text(Reason) -> io_lib:format("~0tp", [Reason]).
 
 complain(Text, Status) ->
-    io:format(standard_error, "terrarium: ~ts~n", [Text]),
+    io:format(standard_error, "terrarium: ~ts~n", [py_shown:text(Text, 4096)]),
     Status.
 
 %%% How it ended

@@ -11,22 +11,19 @@
 
 -include_lib("kernel/include/logger.hrl").
 
+%% Characters of what a helper says of itself, in a message of ours.
+-define(SHOWN, 1024).
+
 %% @doc Lines of captured output of the context that is called `Label'.
 -spec lines(binary(), [{py_output:stream(), binary()}], map()) -> ok.
 lines(Label, Lines, Meta) ->
     lists:foreach(fun({Stream, Line}) -> line(Label, Stream, Line, Meta) end, Lines).
 
 line(Label, stdout, Line, Meta) ->
-    ?LOG_NOTICE("[python ~ts stdout] ~ts", [Label, text(Line)], Meta#{stream => stdout});
+    ?LOG_NOTICE("[python ~ts stdout] ~ts", [Label, py_shown:text(Line)], Meta#{stream => stdout});
 line(Label, stderr, Line, Meta) ->
-    ?LOG_WARNING("[python ~ts stderr] ~ts", [Label, text(Line)], Meta#{stream => stderr}).
-
-%% Bytes that are no UTF-8 are shown as Latin-1.
-text(Line) ->
-    case unicode:characters_to_list(Line) of
-        List when is_list(List) -> List;
-        _ -> binary_to_list(Line)
-    end.
+    ?LOG_WARNING("[python ~ts stderr] ~ts", [Label, py_shown:text(Line)],
+                 Meta#{stream => stderr}).
 
 %% @doc A helper of the context that is called `Label' died.
 -spec died(binary(), py_context_core:verdict()) -> ok.
@@ -43,7 +40,8 @@ death(limit, Which) ->
 death(sandbox, {syscall, Name}) ->
     lists:flatten(io_lib:format("a forbidden system call: ~ts", [Name]));
 death(sandbox, {failed, Text}) ->
-    lists:flatten(io_lib:format("it could not be locked up: ~ts", [text(Text)]));
+    lists:flatten(io_lib:format("it could not be locked up: ~ts",
+                                [py_shown:text(Text, ?SHOWN)]));
 death(crashed, #{signal := Signal} = Report) ->
     lists:flatten(io_lib:format("~0tp in ~ts", [Signal, what(Report)]));
 death(crashed, #{exit_status := Status} = Report) ->
@@ -51,5 +49,5 @@ death(crashed, #{exit_status := Status} = Report) ->
 death(crashed, Report) ->
     lists:flatten(io_lib:format("~0tp", [maps:get(reason, Report, unknown)])).
 
-what(#{request := #{what := What}}) when is_binary(What) -> text(What);
+what(#{request := #{what := What}}) when is_binary(What) -> py_shown:text(What, ?SHOWN);
 what(_) -> "no request".

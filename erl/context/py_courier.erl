@@ -197,8 +197,8 @@ undeliverable(Body, #state{undeliverable = N, port = Port} = State) ->
 
 log(Body, N, Port) ->
     Why = case py_etf_atoms:unknown(Body) of
-              {ok, Name} -> io_lib:format("holds the unknown atom ~tp", [Name]);
-              none -> "can not be decoded"
+              {ok, Name} -> ["holds the unknown atom ", py_shown:text(Name)];
+              none -> "can not be decoded, or holds an identifier that is forgotten"
           end,
     ?LOG_WARNING("Python behind ~p has sent a message that ~ts; it is dropped (~b so far)",
                  [Port, Why, N]).

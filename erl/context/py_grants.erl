@@ -7,7 +7,7 @@
 %% The context writes them; processes that run callbacks read them.
 -module(py_grants).
 
--export([put/2, drop/1, may_call/2, may_send/2, enforce/2, is_over/1]).
+-export([put/2, drop/1, is_stranger/1, may_call/2, may_send/2, enforce/2, is_over/1]).
 
 %% Services that any helper needs: to print what requests print, to end waits, to
 %% have a segment of shared memory that it was given (and names by its secret).
@@ -22,6 +22,14 @@ put(Port, Grants) ->
 -spec drop(port()) -> ok.
 drop(Port) ->
     py_registry:drop_grants(Port).
+
+%% @doc Is its Python that of strangers?
+-spec is_stranger(port()) -> boolean().
+is_stranger(Port) ->
+    case py_registry:grants(Port) of
+        {#{handles := _}, _} -> true;
+        _ -> false
+    end.
 
 %% @doc May it call the function of this name, or this service?
 -spec may_call(port(), term()) -> boolean().

@@ -29,10 +29,18 @@
 service_put([Fd, Bytes]) when is_binary(Bytes), (Fd =:= 1 orelse Fd =:= 2) ->
     ok = py_grants:enforce(py_callback:port(), byte_size(Bytes)),
     case get(?CAPTURE) of
-        undefined -> show(text(Bytes), py_request:left(py_callback:deadline()));
+        undefined -> show(shown(Bytes), py_request:left(py_callback:deadline()));
         Capture -> put(?CAPTURE, keep(Fd, Bytes, Capture))
     end,
     true.
+
+%% Strangers do not command the terminal that it may get to.
+shown(Bytes) ->
+    Text = text(Bytes),
+    case py_grants:is_stranger(py_callback:port()) of
+        true -> py_shown:text(Text);
+        false -> Text
+    end.
 
 %% Bytes that are no UTF-8 are shown as replacement characters.
 text(Bytes) ->

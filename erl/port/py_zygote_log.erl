@@ -20,9 +20,6 @@ level(<<"error">>) -> error;
 level(_) -> notice.
 
 text(Text) when is_binary(Text) ->
-    case unicode:characters_to_list(Text) of
-        List when is_list(List) -> List;
-        _ -> binary_to_list(Text)
-    end;
+    py_shown:text(Text);
 text(Other) ->
     io_lib:format("~0tp", [Other]).

@@ -107,7 +107,7 @@ configure_one(Context) ->
 service_put([Number, Text, About]) when is_binary(Text), is_map(About) ->
     Level = py_log_level:level(Number),
     case logger:allow(Level, ?MODULE) of
-        true -> logger:log(Level, "~ts", [text(Text)], meta(About));
+        true -> logger:log(Level, "~ts", [py_shown:text(Text)], meta(About));
         false -> ok
     end,
     true.
@@ -128,10 +128,7 @@ meta(About) ->
     end.
 
 text(Text) when is_binary(Text) ->
-    case unicode:characters_to_binary(Text) of
-        Good when is_binary(Good) -> Good;
-        _ -> unicode:characters_to_binary(Text, latin1)
-    end;
+    py_shown:text(Text);
 text(_) ->
     <<>>.
 

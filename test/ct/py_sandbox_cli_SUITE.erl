@@ -8,7 +8,7 @@
 suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
-    [statuses, output, usage, numbers, results].
+    [statuses, output, terminal, usage, numbers, results].
 
 script(Config, Code) ->
     File = filename:join(proplists:get_value(priv_dir, Config), "script.py"),
@@ -57,6 +57,34 @@ output(Config) ->
     {124, Late} = run(Config, "while True: pass", ["--timeout", "300ms"]),
     ?assert(binary:match(Late, <<"wall_ms">>) =/= nomatch orelse
             binary:match(Late, <<"cpu_ms">>) =/= nomatch).
+
+%% What a script prints is passed on as it is, unless it would command a terminal.
+terminal(Config) ->
+    Code = "print('\\x1b[31mred\\x07')\nraise ValueError('\\x1b]0;title\\x07')",
+    {1, Piped} = run(Config, Code, []),
+    ?assertNotEqual(nomatch, binary:match(Piped, <<"\e[31mred\^g">>)),
+    ?assertEqual(nomatch, binary:match(Piped, <<"\e]0;">>)),
+    ok = py_ct:start([{contexts, 1}]),
+    ok = py:exec("import os, pty, subprocess\n"
+                 "def at_a_terminal(*args):\n"
+                 "    ours, theirs = pty.openpty()\n"
+                 "    p = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=theirs,\n"
+                 "                         stderr=theirs, env=dict(os.environ))\n"
+                 "    os.close(theirs)\n"
+                 "    said = b''\n"
+                 "    try:\n"
+                 "        while more := os.read(ours, 4096): said += more\n"
+                 "    except OSError: pass\n"
+                 "    os.close(ours)\n"
+                 "    return (p.wait(), said.decode('latin-1'))"),
+    ok = py:exec("os.environ.pop('TERRARIUM_RUNTIMES', None)"),
+    Program = filename:join(code:priv_dir(terrarium), "terrarium"),
+    Args = [unicode:characters_to_binary(A) || A <- [Program, "run", script(Config, Code)]],
+    {ok, {1, Shown}} = py:call('__main__', at_a_terminal, Args),
+    ok = py_ct:stop(),
+    ?assertEqual(nomatch, binary:match(Shown, <<"\e">>)),
+    [?assertNotEqual({nomatch, Part}, {binary:match(Shown, Part), Part})
+     || Part <- [<<"\\x{1B}[31mred\\x{7}">>, <<"\\x{1B}]0;title">>, <<"Traceback">>]].
 
 usage(Config) ->
     File = script(Config, "1"),
