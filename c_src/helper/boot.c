@@ -8,6 +8,7 @@
 #include "ctl.h"
 #include "mem.h"
 #include "wire.h"
+#include "pyerr_frames.h"
 
 enum { LEAST_MAX_FRAME = 1024 }; /* an ERROR has to fit */
 
@@ -233,6 +234,8 @@ apply_limits(struct context *c, const struct ctl_map *m)
     if (ctl_get_uint(m, "max_depth", &v) && v > 0)
         c->limits.max_depth = v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
     c->limits.handles = ctl_get_bool(m, "handles", &flag) && flag;
+    if (c->limits.handles)
+        pyerr_frames_of_strangers();
     if (ctl_get_uint(m, "max_frame", &v) && v > 0) {
         c->max_frame =
             v < WIRE_LIMIT_MAX_FRAME ? (uint32_t)v : WIRE_LIMIT_MAX_FRAME;

@@ -99,11 +99,15 @@ path_insert(Py_ssize_t at, const char *dir, size_t n)
     return r;
 }
 
+/* Where it was found; empty until then.  A helper that is locked up could not
+ * look for it any more. */
+static char package[PATH_MAX + sizeof "/py"];
+
 /* The package `erlang` lies in py/ beside this program. */
 static int
 path_insert_package(Py_ssize_t at)
 {
-    char exe[PATH_MAX + sizeof "/py"];
+    char exe[sizeof package];
     ssize_t n = readlink("/proc/self/exe", exe, PATH_MAX);
     if (n <= 0 || n >= PATH_MAX)
         return 0;
@@ -112,7 +116,16 @@ path_insert_package(Py_ssize_t at)
     if (slash == NULL)
         return 0;
     memcpy(slash, "/py", sizeof "/py");
-    return access(exe, F_OK) == 0 ? path_insert(at, exe, strlen(exe)) : 0;
+    if (access(exe, F_OK) != 0)
+        return 0;
+    memcpy(package, exe, sizeof package);
+    return path_insert(at, exe, strlen(exe));
+}
+
+const char *
+interp_package(void)
+{
+    return package;
 }
 
 static int

@@ -35,4 +35,7 @@ int interp_python_main(int argc, char **argv);
  * later: 0, or -1 with an exception set. */
 int interp_settle(void);
 
+/* The directory that the package erlang lies in, or "". */
+const char *interp_package(void);
+
 #endif

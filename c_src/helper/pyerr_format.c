@@ -6,6 +6,7 @@
 #include "pyerr_format.h"
 
 #include "pyerr.h"
+#include "pyerr_frames.h"
 #include "pyerr_story.h"
 
 /* ---- how much there is --------------------------------------------------- */
@@ -113,14 +114,14 @@ PyObject *
 pyerr_format(PyObject *exc, int chain)
 {
     PyObject *module = PyImport_ImportModule("traceback");
-    PyObject *tb = PyException_GetTraceback(exc);
+    PyObject *tb = pyerr_traceback(exc);
     PyObject *empty = PyUnicode_New(0, 0), *lines = NULL, *text = NULL;
     PyObject *tb_or_none = tb != NULL ? tb : Py_None;
     if (module != NULL && empty != NULL)
         lines = reaches_far(exc) ? own_lines(module, exc, tb_or_none)
                                  : all_lines(module, exc, tb_or_none, chain);
     if (lines != NULL)
-        text = PyUnicode_Join(empty, lines);
+        text = pyerr_told(PyUnicode_Join(empty, lines));
     PyErr_Clear();
     Py_XDECREF(module);
     Py_XDECREF(tb);

@@ -9,6 +9,7 @@
 #include "etf_tags.h"
 #include "pyerr.h"
 #include "pyerr_format.h"
+#include "pyerr_frames.h"
 
 struct story {
     struct buf *out;
@@ -168,6 +169,19 @@ put_traceback(struct buf *out, PyObject *exc, int chain)
     return r;
 }
 
+static int
+put_stack(struct buf *out, const char *stack, size_t n)
+{
+    PyObject *s =
+        pyerr_told_stack(PyUnicode_DecodeUTF8(stack, (Py_ssize_t)n, "replace"));
+    Py_ssize_t len = 0;
+    const char *p = s ? PyUnicode_AsUTF8AndSize(s, &len) : NULL;
+    PyErr_Clear();
+    int r = put_cut(out, p ? p : "", p ? (size_t)len : 0);
+    Py_XDECREF(s);
+    return r;
+}
+
 /* ---- frames -------------------------------------------------------------- */
 
 /* How many there are; counted up to a bound, since user code may have tied
@@ -195,7 +209,8 @@ put_frame(struct buf *out, PyObject *tb)
     PyErr_Clear();
     int r = put_head(out, ETF_MAP, 3);
     r = r ? r : put_key(out, "file");
-    r = r ? r : put_taken(out, file ? pyerr_text(file, 4096) : NULL);
+    r = r ? r
+          : put_taken(out, file ? pyerr_told(pyerr_text(file, 4096)) : NULL);
     r = r ? r : put_key(out, "line");
     r = r ? r : put_head(out, ETF_INTEGER, (size_t)line);
     r = r ? r : put_key(out, "function");
@@ -212,7 +227,7 @@ put_frame(struct buf *out, PyObject *tb)
 static int
 put_frames(struct buf *out, PyObject *exc)
 {
-    PyObject *tb = PyException_GetTraceback(exc);
+    PyObject *tb = pyerr_traceback(exc);
     size_t total = count_frames(tb), n = total;
     if (n > PYERR_FRAMES)
         n = PYERR_FRAMES;
@@ -320,5 +335,5 @@ pyerr_story_put(struct buf *out, PyObject *exc, const char *stack, size_t n)
     if (n == 0)
         return r;
     r = r ? r : put_key(out, "stack");
-    return r ? r : put_cut(out, stack, n);
+    return r ? r : put_stack(out, stack, n);
 }

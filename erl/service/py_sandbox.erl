@@ -164,8 +164,17 @@ told({error, timeout}, _, _) ->
     {error, {limit, wall_ms}};
 told({error, {"MemoryError", _}}, _, _) ->
     {error, {limit, memory}};
+told({error, {crashed, #{traceback := Where, stderr := Said} = Report}}, _, _) ->
+    {error, {crashed, Report#{traceback := theirs(Where), stderr := theirs(Said)}}};
 told({error, _} = Error, _, _) ->
     Error.
+
+%% What called their code is left out, and where this library lies is not told.
+theirs(Text) ->
+    Files = re:replace(Text, <<"\"[^\"\n]*/(erlang/[a-z_]+\\.py)\"">>, <<"\"\\1\"">>,
+                       [global, {return, binary}]),
+    re:replace(Files, <<" *File \"erlang/_sandboxed\\.py\"[^\n]*\n?">>, <<>>,
+               [global, {return, binary}]).
 
 bytes(Files) ->
     maps:filter(fun(Name, Data) -> is_binary(Name) andalso is_binary(Data) end, Files).

@@ -11,6 +11,9 @@ import ast
 import os
 from typing import Any
 
+__erlang_hidden__ = True
+"""Tracebacks begin with the user's own code."""
+
 FOLDER = "/tmp"
 
 
@@ -31,7 +34,7 @@ def run(
 
 
 def _execute(code: str, names: dict[str, Any]) -> Any:
-    tree = ast.parse(code, "<sandbox>", "exec")
+    tree = compile(code, "<sandbox>", "exec", ast.PyCF_ONLY_AST)
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.Expr):
         exec(compile(tree, "<sandbox>", "exec"), names)

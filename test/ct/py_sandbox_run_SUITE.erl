@@ -9,7 +9,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
-    [values, printed, inputs, files, files_are_capped, limits, violations, deaths, nothing_stays,
+    [values, printed, inputs, files, files_are_capped, limits, violations, deaths, tracebacks, reports, nothing_stays,
      wrong_options, hidden_environment, numpy, from_spares, caller_dies, nothing_is_left].
 
 init_per_suite(Config) ->
@@ -103,6 +103,39 @@ deaths(_) ->
     ?assertMatch({error, {"SystemExit", _}}, py_sandbox:run("import sys\nsys.exit(3)")),
     ?assertMatch({error, {"SyntaxError", _}}, py_sandbox:run("def")),
     ?assertMatch({error, {"EncodeError", _}}, py_sandbox:run("open")).
+
+%% They begin with the user's own code, and tell no place of this library.
+tracebacks(_) ->
+    Place = unicode:characters_to_binary(code:priv_dir(terrarium)),
+    [begin
+         {error, _} = py_sandbox:run(Code, Options),
+         #{traceback := Text, frames := Frames} = Last = py:last_error(),
+         ?assert(Files =:= any orelse Files =:= [File || #{file := File} <- Frames]),
+         Said = iolist_to_binary(io_lib:format("~0tp ~ts ~ts",
+                                               [Last, Text, maps:get(stack, Last, <<>>)])),
+         [?assertEqual({nomatch, Code}, {binary:match(Said, Part), Code})
+          || Part <- [<<"_sandboxed">>, Place]]
+     end || {Files, Code, Options} <-
+                [{[<<"<sandbox>">>, <<"<sandbox>">>], "def f(): 1/0\nf()", #{}},
+                 {[<<"<sandbox>">>, <<"<sandbox>">>], "def f(): 1/0\nf()",
+                  #{policy => strict}},
+                 {[], "def", #{}},
+                 {[<<"<sandbox>">>], "try: 1/0\nexcept Exception as e: raise ValueError() from e",
+                  #{}},
+                 {[<<"<sandbox>">>, <<"erlang/_call.py">>], "import erlang\nerlang.call('x')", #{}},
+                 {any, "1", #{files => #{"/no/such/place/x" => <<>>}}},
+                 {[<<"<sandbox>">>], "while True: pass", with_limits(#{wall_ms => 200})}]].
+
+%% The same of those that died.
+reports(_) ->
+    Place = unicode:characters_to_binary(code:priv_dir(terrarium)),
+    [begin
+         {error, {crashed, #{traceback := Text, stderr := Err}}} = py_sandbox:run(Code),
+         Said = <<Text/binary, Err/binary>>,
+         ?assertNotEqual(nomatch, binary:match(Text, <<"<sandbox>">>)),
+         [?assertEqual({nomatch, Code}, {binary:match(Said, Part), Code})
+          || Part <- [<<"_sandboxed">>, Place]]
+     end || Code <- ["import ctypes\nctypes.string_at(0)", "import os\nos.abort()"]].
 
 nothing_stays(_) ->
     {ok, _} = py_sandbox:run("import builtins, sys\nbuiltins.left = 1\nsys.left = 1"),
