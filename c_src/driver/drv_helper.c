@@ -112,31 +112,6 @@ helper_close(struct helper *h, const char *why, const char *text)
     drv_tell_closed(&h->base, why, text);
 }
 
-void
-helper_violation(struct helper *h, const char *text)
-{
-    helper_kill(h);
-    helper_close(h, "protocol", text);
-}
-
-void
-helper_over(struct helper *h, const char *limit)
-{
-    helper_kill(h);
-    helper_close(h, "limit", limit);
-}
-
-/* What it has sent is no frame, or one that it may not send. */
-static void
-wrong_frame(struct helper *h, int e)
-{
-    const char *limit = drv_reader_limit(&h->reader, e);
-    if (limit != NULL)
-        helper_over(h, limit);
-    else
-        helper_violation(h, err_str(e));
-}
-
 static void
 helper_stop(struct drv_port *p)
 {
@@ -256,7 +231,7 @@ take_frames(struct helper *h)
     if (h->channel.fd < 0)
         return E_EOF;
     if (e != E_AGAIN && e != 0)
-        wrong_frame(h, e);
+        helper_wrong_frame(h, e);
     return e == E_AGAIN ? 0 : e;
 }
 

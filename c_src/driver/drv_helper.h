@@ -10,6 +10,7 @@
  *   drv_write.c    bytes to the helper, with the driver queue behind
  *   drv_bet.c      polling the lane for an answer
  *   drv_hatch.c    descriptors to the helper
+ *   drv_verdict.c  the end of one that did what it must not
  *
  * Threads: ERTS calls one at a time. */
 #ifndef TERRARIUM_DRV_HELPER_H
@@ -139,10 +140,6 @@ void helper_kill(struct helper *h);
 void helper_signal(struct helper *h, uint64_t id);
 /* End the connection and tell the owner; text may be NULL. */
 void helper_close(struct helper *h, const char *why, const char *text);
-/* It has done what no helper does: that is its end. */
-void helper_violation(struct helper *h, const char *text);
-/* It was over this limit of its policy: that is its end. */
-void helper_over(struct helper *h, const char *limit);
 /* Take what has arrived.  0 while the connection goes on. */
 int helper_read(struct helper *h);
 /* To be called before each return to the VM: when something comes, or there is
@@ -152,6 +149,15 @@ void helper_leave(struct helper *h);
 void helper_resume(struct helper *h);
 /* The descriptors are what they should be: begin to use them. */
 void helper_begin(struct helper *h);
+
+/* ---- drv_verdict.c ------------------------------------------------------ */
+
+/* It has done what no helper does; its port is closed with this text. */
+void helper_violation(struct helper *h, const char *text);
+/* It was over this limit of its policy. */
+void helper_over(struct helper *h, const char *limit);
+/* What it has sent is no frame, or one that it may not send. */
+void helper_wrong_frame(struct helper *h, int e);
 
 /* ---- drv_ops.c ---------------------------------------------------------- */
 

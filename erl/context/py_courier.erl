@@ -33,13 +33,13 @@
 -define(SWEEP, 1000).
 
 -record(state, {port :: port(),
-                handles = none :: py_handles:handles() | none,
                 receivers = #{} :: #{integer() => {receiver(), reference()}},
                 monitors = #{} :: #{reference() => integer()},
                 unsaid = 0 :: non_neg_integer(),      % delivered, the driver was not told
                 holds = py_holds:new() :: py_holds:holds(),
                 sweeping = false :: boolean(),
-                undeliverable = 0 :: non_neg_integer()}).
+                undeliverable = 0 :: non_neg_integer(),
+                handles = none :: py_handles:handles() | none}).
 
 %% @doc Start the courier of this port's helper.
 -spec start_link(port()) -> {ok, pid()} | {error, term()}.

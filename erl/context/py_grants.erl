@@ -50,19 +50,21 @@ allowed(Name, #{call := all}) -> is_binary(Name);
 allowed(Name, #{call := Names}) -> lists:member(Name, Names).
 
 %% @doc May it send to this?  To a pid if it may to those that it was passed, for it
-%% has no others; but never to a context's process, which does what it is told.
+%% has no others; but never to processes of this library, contexts above all, which do
+%% what they are told, and of other nodes it is not known which those are.
 -spec may_send(port(), term()) -> boolean().
 may_send(Port, Dest) ->
     case py_registry:grants(Port) of
         {all, _} -> true;
         {#{send := all}, _} -> true;
-        {#{passed := Passed}, _} when is_pid(Dest) -> Passed andalso not is_context(Dest);
+        {#{passed := Passed}, _} when is_pid(Dest) -> Passed andalso not is_ours(Dest);
         {#{send := Names}, _} -> named(Dest, Names);
         none -> false
     end.
 
-is_context(Pid) ->
-    py_registry:find(Pid) =/= gone.
+is_ours(Pid) ->
+    node(Pid) =/= node() orelse py_registry:find(Pid) =/= gone
+        orelse application:get_application(Pid) =:= {ok, terrarium}.
 
 named(Dest, Names) when is_atom(Dest) -> lists:member(Dest, Names);
 named(Dest, Names) when is_binary(Dest) ->

@@ -137,11 +137,11 @@ meant(Handle, Table) ->
     N = number(Handle),
     case ets:lookup(Table, N) of
         [{_, Id}] -> same_kind(Handle, Id);
-        [] -> missing(N, ets:lookup_element(Table, last, 2))
+        [] -> throw({?MODULE, missing(N, ets:lookup_element(Table, last, 2))})
     end.
 
-missing(N, Last) when N > 0, N =< Last -> throw({?MODULE, forgotten});
-missing(_, _) -> throw({?MODULE, forged}).
+missing(N, Last) when N > 0, N =< Last -> forgotten;
+missing(_, _) -> forged.
 
 same_kind(Handle, Id) when is_pid(Handle), is_pid(Id) -> Id;
 same_kind(Handle, Id) when is_port(Handle), is_port(Id) -> Id;

@@ -8,8 +8,8 @@
 %% Ports of zygotes.
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, doom/2, kill_zygote/1]).
 %% Ports of helpers.
--export([open_helper/3, settings/2, kill/1, violated/1, interrupt/1, fail/2, stderr/1, more_output/1,
-         notice/3, reply/4, served/2, backtrace/2, pass/3, stats/1, watch/3, drain/1,
+-export([open_helper/3, settings/2, kill/1, violated/1, interrupt/1, fail/2, stderr/1,
+         more_output/1, notice/3, reply/4, served/2, backtrace/2, pass/3, stats/1, watch/3, drain/1,
          drain_but_objects/1, carry/1, carried/2]).
 %% Ports of loads.
 -export([open_load/0, least/3]).

@@ -27,11 +27,8 @@
 %% Relative, or a point in monotonic milliseconds.
 
 -type limits() :: {MaxFrame :: pos_integer(), GraceMs :: non_neg_integer()
-                                            | {non_neg_integer(), bounds()}}.
-
--type bounds() :: #{wall := timeout(), inflight := term(), handles := boolean()}.
-%% What a policy says.  `wall': no request may take longer, whatever its caller says;
-%% the others are `py_caller''s.
+                                            | {non_neg_integer(), #{wall := timeout(), _ => _}}}.
+%% `wall': no request may take longer, whatever its caller says.
 
 -type outcome() ::
     {answer, byte(), binary()}
@@ -293,8 +290,7 @@ lost(Ref) ->
 
 %% The time is up.  The driver takes the request out of the queue, or ends it
 %% where it runs; in that case something more will come, and we wait for it.
-give_up(Port, Id, Ref, {Max, {Grace, _}}) ->
-    give_up(Port, Id, Ref, {Max, Grace});
+give_up(Port, Id, Ref, {Max, {Grace, _}}) -> give_up(Port, Id, Ref, {Max, Grace});
 give_up(Port, Id, Ref, {_, Grace}) ->
     case py_port:control(Port, ?OP_CANCEL_CALL, Id) of
         <<?REPLY_DROPPED>> ->

@@ -165,9 +165,14 @@ self_and_whereis(_) ->
 %% Such a message could be one of those by which a context is told what to do.
 never_to_contexts(_) ->
     C = new(#{allow => [{send, passed}]}),
+    {ok, Linked} = py_context:start_link(py_handles_linked, auto, #{}),
+    [_, _, _, Remote | _] = ids(),
     [?assertMatch({error, {"TypeError", _}},
                   py_context:eval(C, "erlang.send(p, (erlang.Atom('$gen_cast'), 1))", #{p => P}))
-     || P <- [C, hd(py_registry:contexts())]],
+     || P <- [C, Linked, hd(py_registry:contexts()), whereis(py_registry),
+              whereis(py_context_sup), Remote]],
+    true = unlink(Linked),
+    ok = py_context:stop(Linked),
     ok = py_context:exec(C, "import threading\n"
                             "def f():\n"
                             "    try: erlang.send(erlang.self(), 1)\n"

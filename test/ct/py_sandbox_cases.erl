@@ -31,6 +31,9 @@ expected(Group, Expected) ->
     Default = maps:get(default, Expected, maps:get(locked, Expected, none)),
     maps:get(Group, Expected, Default).
 
+-define(CAP_SETUID, 7).
+-define(CAP_SYS_PTRACE, 19).
+
 %% What the cases need; `raw' makes a system call by its number on x86-64.
 prelude() ->
     "import ctypes, errno, mmap, os, re, resource, signal, socket, subprocess, sys, threading\n"
@@ -74,7 +77,12 @@ files() ->
      {environ_of_zygote, "return open('/proc/%d/environ' % os.getppid(), 'rb').read() != b''",
       #{trusted => {value, true}, locked => ?NO_FILE}},
      {memory_of_bystander, "return open('/proc/%d/mem' % BYSTANDER, 'rb') and 1",
-      #{trusted => survives, locked => ?NO_FILE}}, % it is undumpable: root may
+      %% It is undumpable.
+      #{trusted => case capable(?CAP_SYS_PTRACE) of
+                       true -> {value, 1};
+                       false -> {raises, ["PermissionError"]}
+                   end,
+        locked => ?NO_FILE}},
      {own_memory, "return open('/proc/self/mem', 'rb') and 1",
       #{trusted => {value, 1}, locked => ?NO_FILE}},
      {environment, "return os.environ.get('TERRARIUM_TEST_SECRET')",
@@ -122,8 +130,20 @@ children() ->
       "except RuntimeError: pass\n"
       "e.set()\nreturn n",
       #{trusted => {value, 100}, default => {most, 16}, strict => {value, 0},
-        no_own_uid => survives, no_namespaces => survives}},
+        no_own_uid => threads(not capable(?CAP_SETUID)),
+        no_namespaces => threads(capable(?CAP_SETUID))}},
      {execute_nothing, "os.execv('/no/such/program', ['x'])", #{locked => ?NO_FILE}}].
+
+%% They are counted where the process has a user, or if the VM is not root a user
+%% namespace, of its own; elsewhere it is stacks of 8 MiB that do not fit into `memory'.
+threads(true) -> {most, 16};
+threads(false) -> {most, 64}.
+
+%% Has the VM this capability?
+capable(Bit) ->
+    {ok, Status} = file:read_file("/proc/self/status"),
+    {match, [Hex]} = re:run(Status, "CapEff:\\s+([0-9a-f]+)", [{capture, all_but_first, binary}]),
+    binary_to_integer(Hex, 16) band (1 bsl Bit) =/= 0.
 
 privileges() ->
     [{become_root, "os.setuid(0); return 1", #{locked => ?REFUSED}},

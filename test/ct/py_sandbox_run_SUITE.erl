@@ -9,8 +9,9 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
-    [values, printed, inputs, files, files_are_capped, limits, violations, deaths, tracebacks, reports, nothing_stays,
-     wrong_options, hidden_environment, numpy, from_spares, caller_dies, nothing_is_left].
+    [values, printed, inputs, files, files_are_capped, limits, violations, deaths, tracebacks,
+     reports, nothing_stays, wrong_options, hidden_environment, numpy, from_spares, caller_dies,
+     nothing_is_left].
 
 init_per_suite(Config) ->
     %% Not the default one, which the launcher may have started with its own.

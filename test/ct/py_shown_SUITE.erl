@@ -81,7 +81,8 @@ logged(_) ->
     [<<"stdout] ", Line/binary>>] = heard("stdout] "),
     ?assertEqual(?SHOWN, Line),
     {error, {crashed, _}} =
-        py_context:eval(C, "__import__('os')._exit(3) # \e[31m\x{202e}" ++ lists:duplicate(5000, $x)),
+        py_context:eval(C, ["__import__('os')._exit(3) # \e[31m\x{202e}",
+                            lists:duplicate(5000, $x)]),
     [Death] = heard("its process died"),
     ?assertEqual(nomatch, binary:match(Death, [<<"\e">>, <<"\x{202e}"/utf8>>])),
     ?assert(byte_size(Death) < 2000),
