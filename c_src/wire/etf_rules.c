@@ -25,7 +25,7 @@ enum {
  * Integers and atoms have none beside the place in what holds them. */
 enum {
     WORDS_FLOAT = 2,
-    WORDS_BINARY = 8, /* with what refers to its bytes */
+    WORDS_BINARY = 10, /* with what refers to its bytes */
     WORDS_CELL = 2,
     WORDS_PAIR = 4, /* of a map that is a tree */
     WORDS_MAP = 5,
