@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,13 +45,83 @@ cell_init(struct cell *c)
 {
     for (int i = 0; i < CELL_NAMESPACES; i++)
         c->fds[i] = -1;
+    c->pids = c->own_pids = -1;
+    c->first = 0;
+}
+
+void
+cell_close(struct cell *c)
+{
+    for (int i = 0; i < CELL_NAMESPACES; i++)
+        io_close(&c->fds[i]);
+    io_close(&c->pids);
+    io_close(&c->own_pids);
+}
+
+static void
+end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
 }
 
 void
 cell_free(struct cell *c)
 {
-    for (int i = 0; i < CELL_NAMESPACES; i++)
-        io_close(&c->fds[i]);
+    cell_close(c);
+    if (c->first > 0)
+        end(c->first);
+    c->first = 0;
+}
+
+/* ---- process ids --------------------------------------------------------- */
+
+int
+cell_fork_begin(const struct cell *c)
+{
+    return c->pids < 0 || setns(c->pids, CLONE_NEWPID) == 0 ? 0 : E_SYS;
+}
+
+int
+cell_fork_end(const struct cell *c)
+{
+    return c->pids < 0 || setns(c->own_pids, CLONE_NEWPID) == 0 ? 0 : E_SYS;
+}
+
+/* The child that makes the namespaces: where that can be, the first process of
+ * one of process ids.  *is_first: it is. */
+static pid_t
+fork_builder(struct cell *c, const struct policy *p, int *is_first)
+{
+    *is_first = 0;
+    if (geteuid() == 0 && !(p->without & LAYER_PIDS)) {
+        c->own_pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+        *is_first = c->own_pids >= 0 && unshare(CLONE_NEWPID) == 0;
+    }
+    pid_t builder = fork();
+    int saved = errno;
+    if (builder != 0 && *is_first && setns(c->own_pids, CLONE_NEWPID) != 0) {
+        saved = errno; /* out of memory: nobody could be forked any more */
+        if (builder > 0)
+            end(builder);
+        builder = -1;
+    }
+    errno = saved;
+    return builder;
+}
+
+/* Those whose parents have ended are its own then: nobody waits for them.  It
+ * keeps nothing open, and dies with the zygote, and all of them with it. */
+static _Noreturn void
+be_first(void)
+{
+    close_range(0, UINT_MAX, 0);
+    signal(SIGCHLD, SIG_IGN);
+    prctl(PR_SET_NAME, CELL_FIRST_NAME);
+    prctl(PR_SET_DUMPABLE, 0);
+    for (;;)
+        pause();
 }
 
 /* ---- the builder --------------------------------------------------------- */
@@ -127,9 +198,11 @@ furnish(const struct policy *p, const struct args_list *readable)
     return e;
 }
 
-/* In the child: say how it went (0 or errno), then wait to be looked at. */
+/* In the child: say how it went (0 or errno), then wait to be looked at.  If
+ * our parent has died before PDEATHSIG, nobody has the pipe's other end. */
 static _Noreturn void
-build(const struct policy *p, const struct args_list *readable, int pipe_fd)
+build(const struct policy *p, const struct args_list *readable, int pipe_fd,
+      int is_first)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     errno = 0;
@@ -139,6 +212,8 @@ build(const struct policy *p, const struct args_list *readable, int pipe_fd)
     int how = e == 0 ? 0 : errno != 0 ? errno : EINVAL;
     if (write(pipe_fd, &how, sizeof how) != sizeof how)
         _exit(1);
+    if (is_first)
+        be_first();
     pause();
     _exit(0);
 }
@@ -146,20 +221,23 @@ build(const struct policy *p, const struct args_list *readable, int pipe_fd)
 /* ---- around it ----------------------------------------------------------- */
 
 static int
-hold(struct cell *c, const struct policy *p, pid_t builder)
+open_namespace(pid_t pid, const char *name, int *fd)
 {
-    for (int i = 0; i < CELL_NAMESPACES; i++) {
-        char path[64];
-        if ((i == CELL_USER && geteuid() == 0) ||
-            !wants(p, (enum cell_namespace)i))
-            continue;
-        snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)builder,
-                 namespaces[i].name);
-        c->fds[i] = open(path, O_RDONLY | O_CLOEXEC);
-        if (c->fds[i] < 0)
-            return errno;
-    }
-    return 0;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, name);
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    return *fd >= 0 ? 0 : errno;
+}
+
+static int
+hold(struct cell *c, const struct policy *p, pid_t builder, int is_first)
+{
+    int how = is_first ? open_namespace(builder, "pid", &c->pids) : 0;
+    for (int i = 0; how == 0 && i < CELL_NAMESPACES; i++)
+        if ((i != CELL_USER || geteuid() != 0) &&
+            wants(p, (enum cell_namespace)i))
+            how = open_namespace(builder, namespaces[i].name, &c->fds[i]);
+    return how;
 }
 
 static int
@@ -177,25 +255,24 @@ int
 cell_make(struct cell *c, const struct policy *p,
           const struct args_list *readable, char *why, size_t n)
 {
-    int ends[2];
+    int ends[2], is_first;
     cell_init(c);
     if (pipe2(ends, O_CLOEXEC) != 0)
         return E_SYS;
-    pid_t builder = fork();
+    pid_t builder = fork_builder(c, p, &is_first);
     if (builder == 0)
-        build(p, readable, ends[1]);
+        build(p, readable, ends[1], is_first);
     int how = builder < 0 ? errno : 0;
     close(ends[1]);
     if (how == 0)
         how = read_outcome(ends[0]);
     if (how == 0)
-        how = hold(c, p, builder);
+        how = hold(c, p, builder, is_first);
     close(ends[0]);
-    if (builder > 0) {
-        kill(builder, SIGKILL);
-        while (waitpid(builder, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
+    if (how == 0 && is_first)
+        c->first = builder;
+    else if (builder > 0)
+        end(builder);
     if (how == 0)
         return 0;
     cell_free(c);

@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cell.h - the namespaces in which the helpers of one policy live: a root of
- * their own, no network, no IPC, no host name.
+ * their own, no network, no IPC, no host name, no processes.
  *
  * They are made once per policy: by a child that makes them and ends, while we
  * hold their descriptors.  A helper joins with setns(2), which costs some ten
  * microseconds where making them takes milliseconds.  Those of one policy
  * share them; there is nothing in them that could be written, but what the
  * policy grants all of them anyway.  A policy's /tmp is each helper's own.
+ *
+ * Process ids are different: a process has its namespace from its birth, and
+ * one without its first process takes no more.  So where we are root the child
+ * stays, as that process, and the fork of a helper is put between
+ * cell_fork_begin and cell_fork_end.  Helpers are our children all the same.
  * Used by: profile.   Knows: policy, root.   Does not know: seccomp, Landlock.
- * Ownership: a cell owns its descriptors.
+ * Ownership: a cell owns its descriptors, and its first process, where it was
+ * made: a forked child closes it, and must not free it.
  * Errors: E_SYS, E_REFUSED (this host does not allow it), with a sentence.
  * Threads: the process must be single-threaded. */
 #ifndef TERRARIUM_SANDBOX_CELL_H
 #define TERRARIUM_SANDBOX_CELL_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "args.h"
 #include "policy.h"
@@ -28,14 +35,25 @@ enum cell_namespace {
     CELL_NAMESPACES
 };
 
+/* What ps calls the first process. */
+#define CELL_FIRST_NAME "terrarium-cell"
+
 struct cell {
     int fds[CELL_NAMESPACES];
+    int pids;     /* the namespace of process ids; -1: none */
+    int own_pids; /* ours, to come back to */
+    pid_t first;  /* who keeps it; 0: nobody */
 };
 
 void cell_init(struct cell *c); /* nothing */
 int cell_make(struct cell *c, const struct policy *p,
               const struct args_list *readable, char *why, size_t n);
+void cell_close(struct cell *c);
+/* Its helpers must be dead and reaped. */
 void cell_free(struct cell *c);
+/* Children that are forked between the two begin in it: 0, or E_SYS. */
+int cell_fork_begin(const struct cell *c);
+int cell_fork_end(const struct cell *c);
 /* Join it; `owner` is the user that shall own its /tmp. */
 int cell_enter(const struct cell *c, const struct policy *p, unsigned owner);
 

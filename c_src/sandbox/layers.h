@@ -14,6 +14,7 @@
     X(LAYER_LANDLOCK_SCOPE, "landlock_scope", "signals, sockets (ABI 6)")      \
     X(LAYER_NAMESPACES, "namespaces", "private root, no network, no IPC")      \
     X(LAYER_OWN_UID, "own_uid", "a user id of the context's own")              \
+    X(LAYER_PIDS, "pid_namespace", "no process ids but its own kind's")        \
     X(LAYER_CGROUP, "cgroup", "memory and processes, by a control group")
 
 enum layer_index {

@@ -79,6 +79,8 @@ make_cell(struct profile *p, const struct profile_host *host, char *why_not,
     if (wants(p, LAYER_NAMESPACES) &&
         cell_make(&p->cell, &p->policy, &host->readable, why_not, n) == 0)
         p->layers |= LAYER_NAMESPACES;
+    if (p->cell.pids >= 0)
+        p->layers |= LAYER_PIDS;
 }
 
 /* In a root of its own the way to Python is open to everyone. */
@@ -171,6 +173,7 @@ profile_free(struct profile *p)
     policy_free(&p->policy);
     filter_free(&p->filter);
     profile_close(p);
+    cell_free(&p->cell);
 }
 
 /* ---- put on by the helper ------------------------------------------------ */
@@ -182,12 +185,16 @@ become(const struct profile *p, const char **step)
 {
     unsigned id = geteuid();
     pid_t parent = getppid();
+    pid_t outer = self_outer_pid();
     uint64_t mapped;
     *step = "address space";
     if (self_mapped(&mapped) != 0)
         return E_SYS;
+    *step = "process id";
+    if ((p->layers & LAYER_OWN_UID) && outer <= 0)
+        return E_SYS;
     if (p->layers & LAYER_OWN_UID)
-        id = SELF_FIRST_UID + (unsigned)getpid();
+        id = SELF_FIRST_UID + (unsigned)outer;
     *step = "namespaces";
     if ((p->layers & LAYER_NAMESPACES) &&
         cell_enter(&p->cell, &p->policy, id) != 0)
@@ -280,6 +287,9 @@ prove(const struct profile *p, const char **step)
     *step = "proof of namespaces";
     if ((p->layers & LAYER_NAMESPACES) && access("/proc/self", F_OK) == 0)
         return E_SYS;
+    *step = "proof of process ids"; /* our parent has none here */
+    if ((p->layers & LAYER_PIDS) && getppid() != 0)
+        return E_SYS;
     *step = "proof of seccomp";
     if ((p->layers & LAYER_SECCOMP) &&
         (kill(getppid(), 0) == 0 || can_open_netlink()))
@@ -291,7 +301,7 @@ void
 profile_close(struct profile *p)
 {
     io_close(&p->landlock);
-    cell_free(&p->cell);
+    cell_close(&p->cell);
 }
 
 int

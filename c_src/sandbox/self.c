@@ -41,6 +41,16 @@ lower_if(int what, uint64_t to)
     return to == POLICY_NO_LIMIT ? 0 : lower(what, to);
 }
 
+/* What /proc shows is of the namespace in which it was mounted. */
+pid_t
+self_outer_pid(void)
+{
+    char text[32];
+    ssize_t n = readlink("/proc/self", text, sizeof text - 1);
+    text[n > 0 ? n : 0] = 0;
+    return (pid_t)strtol(text, NULL, 10);
+}
+
 int
 self_mapped(uint64_t *bytes)
 {

@@ -6,6 +6,8 @@
 #ifndef TERRARIUM_SANDBOX_SELF_H
 #define TERRARIUM_SANDBOX_SELF_H
 
+#include <sys/types.h>
+
 #include "policy.h"
 
 /* The user of a sandboxed helper is this and its pid: no two that live have the
@@ -21,7 +23,10 @@ enum { SELF_UNWRITTEN = 256 << 20 };
  * and be sent signals by us?  Tried by a child. */
 int self_can_change_user(const char *needed);
 
-/* Address space in bytes.  Needs /proc, so it is asked before that is gone. */
+/* Its process id as our parent knows it, also in a namespace of its own; 0 on
+ * error.  Needs /proc, so it is asked before that is gone. */
+pid_t self_outer_pid(void);
+/* Address space in bytes.  Needs /proc as well. */
 int self_mapped(uint64_t *bytes);
 /* mapped: what self_mapped said; own_count: are its threads counted apart from
  * those of others? */

@@ -110,6 +110,19 @@ breeds_find(struct zygote *z, const struct ctl_map *m, struct breed **out,
 }
 
 void
+breeds_lost(struct zygote *z, pid_t pid)
+{
+    for (struct breed *b = z->plain.next; b != NULL; b = b->next) {
+        if (b->profile.cell.first != pid)
+            continue;
+        b->profile.cell.first = 0;
+        b->wanted = 0;
+        buf_fini(&b->key); /* nobody asks for the empty one */
+        buf_init(&b->key, 0);
+    }
+}
+
+void
 breeds_used(struct breed *b, uint64_t ahead)
 {
     b->used_ms = now_ms();

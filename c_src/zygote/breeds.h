@@ -20,6 +20,10 @@ enum {
 int breeds_find(struct zygote *z, const struct ctl_map *m, struct breed **out,
                 unsigned *missing, char *why, size_t n);
 
+/* A child that is no helper has died: if it was the first process of a breed's
+ * namespace, its helpers have died with it, and there will be no others. */
+void breeds_lost(struct zygote *z, pid_t pid);
+
 /* One was asked for; this many more are to be kept ahead. */
 void breeds_used(struct breed *b, uint64_t ahead);
 

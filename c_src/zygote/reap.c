@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "breeds.h"
 #include "groups.h"
 #include "report.h"
 #include "spares.h"
@@ -66,6 +67,8 @@ reap_one(struct zygote *z, const siginfo_t *how)
         continue;
     if (c != NULL)
         bury(z, c, how, &usage);
+    else
+        breeds_lost(z, how->si_pid);
 }
 
 /* 1 if one was reaped. */

@@ -150,7 +150,9 @@ be_helper(struct zygote *z, struct child *self, struct ends *e)
     self->fds[CHILD_LANE] = -1; /* the only one of the VM's that it keeps */
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != z->pid) /* it died before the line above */
+    /* It died before the line above.  From within a namespace of process ids
+     * it is not to be seen, but such a one dies with it as a whole. */
+    if (getppid() != (self->breed->profile.cell.pids < 0 ? z->pid : 0))
         _exit(HANDOFF_EXIT_SYSTEM);
     if (dup2(e->out, STDOUT_FILENO) < 0 || dup2(e->err, STDERR_FILENO) < 0)
         _exit(HANDOFF_EXIT_SYSTEM);
@@ -201,6 +203,9 @@ spawn_free(struct child *c)
 static int
 fork_child(struct zygote *z, struct child *c, struct ends *e)
 {
+    const struct cell *cell = &c->breed->profile.cell;
+    if (cell_fork_begin(cell) != 0)
+        return E_SYS;
     PyOS_BeforeFork();
     c->pid = fork();
     if (c->pid == 0)
@@ -208,7 +213,11 @@ fork_child(struct zygote *z, struct child *c, struct ends *e)
     int saved = errno;
     PyOS_AfterFork_Parent();
     errno = saved;
-    return c->pid < 0 ? E_SYS : 0;
+    int r = c->pid < 0 ? E_SYS : 0;
+    /* Else the next of another kind would begin in it: such a zygote ends. */
+    if (cell_fork_end(cell) != 0)
+        z->end = HANDOFF_EXIT_SYSTEM;
+    return r;
 }
 
 int

@@ -126,6 +126,8 @@ prepare(struct zygote *z)
     z->host.cgroups = &z->cgroups;
     raise_file_limit(z);
     z->plain.wanted = z->options.spares;
+    z->plain.profile.landlock = -1;
+    cell_init(&z->plain.profile.cell);
     /* From here on it is end-of-file that counts: a VM may detach itself. */
     prctl(PR_SET_PDEATHSIG, 0);
     if (z->program == NULL || z->in == NULL || host_find(&z->host) != 0)

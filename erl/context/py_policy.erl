@@ -19,7 +19,7 @@
 %% `strict': computing on what is passed: no files, no imports, no threads.
 
 -type layer() :: no_new_privs | rlimits | seccomp | landlock | landlock_net | landlock_scope
-               | namespaces | own_uid | cgroup.
+               | namespaces | own_uid | pid_namespace | cgroup.
 %% What a sandbox is made of.
 
 -type capability() ::
@@ -53,7 +53,7 @@
 
 -define(LEVELS, [trusted, default, strict]).
 -define(LAYERS, [no_new_privs, rlimits, seccomp, landlock, landlock_net, landlock_scope,
-                 namespaces, own_uid, cgroup]).
+                 namespaces, own_uid, pid_namespace, cgroup]).
 -define(LIMITS, [wall_ms, cpu_ms, grace_ms, memory, address_space, open_files, file_bytes,
                  fs_bytes, output_bytes, threads, frame_bytes, term_depth, term_words, callbacks,
                  callback_depth, inflight, handles]).

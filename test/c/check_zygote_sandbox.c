@@ -3,6 +3,7 @@
  * is refused and why, whose spares are whose. */
 #include <check.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,7 +312,66 @@ START_TEST(forgets_policies_that_nobody_uses)
         ck_assert_uint_ne(layers_of(&m, "layers"), 0);
         zyg_message_free(&m);
     }
-    ck_assert_int_le(process_count_fds(z.pid, ""), before + 32 * 6);
+    ck_assert_int_le(process_count_fds(z.pid, ""), before + 32 * 8);
+}
+END_TEST
+
+/* 0: there is none. */
+static pid_t
+keeper_of(const struct zyg_helper *h)
+{
+    char path[64], target[64], other[64];
+    ssize_t n;
+    snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)h->pid);
+    n = readlink(path, target, sizeof target - 1);
+    for (pid_t pid = z.pid; n > 0 && pid < h->pid; pid++) {
+        snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
+        if (readlink(path, other, sizeof other) == n &&
+            memcmp(other, target, (size_t)n) == 0)
+            return pid == z.pid ? 0 : pid;
+    }
+    return 0;
+}
+
+/* Numbers are those of outside; the keeper's death is that of the helper; then
+ * there is another; and none outlives the zygote. */
+START_TEST(a_namespace_of_process_ids_is_kept)
+{
+    struct zyg_message m;
+    struct zyg_helper h;
+    pid_t keeper[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        ask(CTL_spawn, 1, "default", NULL, NULL, 0);
+        zyg_expect(&z, CTL_spawned, &m);
+        unsigned layers = layers_of(&m, "layers");
+        zyg_take_helper(&m, &h);
+        if (!(layers & LAYER_PIDS)) {
+            puts("skipped: no namespaces of process ids here");
+            return;
+        }
+        ck_assert_int_eq(zyg_frame(&h, NULL), WIRE_HELLO);
+        ck_assert_uint_eq(process_status(h.pid, "PPid", 10), (unsigned)z.pid);
+        keeper[i] = keeper_of(&h);
+        ck_assert_int_gt(keeper[i], 0);
+        ck_assert_int_eq(process_count_fds(keeper[i], ""), 0);
+        if (i == 1)
+            break;
+        kill(keeper[i], SIGKILL);
+        zyg_expect(&z, CTL_exited, &m);
+        ck_assert_uint_eq(zyg_uint(&m, "signal"), SIGKILL);
+        zyg_message_free(&m);
+        zyg_helper_close(&h);
+        ck_assert_int_eq(process_wait_gone(keeper[i], 10000), 1);
+        zyg_send_spawn(&z, 9, 0); /* it has heard of it by then */
+        zyg_expect(&z, CTL_spawned, &m);
+        zyg_message_free(&m);
+    }
+    kill(z.pid, SIGKILL);
+    (void)zyg_wait(&z);
+    ck_assert_int_eq(process_wait_gone(keeper[1], 10000), 1);
+    ck_assert_int_eq(process_wait_gone(h.pid, 10000), 1);
+    zyg_helper_close(&h);
+    set_up(); /* for the end */
 }
 END_TEST
 
@@ -330,7 +390,8 @@ make_zygote_sandbox_suite(void)
                                   a_module_must_not_start_threads,
                                   nothing_of_preloaded_modules_is_open,
                                   ends_who_uses_up_the_cpu,
-                                  forgets_policies_that_nobody_uses};
+                                  forgets_policies_that_nobody_uses,
+                                  a_namespace_of_process_ids_is_kept};
     Suite *s = suite_create("zygote_sandbox");
     TCase *c = tcase_create("zygote_sandbox");
     tcase_set_timeout(c, 60);

@@ -85,6 +85,21 @@ process_wait_exit(pid_t pid, int *status, int ms)
     return 1;
 }
 
+/* What keeps a sandbox's namespace of process ids is no helper. */
+static int
+keeps_a_cell(pid_t pid)
+{
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return 0;
+    int is = fgets(name, sizeof name, f) != NULL &&
+             strcmp(name, "terrarium-cell\n") == 0;
+    fclose(f);
+    return is;
+}
+
 size_t
 process_children(pid_t pid, pid_t *out, size_t max)
 {
@@ -94,7 +109,8 @@ process_children(pid_t pid, pid_t *out, size_t max)
     for (struct dirent *e; (e = readdir(d)) != NULL && n < max;) {
         pid_t candidate = atoi(e->d_name), parent = 0;
         char state = candidate > 0 ? state_of(candidate, &parent) : 0;
-        if (state != 0 && state != 'Z' && parent == pid)
+        if (state != 0 && state != 'Z' && parent == pid &&
+            !keeps_a_cell(candidate))
             out[n++] = candidate;
     }
     closedir(d);

@@ -18,7 +18,8 @@ int process_wait_gone(pid_t pid, int ms);
 /* waitpid with an end: 1 and *status, or 0 after ms. */
 int process_wait_exit(pid_t pid, int *status, int ms);
 
-/* The children of a process, up to max; zombies are left out. */
+/* The children of a process, up to max; zombies are left out, and what keeps a
+ * sandbox's namespace of process ids. */
 size_t process_children(pid_t pid, pid_t *out, size_t max);
 
 /* What the descriptors of a process are ("socket:[1]", "/dev/null"): those

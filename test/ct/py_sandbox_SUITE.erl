@@ -14,7 +14,8 @@ suite() -> [{timetrap, {minutes, 5}}].
 all() ->
     [{group, trusted}, {group, default}, {group, strict}, {group, no_landlock},
      {group, no_namespaces}, {group, no_own_uid}, info, layers_are_told, unavailable, grants,
-     calls, sends, services, shared_memory, tmp, read_and_write, limits, cgroup, pools,
+     calls, sends, services, shared_memory, tmp, read_and_write, limits, cgroup, process_ids,
+     pools,
      nothing_is_left].
 
 groups() ->
@@ -336,6 +337,25 @@ memory_of_a_group() ->
             "for i in range(0, 1 << 28, 4096): m[i] = 1\n",
     ?assertEqual({error, {limit, memory}}, py_context:exec(C, Share)),
     ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
+    ok = py_context:stop(C).
+
+%% We know it by its number out here, whatever it is called inside.
+process_ids(_) ->
+    {ok, C} = py_context:new(#{policy => default, grace_ms => 60000}),
+    {ok, #{os_pid := OsPid, sandbox := #{layers := Layers}}} = py_context:info(C),
+    ?assert(py_ct:alive(OsPid)),
+    {ok, Inside} = py_context:eval(C, "__import__('os').getpid()"),
+    ?assertEqual(lists:member(pid_namespace, Layers), Inside =/= OsPid),
+    ok = py_context:exec(C, "def spin():\n    while True: pass\n"),
+    {Pid, Ref} = spawn_monitor(fun() ->
+                                       exit(py_context:call(C, '__main__', spin, [], #{}, 2000))
+                               end),
+    py_ct:eventually(fun() ->
+                             {ok, Text} = py_context:backtrace(C),
+                             binary:match(Text, <<"in spin">>) =/= nomatch orelse Text
+                     end),
+    receive {'DOWN', Ref, process, Pid, Result} -> ?assertEqual({error, timeout}, Result) end,
+    ?assertEqual({ok, Inside}, py_context:eval(C, "__import__('os').getpid()")),
     ok = py_context:stop(C).
 
 %%% Pools
