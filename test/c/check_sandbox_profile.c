@@ -262,10 +262,9 @@ static int
 hide_pages(void)
 {
     enum { BLOCK = 16 << 20 };
-    const int no_file = -1; /* cppcheck takes a plain -1 for a mistake */
     for (int i = 0; i < 64; i++) {
         char *p = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, no_file, 0);
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (p == MAP_FAILED)
             return errno;
         p[0] = 1;
