@@ -245,10 +245,24 @@ dup_fd(Fd) ->
         Other -> posix(done(Other))
     end.
 
-%% @doc Close such a copy.
+%% @doc Close such a copy, whose owner may have it longer than the application runs.
 -spec close_fd(non_neg_integer()) -> ok | {error, file:posix() | not_started}.
 close_fd(Fd) ->
-    posix(done(on_fd(?OP_CLOSE_FD, Fd))).
+    case posix(done(on_fd(?OP_CLOSE_FD, Fd))) of
+        {error, not_started} -> posix(done(loaded(fun() -> on_fd(?OP_CLOSE_FD, Fd) end)));
+        Result -> Result
+    end.
+
+%% With a claim on the driver of the caller's own.
+loaded(Fun) ->
+    case load() of
+        ok ->
+            Reply = Fun(),
+            ok = unload(),
+            Reply;
+        {error, _} ->
+            <<?REPLY_DOWN>>
+    end.
 
 on_fd(Op, Fd) ->
     try open_port({spawn_driver, ?DRIVER " fds"}, [binary]) of

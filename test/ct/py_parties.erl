@@ -4,6 +4,8 @@
 -module(py_parties).
 
 -export([prepare/1, contexts/0, all/0, of_pools/0, stop_pools/0, is_clear/1]).
+%% For other parties (py_net_parties).
+-export([until_error/1]).
 
 %% Where requests end soon, and where one stands in the way of the next.
 -define(BUSY, py_parties_busy).
@@ -29,7 +31,7 @@ stop_pools() ->
 
 program() ->
     "import asyncio, erlang, threading, time\n" ++ makers_code() ++ channels_code()
-        ++ others_code().
+        ++ others_code() ++ py_net_parties:code().
 
 makers_code() ->
     "def endless():\n"
@@ -81,7 +83,7 @@ others_code() ->
 
 %% The parties, in any order: `[{Name, {Pid, Monitor}}]'.
 all() ->
-    begun(pools() ++ application()).
+    begun(pools() ++ application() ++ py_net_parties:of_application()).
 
 %% Those who use nothing but the two pools.
 of_pools() ->
@@ -116,6 +118,7 @@ is_clear({runtime_failed, _, _}) -> true;
 is_clear({gather_failed, [_ | _] = All}) -> lists:all(fun({_, Why}) -> is_clear(Why) end, All);
 is_clear(Why) -> lists:member(Why, [closed, not_started, unavailable]).
 
+%% Call it again and again.
 until_error(Fun) ->
     case Fun() of
         {error, _} = Error -> Error;
@@ -125,7 +128,7 @@ until_error(Fun) ->
 %%% Those whom the end of the pools concerns
 
 pools() ->
-    calls() ++ later() ++ streams() ++ stuck() ++ objects().
+    calls() ++ later() ++ streams() ++ stuck() ++ objects() ++ py_net_parties:of_pool(?BUSY).
 
 busy(Module, Function, Args) ->
     py:call(?BUSY, Module, Function, Args, #{timeout => infinity}).

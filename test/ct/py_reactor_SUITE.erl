@@ -13,7 +13,7 @@
 suite() -> [{timetrap, {minutes, 4}}].
 
 all() ->
-    [dup, there_and_back, told, http, two_hundred, full, claimed_by_one, bad_descriptors,
+    [dup, outlives_the_application, there_and_back, told, http, two_hundred, full, claimed_by_one, bad_descriptors,
      bad_arguments, no_factory, connection_made_raises, times_out,
      times_out_in_python, waits_too_long,
      ignores_the_end, helper_killed, at_rest_after_a_crash, setup_code, bad_setup, slow_reader,
@@ -49,6 +49,25 @@ dup(_) ->
     closed(Ours),
     [?assertEqual({error, {invalid, fd, Bad}}, py:dup_fd(Bad)) || Bad <- [-1, x, 1 bsl 31]],
     [?assertEqual({error, {invalid, fd, Bad}}, py:close_fd(Bad)) || Bad <- [-1, 0, 2, x]].
+
+%% A copy's owner closes it whatever has been stopped, and the driver goes again.
+outlives_the_application(_) ->
+    {Ours, Fd} = pair(),
+    ok = py_ct:stop(),
+    unloaded(),
+    ?assertEqual(ok, py:close_fd(Fd)),
+    closed(Ours),
+    ?assertEqual({error, ebadf}, py:close_fd(Fd)),
+    unloaded(),
+    ?assertEqual({error, not_started}, py:dup_fd(0)),
+    ok = py_ct:start([{contexts, 1}]),
+    ?assertEqual({ok, 1}, py:eval("1")).
+
+unloaded() ->
+    py_ct:eventually(fun() ->
+                             {ok, Drivers} = erl_ddll:loaded_drivers(),
+                             not lists:member("py_drv", Drivers)
+                     end).
 
 %%% Serving
 
