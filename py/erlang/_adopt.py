@@ -54,7 +54,8 @@ async def adopt(
         fd = _bridge._passed(token)
     except OSError:
         return "missing"
-    if limit is not None and _connection.count() >= limit:
+    _connection.limit = limit
+    if _connection.full():
         os.close(fd)
         return "full"
     _under_way.add(token)

@@ -9,12 +9,25 @@ import os
 import socket
 import stat
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional
+import weakref
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    Optional,
+    Tuple,
+    Type,
+    TypeVar,
+)
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from erlang.reactor import Protocol
+
+S = TypeVar("S", bound=socket.socket)
 
 READ_SIZE = 65536
 
@@ -31,6 +44,12 @@ Other = Any
 
 others: Dict[int, Other] = {}
 """By their ids.  What ended by itself stays until somebody looks."""
+
+_accepted: "weakref.WeakSet[Accepted]" = weakref.WeakSet()
+"""What asyncio's servers have accepted and not closed; loops' threads write."""
+
+limit: Optional[int] = None
+"""How many connections the context may have; the latest handoff said so."""
 
 
 class Connection:
@@ -191,7 +210,7 @@ class Listener:
     ) -> None:
         self.loop, self.factory, self.limit, self.token = loop, factory, limit, 0
         try:
-            self.socket = listening(fd)
+            self.socket = listening(fd, socket.socket)
         except BaseException:
             os.close(fd)
             raise
@@ -238,7 +257,10 @@ class Listener:
                 self._watch(False)
                 self.loop.call_later(self.PAUSE, self._watch, True)
                 return
-            self._begin(taken.detach(), address)
+            if full():
+                taken.close()
+            else:
+                self._begin(taken.detach(), address)
 
     def _begin(self, fd: int, address: Any) -> None:
         info: Dict[Any, Any] = {"type": "unix"}
@@ -256,13 +278,42 @@ class Listener:
         self._watch(True)
 
 
-def listening(fd: int) -> socket.socket:
-    """Return the listening socket, which owns the descriptor.
+class Accepted(socket.socket):
+    """The socket of a connection that counts until it is closed."""
+
+    def close(self) -> None:
+        """Close it."""
+        _accepted.discard(self)
+        super().close()
+
+    def detach(self) -> int:
+        """Give the descriptor away."""
+        _accepted.discard(self)
+        return super().detach()
+
+
+class Accepting(socket.socket):
+    """A listening socket for asyncio's servers: what it accepts counts."""
+
+    def accept(self) -> Tuple[socket.socket, Any]:
+        """Accept a connection; one too many is closed, and the loop comes again."""
+        taken, address = super().accept()
+        if full():
+            taken.close()
+            raise BlockingIOError("as many connections as there may be")
+        kind = taken.family, taken.type, taken.proto
+        counted = Accepted(*kind, fileno=taken.detach())
+        _accepted.add(counted)
+        return counted, address
+
+
+def listening(fd: int, kind: "Type[S]") -> S:
+    """Return the listening socket, of this class, which owns the descriptor.
 
     Raises ValueError for any other; then it is as it was.
     """
     try:
-        made = socket.socket(fileno=fd)
+        made = kind(fileno=fd)
     except OSError as error:
         raise ValueError(f"descriptor {fd} is no socket: {error.strerror}") from None
     if not made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -315,4 +366,10 @@ def living() -> Iterator[Any]:
 
 def count() -> int:
     """Return how many connections there are.  In any thread."""
-    return len(entries) + sum(1 for other in living_others() if other.counts)
+    handed_over = sum(1 for other in living_others() if other.counts)
+    return len(entries) + len(_accepted) + handed_over
+
+
+def full() -> bool:
+    """Are there as many as there may be?"""
+    return limit is not None and count() >= limit

@@ -180,8 +180,9 @@ def serve(
 ) -> "Listener":
     """Accept connections of a listening socket, or its descriptor, which is taken.
 
-    At max_connections the others wait in the socket's queue.  Ends with close()
-    of what is returned, or with the loop.
+    At max_connections the others wait in the socket's queue; those beyond what
+    the context may have are closed at once.  Ends with close() of what is returned,
+    or with the loop.
     """
     make = _made_by(factory)
     fd = listener if isinstance(listener, int) else listener.detach()

@@ -51,7 +51,10 @@ def _protocols(factory: Factory) -> Factory:
 async def serve(
     listen_fd: int, protocol_factory: Factory, *, udp: bool = False, backlog: int = 100
 ) -> "Union[asyncio.Server, asyncio.DatagramTransport]":
-    """Serve on a listening socket, or with udp on a bound datagram socket."""
+    """Serve on a listening socket, or with udp on a bound datagram socket.
+
+    Connections beyond the context's max_connections are closed at once.
+    """
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -64,7 +67,7 @@ async def serve(
             raise
         return made[0]
     try:
-        listener = _connection.listening(listen_fd)
+        listener = _connection.listening(listen_fd, _connection.Accepting)
     except BaseException:
         os.close(listen_fd)
         raise

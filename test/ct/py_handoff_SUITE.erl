@@ -17,7 +17,7 @@ all() ->
     [pipes, unix_sockets, regular_file, otp_socket, no_descriptors_left, thousand, from_many,
      caller_dies, server_dies, owner_dies, context_stops_meanwhile, renewed, stops, loop_stops,
      asyncio_server, asyncio_connections, asyncio_refuses, reactor_listens,
-     reactor_listens_up_to, handlers, under_one_limit,
+     reactor_listens_up_to, handlers, under_one_limit, servers_under_it,
      without_a_network, strictly_locked_up].
 
 init_per_suite(Config) ->
@@ -379,6 +379,30 @@ under_one_limit(_) ->
         connections(Ctx, 1),
         ok = py_reactor_context:handoff(Ctx, FdC),
         [ok = gen_tcp:close(S) || S <- [B, C]]
+    end).
+
+%% What servers in Python accept counts as well, and what is too much is closed.
+servers_under_it(_) ->
+    with(#{max_connections => 3}, fun(Ctx) ->
+        [begin
+             {Port, Fd} = listener(),
+             ok = py_reactor_context:handoff(Ctx, Fd, #{handler => target(Server)}),
+             {A, FdA} = pair(),
+             ok = py_reactor_context:handoff(Ctx, FdA, #{protocol => target('Echo')}),
+             In = [client(Port), client(Port)],
+             [ok = gen_tcp:send(C, <<"IN\n">>) || C <- In],
+             [?assertEqual(<<"IN\n">>, heard(C, 3)) || C <- In],
+             ?assertMatch(#{active_connections := 3}, stats(Ctx)),
+             [closed(client(Port)) || _ <- lists:seq(1, 5)],
+             {B, FdB} = pair(),
+             ?assertEqual({error, full}, py_reactor_context:handoff(Ctx, FdB)),
+             ok = gen_tcp:close(hd(In)),
+             connections(Ctx, 2),
+             ok = py_reactor_context:handoff(Ctx, FdB, #{protocol => target('Echo')}),
+             [begin said(S, <<"here">>), ok = gen_tcp:close(S) end || S <- [A, B]],
+             ok = gen_tcp:close(lists:last(In)),
+             connections(Ctx, 0)
+         end || Server <- [listen, accept]]
     end).
 
 %%% Policies

@@ -307,6 +307,13 @@ class Listening(Base):
         self.addCleanup(made.close)
         return made
 
+    def limit(self, many: int) -> None:
+        def back(was: Optional[int]) -> None:
+            _connection.limit = was
+
+        self.addCleanup(back, _connection.limit)
+        _connection.limit = many
+
     def null(self) -> int:
         file = open(os.devnull)
         self.addCleanup(file.close)
@@ -347,6 +354,27 @@ class ServeTest(Listening):
             self.assertEqual(await self.hear(c, 1), b"c")
             b.close()
             c.close()
+
+        self.run_it(main)
+
+    def test_more_than_the_context_may_have(self) -> None:
+        self.limit(2)
+
+        async def main() -> None:
+            ours, fd = self.pair()
+            reactor.run_fd(fd, {}, Echo)
+            made = reactor.serve(self.listener(), Echo)
+            with ours, await self.client() as a:
+                a.send(b"x")
+                self.assertEqual(await self.hear(a, 1), b"x")
+                for _ in range(3):
+                    with await self.client() as too_many:
+                        self.assertEqual(await self.hear(too_many, 1), b"")
+            await self.until(lambda: reactor.connections() == 0)
+            with await self.client() as b:
+                b.send(b"y")
+                self.assertEqual(await self.hear(b, 1), b"y")
+            made.close()
 
         self.run_it(main)
 
@@ -410,6 +438,43 @@ class ServerTest(Listening):
             await self.until(self.all_closed)
 
         self.run_it(main)
+
+    def test_more_than_the_context_may_have(self) -> None:
+        self.limit(3)
+
+        async def main() -> None:
+            made = await server.serve(self.listener().detach(), upper)
+            clients = [await self.client() for _ in range(3)]
+            for one in clients:
+                one.send(b"line\n")
+                self.assertEqual(await self.hear(one, 5), b"LINE\n")
+            self.assertEqual(reactor.connections(), 3)
+            for _ in range(3):
+                with await self.client() as too_many:
+                    self.assertEqual(await self.hear(too_many, 1), b"")
+            clients[0].close()
+            await self.until(lambda: reactor.connections() == 2)
+            with await self.client() as again:
+                again.send(b"line\n")
+                self.assertEqual(await self.hear(again, 5), b"LINE\n")
+            for one in clients:
+                one.close()
+            await server.stop_serving(made, wait_closed=False)
+            await self.until(lambda: reactor.connections() == 0)
+            await self.until(self.all_closed)
+
+        self.run_it(main)
+        self.assertEqual(self.told, [])
+
+    def test_a_socket_counts_until_it_is_given_away(self) -> None:
+        with self.listener() as plain:
+            listener = _connection.listening(plain.detach(), _connection.Accepting)
+        listener.setblocking(True)
+        with listener, socket.create_connection(self.address):
+            taken, _ = listener.accept()
+            self.assertEqual(reactor.connections(), 1)
+            os.close(taken.detach())
+            self.assertEqual(reactor.connections(), 0)
 
     def test_adopt(self) -> None:
         async def main() -> None:
