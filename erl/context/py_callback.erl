@@ -299,7 +299,7 @@ serve(Port, Context, Body) ->
         {'DOWN', Mon, process, _, _} ->
             _ = py_port:served(Port, byte_size(Body)),
             ok;
-        {'DOWN', PortMon, port, _, _} ->
+        {'DOWN', PortMon, _, _, _} ->
             true = exit(Pid, shutdown),
             ok
     end.

@@ -129,13 +129,13 @@ handle_cast(_, State) ->
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
 handle_info({py_send, Body}, State) ->
     {noreply, said(byte_size(Body) + ?WIRE_SEND_OVERHEAD, deliver(Body, State))};
+handle_info({'DOWN', _, _, Port, _}, #state{port = Port} = State) ->
+    {stop, normal, State};
 handle_info({'DOWN', Monitor, process, _, Reason}, #state{monitors = M} = State) ->
     case M of
         #{Monitor := Number} -> {noreply, gone(Number, Reason, State)};
         _ -> {noreply, State}
     end;
-handle_info({'DOWN', _, port, Port, _}, #state{port = Port} = State) ->
-    {stop, normal, State};
 handle_info(sweep, #state{holds = Holds} = State) ->
     {noreply, sweep_later(State#state{holds = py_holds:sweep(Holds), sweeping = false})};
 handle_info(_, State) ->

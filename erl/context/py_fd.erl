@@ -15,7 +15,8 @@
 
 %% What the helper chooses is below (c_src/helper/segment_open.c).
 -define(TOKENS, (1 bsl 63)).
-%% The helper may be replaced between the descriptor and the request.
+%% The helper may be replaced between the descriptor and the request: then it says
+%% that nothing came.
 -define(TRIES, 4).
 
 -define(OPEN, 0).
@@ -82,11 +83,13 @@ give(Context, Fd, Claim, Args, Deadline) ->
 
 try_it(#gift{tries = 0}) ->
     {{error, not_received}, fun nothing/0};
-try_it(#gift{context = Context, deadline = Deadline, tries = Tries} = Gift) ->
+try_it(#gift{context = Context, deadline = Deadline} = Gift) ->
     case py_caller:await(Context, py_request:left(Deadline)) of
-        ok -> send(py_registry:find(Context), Gift#gift{tries = Tries - 1});
+        ok -> send(py_registry:find(Context), Gift);
         {error, _} = Error -> {Error, fun nothing/0}
     end.
+
+%% Until its context knows that a helper is down, there is nothing but to ask it again.
 
 send({ready, Port, _, _, _}, #gift{fd = Fd} = Gift) ->
     Token = ?TOKENS bor (erlang:unique_integer([positive]) band (?TOKENS - 1)),
@@ -108,8 +111,8 @@ answered({ok, <<"taken">>}, Token, #gift{fd = Fd, claim = Claim} = Gift) ->
         false ->
             {{error, timeout}, forget(Token, Gift)}
     end;
-answered({ok, <<"missing">>}, _, Gift) ->
-    try_it(Gift);
+answered({ok, <<"missing">>}, _, #gift{tries = Tries} = Gift) ->
+    try_it(Gift#gift{tries = Tries - 1});
 answered({ok, What}, _, _) ->
     {{ok, What}, fun nothing/0};
 answered({error, _} = Error, Token, Gift) ->

@@ -98,7 +98,7 @@ early(Port, Token) ->
 forget(Port, Token) ->
     Monitor = erlang:monitor(port, Port),
     receive
-        {'DOWN', Monitor, port, _, _} -> ok
+        {'DOWN', Monitor, _, _, _} -> ok
     after ?REMEMBER_MS -> ok
     end,
     _ = py_registry:take_wait(Port, Token),

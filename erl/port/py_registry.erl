@@ -290,10 +290,13 @@ drop_handles(Port) ->
     end.
 
 %% @doc This process hands descriptors over to a context.
--spec put_reactor(pid(), {pid(), timeout()}) -> ok.
+-spec put_reactor(pid(), {pid(), timeout()}) -> ok | {error, not_started}.
 put_reactor(Context, Server) ->
-    true = ets:insert(?HELPERS, {{reactor, Context}, Server}),
-    ok.
+    try ets:insert(?HELPERS, {{reactor, Context}, Server}) of
+        true -> ok
+    catch
+        error:badarg -> {error, not_started}
+    end.
 
 %% @doc The process that does, and how long it may take.
 -spec reactor(pid()) -> {pid(), timeout()} | none.
@@ -332,7 +335,11 @@ take_wait(Port, Token) ->
 %% @doc The tokens of all waits for this helper.
 -spec waits(port()) -> [term()].
 waits(Port) ->
-    [Token || [Token] <- ets:match(?HELPERS, {{wait, Port, '$1'}, '_'})].
+    try
+        [Token || [Token] <- ets:match(?HELPERS, {{wait, Port, '$1'}, '_'})]
+    catch
+        error:badarg -> []
+    end.
 
 %% @doc The calling process works for this reference, on behalf of this owner.
 -spec put_worker(reference(), pid()) -> ok.

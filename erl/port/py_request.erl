@@ -6,6 +6,9 @@
 %% result, or as a message to a reference made for this one request, which a
 %% selective receive finds in constant time.  Whatever happens, nothing of a
 %% request is left in the caller's mailbox.
+%%
+%% A port's `DOWN' says that it was a `process' when the reason of its end is a
+%% compound term (as of OTP 25): only the reference is looked at.
 -module(py_request).
 
 -export([request/6, resume/4, await/4, start/6, finish/5, submit/4, collect/4]).
@@ -180,7 +183,7 @@ watch(Port, Id, Ref, Deadline, Limits, Owner) ->
         {py_answer, Ref, Opcode, Body} ->
             _ = erlang:demonitor(Ref, [flush]),
             told(Opcode, Body, Id, Deadline);
-        {'DOWN', Ref, port, _, Reason} ->
+        {'DOWN', Ref, _, _, Reason} ->
             {lost, Reason};
         {'DOWN', Owner, process, _, _} ->
             _ = erlang:demonitor(Ref, [flush]),
@@ -231,7 +234,7 @@ collect(Port, {ticket, Ref, Id}, Timeout, Limits) ->
         {py_answer, Ref, Opcode, Body} ->
             _ = erlang:demonitor(Ref, [flush]),
             {answer, Opcode, Body};
-        {'DOWN', Ref, port, _, Reason} ->
+        {'DOWN', Ref, _, _, Reason} ->
             {lost, Reason}
     after left(Deadline) ->
         give_up(Port, Id, Ref, Limits)
@@ -256,7 +259,7 @@ await(Port, Id, Timeout, Limits) ->
                 {py_answer, Ref, Opcode, Body} ->
                     _ = erlang:demonitor(Ref, [flush]),
                     {answer, Opcode, Body};
-                {'DOWN', Ref, port, _, Reason} ->
+                {'DOWN', Ref, _, _, Reason} ->
                     {lost, Reason}
             after left(Deadline) ->
                 give_up(Port, Id, Ref, Limits)
@@ -282,7 +285,7 @@ answer(<<?REPLY_ANSWER, Opcode, Body/binary>>) -> {answer, Opcode, Body}.
 %% Neither waiting nor answered: the port is closing or closed.
 lost(Ref) ->
     receive
-        {'DOWN', Ref, port, _, Reason} -> {lost, Reason}
+        {'DOWN', Ref, _, _, Reason} -> {lost, Reason}
     after 0 ->
         _ = erlang:demonitor(Ref, [flush]),
         {lost, gone}
@@ -316,7 +319,7 @@ answered(Ref) ->
         {py_answer, Ref, Opcode, Body} ->
             _ = erlang:demonitor(Ref, [flush]),
             {answer, Opcode, Body};
-        {'DOWN', Ref, port, _, Reason} ->
+        {'DOWN', Ref, _, _, Reason} ->
             {lost, Reason}
     after ?MARGIN ->
         _ = erlang:demonitor(Ref, [flush]),
@@ -330,7 +333,7 @@ ended(Port, Ref, Wait) ->
         {py_answer, Ref, Opcode, Body} ->
             _ = erlang:demonitor(Ref, [flush]),
             {timeout, {Opcode, Body}};
-        {'DOWN', Ref, port, _, _} ->
+        {'DOWN', Ref, _, _, _} ->
             {timeout, none}
     after Wait ->
         _ = py_port:kill(Port),
@@ -359,7 +362,7 @@ wait_ready(Port, Deadline) ->
                 {py_ready, Ref} ->
                     _ = erlang:demonitor(Ref, [flush]),
                     ready;
-                {'DOWN', Ref, port, _, _} ->
+                {'DOWN', Ref, _, _, _} ->
                     down
             after left(Deadline) ->
                 stop_waiting(Port, Ref),

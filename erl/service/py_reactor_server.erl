@@ -87,12 +87,14 @@ connections(Context) ->
                   {stream, default, pair}).
 
 %% @private
--spec init({pid(), map()}) -> {ok, #state{}}.
+-spec init({pid(), map()}) -> {ok, #state{}} | {stop, not_started}.
 init({Context, #{handoff_timeout := Timeout} = Options}) ->
     process_flag(trap_exit, true),
     true = link(Context),
-    ok = py_registry:put_reactor(Context, {self(), Timeout}),
-    {ok, #state{context = Context, options = Options}}.
+    case py_registry:put_reactor(Context, {self(), Timeout}) of
+        ok -> {ok, #state{context = Context, options = Options}};
+        {error, Reason} -> {stop, Reason}
+    end.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) ->

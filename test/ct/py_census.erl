@@ -68,8 +68,15 @@ compare(Before, Now) ->
                    end, Before).
 
 more(atoms, Was, Is) -> {Was, Is, [atom(N) || N <- lists:seq(Was, min(Was + 20, Is - 1))]};
+more(processes, Was, Is) -> {Was, Is, youngest(Is - Was)};
 more(_, Was, Is) when is_list(Was) -> {Was -- Is, Is -- Was};
 more(_, Was, Is) -> {Was, Is}.
+
+%% What may be too many.
+youngest(N) ->
+    Info = [registered_name, dictionary, initial_call, current_stacktrace, monitors, messages],
+    [{P, process_info(P, Info)} || P <- lists:nthtail(length(erlang:processes()) - N,
+                                                     lists:sort(erlang:processes()))].
 
 %% The N-th atom of this VM.
 atom(N) ->

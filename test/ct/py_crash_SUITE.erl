@@ -5,13 +5,15 @@
 -compile([export_all, nowarn_export_all]).
 
 -include_lib("stdlib/include/assert.hrl").
+-include("../../erl/context/py_context_data.hrl").
 
 suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
     [segfault, abort, os_exit, os_exit_zero, sys_exit, killed_from_outside, stack_overflow,
      report_of_an_idle_death, stderr_tail, all_waiting_callers, neighbours_do_not_notice,
-     children_die_too, fifty_crashes, pool_option_errors].
+     children_die_too, fifty_crashes, pool_option_errors,
+     the_context_fails].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 2}, {restart, #{free => 1000}}]),
@@ -151,3 +153,31 @@ pool_option_errors(_) ->
     {error, #{type := <<"ValueError">>}} = py:call(mapped, math, sqrt, [-1]),
     {error, {crashed, #{exit_status := 1}}} = py:exec(P, "import os; os._exit(1)"),
     ok = py_context_router:stop_pool(mapped).
+
+%% A context that fails even as it ends tells nobody anything: its callers know by the
+%% end of its port, whose message has another form when the reason is no atom.
+the_context_fails(_) ->
+    {ok, C} = py_context:new(#{}),
+    {ok, 1} = py:eval(C, "1"),
+    {ready, Port, _, _, _} = py_registry:find(C),
+    Courier = py_registry:courier(Port),
+    Sleep = [C, time, sleep, [3600]],
+    Waiting = [fun() -> apply(py, call, Sleep ++ [#{timeout => infinity}]) end,
+               fun() -> py:await(apply(py, cast, Sleep ++ [infinity]), infinity) end,
+               fun() -> py:async_await(py:async_call(C, asyncio, sleep, [3600], infinity),
+                                       infinity) end,
+               fun() -> py:stream(C, time, sleep, [3600], infinity) end],
+    Callers = [spawn_monitor(fun() -> exit(Fun()) end) || Fun <- Waiting, _ <- [1, 2, 3]],
+    py_ct:eventually(fun() ->
+                             {ok, #{stats := #{pending := N}}} = py_context:info(C),
+                             N >= 6 orelse N
+                     end),
+    CourierDown = erlang:monitor(process, Courier),
+    _ = sys:replace_state(C, fun({State, Data}) -> {State, Data#data{swap = broken}} end),
+    true = exit(C, {no, atom}),
+    [receive
+         {'DOWN', Mon, process, Pid, Result} ->
+             ?assertMatch({error, {context_died, {_, _}}}, Result)
+     after 30000 -> ct:fail({stuck, process_info(Pid)})
+     end || {Pid, Mon} <- Callers],
+    receive {'DOWN', CourierDown, process, _, _} -> ok end.
