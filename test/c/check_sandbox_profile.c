@@ -91,8 +91,6 @@ without(const char *const *layers, size_t n)
     ctl_put_strs(&out, "without", (char *const *)layers, n);
 }
 
-static pid_t outer; /* its number outside */
-
 /* What `attempt' returns (below 200) in a process under the profile; minus a
  * signal. */
 static int
@@ -106,7 +104,6 @@ under(struct profile *p, int (*attempt)(void))
         ck_ok(cell_fork_end(&p->cell));
     ck_assert_int_ge(child, 0);
     if (child == 0) {
-        outer = self_outer_pid();
         if (p != NULL && profile_apply(p, why, sizeof why) != 0) {
             fprintf(stderr, "%s\n", why);
             _exit(FAILED_TO_LOCK);
@@ -307,28 +304,10 @@ has_no_rights(void)
 static int
 is_someone_else(void)
 {
-    return getuid() == SELF_FIRST_UID + (unsigned)outer &&
+    return getuid() == SELF_FIRST_UID + (unsigned)getpid() &&
                    getgid() == getuid() && getgroups(0, NULL) == 0
                ? 0
                : WRONG;
-}
-
-static pid_t tester; /* that process */
-
-static int
-signal_tester(void)
-{
-    return result(kill(tester, 0));
-}
-static int
-is_not_the_first(void)
-{
-    return getpid() > 1 && getpid() != outer && getppid() == 0 ? 0 : WRONG;
-}
-static int
-abort_now(void)
-{
-    abort();
 }
 
 static int abstract = -1;
@@ -505,51 +484,6 @@ START_TEST(a_user_of_its_own)
 }
 END_TEST
 
-/* Numbers of others mean nobody there; its own signals end it as ever. */
-START_TEST(process_ids_of_its_own)
-{
-    static const char *const others[] = {"seccomp", "landlock", "own_uid"};
-    static const char *const seccomp[] = {"seccomp"};
-    if (!host_has(LAYER_PIDS))
-        return;
-    tester = getpid();
-    ck_assert_int_eq(under(NULL, signal_tester), 0);
-    begin("default"), without(others, 3);
-    ck_assert_int_eq(outcome(signal_tester), ESRCH);
-    begin("default"), without(others, 3);
-    ck_assert_int_eq(outcome(is_not_the_first), 0);
-    begin("default"), without(others, 3);
-    ck_assert_int_eq(outcome(abort_now), -SIGABRT);
-    begin("default"), without(seccomp, 1);
-    ck_assert_int_eq(outcome(is_someone_else), 0);
-    ck_assert_int_eq(kill(getpid(), 0), 0); /* we are where we were */
-    pid_t child = fork();
-    if (child == 0)
-        _exit(getppid() == tester ? 0 : 1);
-    int status;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
-}
-END_TEST
-
-/* Put on outside of its namespace it is no such layer. */
-START_TEST(proves_where_it_is)
-{
-    struct profile p;
-    int status;
-    if (!host_has(LAYER_PIDS))
-        return;
-    begin("default");
-    ck_ok(make(&p));
-    pid_t child = fork();
-    if (child == 0)
-        _exit(profile_apply(&p, why, sizeof why) == 0 ? 1 : 0);
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
-    profile_free(&p);
-}
-END_TEST
-
 START_TEST(limits_hold)
 {
     begin("default"), without(only_limits, 4);
@@ -648,8 +582,6 @@ make_sandbox_profile_suite(void)
                                   seccomp_alone_holds,
                                   connects_to_granted_ports_only,
                                   a_user_of_its_own,
-                                  process_ids_of_its_own,
-                                  proves_where_it_is,
                                   limits_hold,
                                   no_capability_is_left,
                                   refuses_without_what_is_required,
