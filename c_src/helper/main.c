@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fresh_main.h"
 #include "handoff.h"
 #include "interp.h"
 #include "survey.h"
@@ -40,6 +41,8 @@ main(int argc, char **argv)
     const char *mode = argc > 1 ? argv[1] : "";
     if (strcmp(mode, "zygote") == 0)
         return zygote_main(argc - 1, argv + 1);
+    if (strcmp(mode, "helper") == 0)
+        return fresh_main(argc - 1, argv + 1);
     if (strcmp(mode, "check") == 0)
         return survey_main(argc - 1, argv + 1);
     if (strcmp(mode, "python") == 0)

@@ -50,12 +50,18 @@ cell_init(struct cell *c)
 }
 
 void
+cell_close_pids(struct cell *c)
+{
+    io_close(&c->pids);
+    io_close(&c->own_pids);
+}
+
+void
 cell_close(struct cell *c)
 {
     for (int i = 0; i < CELL_NAMESPACES; i++)
         io_close(&c->fds[i]);
-    io_close(&c->pids);
-    io_close(&c->own_pids);
+    cell_close_pids(c);
 }
 
 static void

@@ -54,6 +54,8 @@ void cell_free(struct cell *c);
 /* Children that are forked between the two begin in it: 0, or E_SYS. */
 int cell_fork_begin(const struct cell *c);
 int cell_fork_end(const struct cell *c);
+/* In a forked child, which is where it shall be. */
+void cell_close_pids(struct cell *c);
 /* Join it; `owner` is the user that shall own its /tmp. */
 int cell_enter(const struct cell *c, const struct policy *p, unsigned owner);
 

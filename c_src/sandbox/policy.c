@@ -40,6 +40,22 @@ read_level(struct reader *r)
     return bad(r, "level", "unknown");
 }
 
+/* By default they are forked. */
+static int
+read_spawn(struct reader *r)
+{
+    const char *s;
+    size_t n;
+    if (!ctl_has(r->map, "spawn"))
+        return 0;
+    if (!ctl_get_bytes(r->map, "spawn", &s, &n))
+        return bad(r, "spawn", "no text");
+    r->policy->exec = n == 4 && memcmp(s, "exec", 4) == 0;
+    return r->policy->exec || (n == 4 && memcmp(s, "fork", 4) == 0)
+               ? 0
+               : bad(r, "spawn", "neither fork nor exec");
+}
+
 /* ---- lists --------------------------------------------------------------- */
 
 /* `each' gets every text of the list under key. */
@@ -185,6 +201,8 @@ policy_read(struct policy *p, const struct ctl_map *m, char *why, size_t n)
     struct reader r = {p, m, why, n};
     memset(p, 0, sizeof *p);
     int e = read_level(&r);
+    if (e == 0)
+        e = read_spawn(&r);
     if (e == 0)
         e = read_flags(&r);
     if (e == 0)

@@ -28,6 +28,7 @@ struct policy {
     unsigned without; /* layers not to be used: for tests of poorer hosts */
     int threads;      /* may start threads */
     int exec_memory;  /* may map memory both writable and executable */
+    int exec;         /* each helper is a process begun anew */
     int diagnose;     /* name a forbidden system call: not for production */
     struct args_list read;    /* paths to be read, beside what imports need */
     struct args_list write;   /* paths to be read and written */

@@ -16,6 +16,7 @@
 
 #include "budget.h"
 #include "err.h"
+#include "fresh.h"
 #include "groups.h"
 #include "handoff.h"
 #include "helper.h"
@@ -23,7 +24,6 @@
 #include "lane.h"
 #include "lockup.h"
 #include "mem.h"
-#include "shut.h"
 #include "wire.h"
 
 /* The helper's ends of what connects it; its black box is in the child. */
@@ -118,19 +118,6 @@ open_all(struct child *c, struct ends *e)
 
 /* ---- the child ---------------------------------------------------------- */
 
-/* What preloaded modules had open was opened with rights that it is to lose. */
-static void
-close_strangers(const struct profile *p, const struct ends *e, int blackbox,
-                int lane)
-{
-    enum { OWN = 5 };
-    int keep[OWN + CELL_NAMESPACES] = {e->socket, e->hatch, blackbox, lane,
-                                       p->landlock};
-    for (int i = 0; i < CELL_NAMESPACES; i++)
-        keep[OWN + i] = p->cell.fds[i];
-    shut_all_but(keep, sizeof keep / sizeof keep[0]);
-}
-
 /* Whatever it uses from here on counts. */
 static void
 join_group(const struct zygote *z, const struct child *self)
@@ -146,13 +133,17 @@ join_group(const struct zygote *z, const struct child *self)
 static _Noreturn void
 be_helper(struct zygote *z, struct child *self, struct ends *e)
 {
-    int blackbox = self->blackbox, lane = self->fds[CHILD_LANE];
+    const struct profile *profile = &self->breed->profile;
+    const int fds[FRESH_FDS] = {[FRESH_SOCKET] = e->socket,
+                                [FRESH_HATCH] = e->hatch,
+                                [FRESH_BLACKBOX] = self->blackbox,
+                                [FRESH_LANE] = self->fds[CHILD_LANE]};
     self->fds[CHILD_LANE] = -1; /* the only one of the VM's that it keeps */
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* It died before the line above.  From within a namespace of process ids
      * it is not to be seen, but such a one dies with it as a whole. */
-    if (getppid() != (self->breed->profile.cell.pids < 0 ? z->pid : 0))
+    if (getppid() != (profile->cell.pids < 0 ? z->pid : 0))
         _exit(HANDOFF_EXIT_SYSTEM);
     if (dup2(e->out, STDOUT_FILENO) < 0 || dup2(e->err, STDERR_FILENO) < 0)
         _exit(HANDOFF_EXIT_SYSTEM);
@@ -162,12 +153,17 @@ be_helper(struct zygote *z, struct child *self, struct ends *e)
     state_close_in_child(z, self);
     setrlimit(RLIMIT_NOFILE, &z->files);
     signals_give_back(&z->signals);
-    if (self->breed->profile.policy.level != LEVEL_TRUSTED)
-        close_strangers(&self->breed->profile, e, blackbox, lane);
+    cell_close_pids(&self->breed->profile.cell);
+    /* What preloaded modules had open was opened with rights that it loses. */
+    if (profile->policy.level != LEVEL_TRUSTED)
+        fresh_close_others(profile, fds, z->program_fd);
+    if (profile->policy.exec)
+        fresh_exec(z, self->breed, fds);
+    io_close(&z->program_fd);
     PyOS_AfterFork_Child();
     struct helper_lock lock = {lockup, self->breed};
-    helper_main(e->socket, blackbox, lane, e->hatch,
-                self->breed == &z->plain ? NULL : &lock);
+    helper_main(fds[FRESH_SOCKET], fds[FRESH_BLACKBOX], fds[FRESH_LANE],
+                fds[FRESH_HATCH], self->breed == &z->plain ? NULL : &lock);
 }
 
 /* ---- the parent --------------------------------------------------------- */

@@ -76,7 +76,8 @@ struct breed {
 struct zygote {
     struct zygote_options options;
     pid_t pid;
-    char *program; /* path of this program, for a restart */
+    char *program;  /* path of this program, for a restart */
+    int program_fd; /* the program itself, for helpers that begin anew */
     int argc;
     char **argv;
     struct rlimit files; /* as the helpers shall have it */

@@ -119,6 +119,7 @@ prepare(struct zygote *z)
 {
     z->pid = getpid();
     z->program = own_path();
+    z->program_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
     z->in = mem_alloc(WIRE_LIMIT_MAX_CONTROL);
     z->threads = tasks_count();
     oom_init(&z->oom, "");

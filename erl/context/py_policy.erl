@@ -36,11 +36,12 @@
 -type given() :: level()
                | #{level := level(), allow => [capability()], deny => [threads | tmp | call],
                    limits => limits(), require => [layer()], without => [layer()],
-                   preload => [terrarium_config:name()], spawn => fork,
+                   preload => [terrarium_config:name()], spawn => fork | exec,
                    diagnose => boolean()}.
 %% What a user writes.  `require': layers without which no context starts;
 %% `without': layers to leave out, for tests of poorer hosts; `preload': modules
-%% that are imported before the rest is locked.
+%% that are imported before the rest is locked; `spawn': whether helpers are forked, or
+%% programs begun anew.
 
 -type grants() :: all | #{call := all | [binary()], send := all | [atom()], passed => boolean(),
                           output := pos_integer() | infinity, handles => pos_integer()}.
@@ -93,7 +94,6 @@ check(Other) ->
 
 checked(#{level := Level} = Map) ->
     _ = lists:member(Level, ?LEVELS) orelse throw({invalid, level, Level}),
-    _ = maps:get(spawn, Map, fork) =:= fork orelse throw({invalid, spawn, maps:get(spawn, Map)}),
     Limits = maps:merge(level_limits(Level), limits_of(maps:get(limits, Map, #{}))),
     Allowed = allow(list(allow, Map), level_grants(Level)),
     Granted = within(Limits, deny(list(deny, Map), Allowed)),
@@ -213,7 +213,7 @@ wire(trusted, _, Limits, Map) when map_size(Limits) =:= 0, map_size(Map) =:= 1 -
 wire(Level, Granted, Limits, Map) ->
     Required = layers(require, Map, default_require(Level)),
     Bare = #{level => Level, require => Required, without => layers(without, Map, []),
-             preload => preload(Level, Map), diagnose => diagnose(Map)},
+             preload => preload(Level, Map), spawn => spawning(Map), diagnose => diagnose(Map)},
     Lists = maps:with([read, write, import, tmp, threads, exec_memory], Granted),
     Numbers = maps:with([memory, address_space, open_files, file_bytes, cpu_ms], Limits),
     Ports = [integer_to_binary(P) || P <- maps:get(connect, Granted, [])],
@@ -237,6 +237,10 @@ preload(Level, Map) ->
         {ok, Names} -> Names;
         error -> throw({invalid, preload, maps:get(preload, Map)})
     end.
+
+spawning(#{spawn := How}) when How =:= fork; How =:= exec -> How;
+spawning(#{spawn := Other}) -> throw({invalid, spawn, Other});
+spawning(_) -> fork.
 
 diagnose(#{diagnose := B}) when is_boolean(B) -> B;
 diagnose(#{diagnose := Other}) -> throw({invalid, diagnose, Other});

@@ -70,6 +70,8 @@ START_TEST(reads_all_keys)
     ctl_put_uint(&out, "thread_count", 5);
     ctl_put_uint(&out, "cpu_ms", 6);
     ctl_put_uint(&out, "address_space", 7);
+    ctl_put_uint(&out, "procs", 8);
+    ctl_put_str(&out, "spawn", "exec");
     ck_ok(finish());
     ck_assert_int_eq(policy.level, LEVEL_STRICT);
     ck_assert_uint_eq(policy.require, LAYER_SECCOMP | LAYER_OWN_UID);
@@ -89,6 +91,8 @@ START_TEST(reads_all_keys)
     ck_assert_uint_eq(policy.thread_count, 5);
     ck_assert_uint_eq(policy.cpu_ms, 6);
     ck_assert_uint_eq(policy.address_space, 7);
+    ck_assert_uint_eq(policy.procs, 8);
+    ck_assert(policy.exec);
     policy_free(&policy);
 }
 END_TEST
@@ -99,7 +103,7 @@ START_TEST(missing_keys_grant_nothing)
     ck_ok(finish());
     ck_assert(policy_has_files(&policy));
     ck_assert(!policy_may_write(&policy));
-    ck_assert(!policy.threads);
+    ck_assert(!policy.threads && !policy.exec);
     ck_assert_uint_eq(policy.memory, POLICY_NO_LIMIT);
     policy_free(&policy);
     begin("strict");
@@ -118,12 +122,28 @@ START_TEST(needs_a_level)
 }
 END_TEST
 
+START_TEST(spawns_by_fork_or_exec)
+{
+    begin("default");
+    ctl_put_str(&out, "spawn", "fork");
+    ck_ok(finish());
+    ck_assert(!policy.exec);
+    policy_free(&policy);
+    begin("default");
+    ctl_put_str(&out, "spawn", "thread");
+    refused("spawn");
+    begin("default");
+    ctl_put_uint(&out, "spawn", 1);
+    refused("spawn");
+}
+END_TEST
+
 /* A limit that is no number must never be no limit. */
 START_TEST(names_the_key_of_a_wrong_type)
 {
     static const char *const numbers[] = {
         "tmp",        "memory", "address_space", "open_files",
-        "file_bytes", "cpu_ms", "thread_count"};
+        "file_bytes", "cpu_ms", "thread_count",  "procs"};
     static const char *const flags[] = {"threads", "exec_memory", "diagnose"};
     static const char *const lists[] = {"require", "without", "read",   "write",
                                         "import",  "preload", "connect"};
@@ -203,6 +223,7 @@ make_sandbox_policy_suite(void)
     const TTest *const tests[] = {reads_all_keys,
                                   missing_keys_grant_nothing,
                                   needs_a_level,
+                                  spawns_by_fork_or_exec,
                                   names_the_key_of_a_wrong_type,
                                   refuses_what_cannot_be_meant,
                                   lives_without_memory,

@@ -69,6 +69,22 @@ layers_of(const struct zyg_message *m, const char *key)
 }
 
 static void
+ask_spawn(uint64_t id, const char *how)
+{
+    struct ctl_out m, policy;
+    ctl_begin(&policy);
+    ctl_put_str(&policy, "level", "default");
+    ctl_put_str(&policy, "spawn", how);
+    ck_ok(ctl_end(&policy));
+    ctl_begin(&m);
+    ctl_put_type(&m, CTL_spawn);
+    ctl_put_uint(&m, "id", id);
+    ctl_put_map(&m, "policy", &policy);
+    ck_ok(zyg_send(&z, &m));
+    ctl_free(&policy);
+}
+
+static void
 bury(struct zyg_helper *h)
 {
     struct zyg_message m;
@@ -316,6 +332,57 @@ START_TEST(forgets_policies_that_nobody_uses)
 }
 END_TEST
 
+/* It is this program, with a command line of its own, and holds what a forked
+ * one does; modules that were preloaded again have nothing open either. */
+START_TEST(begins_anew)
+{
+    struct process_folder f;
+    struct zyg_message m;
+    struct zyg_helper h[2];
+    int fds[2];
+    char path[64], line[4096] = "";
+    tear_down();
+    process_make_folder(&f);
+    process_write_file(&f, "secret", "x");
+    process_write_file(&f, "opens_a_file.py",
+                       "import os\n"
+                       "f = open(os.path.dirname(__file__) + '/secret')\n");
+    const char *const args[] = {
+        "--spares", "0", "--path", f.path, "--preload", "opens_a_file", NULL};
+    zyg_open(&z, args);
+    for (int i = 0; i < 2; i++) {
+        ask_spawn((uint64_t)i + 1, i == 0 ? "fork" : "exec");
+        zyg_expect(&z, CTL_spawned, &m);
+        zyg_take_helper(&m, &h[i]);
+        ck_assert_int_eq(zyg_frame(&h[i], NULL), WIRE_HELLO);
+        fds[i] = process_count_fds(h[i].pid, "");
+    }
+    if (geteuid() == 0) {
+        ck_assert_int_eq(fds[0], fds[1]);
+        for (int fd = 3; fd < 20; fd++) {
+            snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)h[1].pid, fd);
+            if (access(path, F_OK) == 0 || readlink(path, line, 1) > 0)
+                ck_assert_int_eq(process_is_cloexec(h[1].pid, fd), 1);
+        }
+    }
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)h[1].pid);
+    FILE *file = fopen(path, "re");
+    size_t n = file != NULL ? fread(line, 1, sizeof line - 1, file) : 0;
+    ck_assert_uint_gt(n, 0);
+    fclose(file);
+    ck_assert_str_eq(line + strlen(line) + 1, "helper");
+    ck_assert_uint_eq(process_status(h[1].pid, "PPid", 10), (unsigned)z.pid);
+    ck_assert_uint_eq(process_status(h[1].pid, "Seccomp", 10), 2);
+    kill(z.pid, SIGKILL); /* it dies with the zygote, as any */
+    (void)zyg_wait(&z);
+    ck_assert_int_eq(process_wait_gone(h[1].pid, 10000), 1);
+    zyg_helper_close(&h[0]);
+    zyg_helper_close(&h[1]);
+    set_up();
+    process_remove_folder(&f);
+}
+END_TEST
+
 /* 0: there is none. */
 static pid_t
 keeper_of(const struct zyg_helper *h)
@@ -391,7 +458,8 @@ make_zygote_sandbox_suite(void)
                                   nothing_of_preloaded_modules_is_open,
                                   ends_who_uses_up_the_cpu,
                                   forgets_policies_that_nobody_uses,
-                                  a_namespace_of_process_ids_is_kept};
+                                  a_namespace_of_process_ids_is_kept,
+                                  begins_anew};
     Suite *s = suite_create("zygote_sandbox");
     TCase *c = tcase_create("zygote_sandbox");
     tcase_set_timeout(c, 60);

@@ -97,7 +97,7 @@ wrong(_) ->
              {require, [moat], with(require, [moat])}, {require, x, with(require, x)},
              {without, [x], with(without, [x])},
              {preload, [5], with(preload, [5])}, {preload, x, with(preload, x)},
-             {spawn, exec, with(spawn, exec)}, {diagnose, 1, with(diagnose, 1)}]
+             {spawn, thread, with(spawn, thread)}, {diagnose, 1, with(diagnose, 1)}]
             ++ [{Key, N, with(limits, #{Key => N})}
                 || Key <- [term_words, callbacks, callback_depth, handles, inflight, fs_bytes],
                    N <- [0, -1, 1.0, infinity]]

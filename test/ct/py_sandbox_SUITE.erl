@@ -13,7 +13,7 @@ suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
     [{group, trusted}, {group, default}, {group, strict}, {group, no_landlock},
-     {group, no_namespaces}, {group, no_own_uid}, info, layers_are_told, unavailable, grants,
+     {group, no_namespaces}, {group, no_own_uid}, {group, begun_anew}, begun_anew, info, layers_are_told, unavailable, grants,
      calls, sends, services, shared_memory, tmp, read_and_write, limits, cgroup, process_ids,
      pools,
      nothing_is_left].
@@ -21,7 +21,8 @@ all() ->
 groups() ->
     Cases = [cases, violations],
     [{trusted, [], [cases]}, {default, [], Cases ++ [named_violations]}, {strict, [], Cases},
-     {no_landlock, [], Cases}, {no_namespaces, [], Cases}, {no_own_uid, [], Cases}].
+     {no_landlock, [], Cases}, {no_namespaces, [], Cases}, {no_own_uid, [], Cases},
+     {begun_anew, [], Cases}].
 
 init_per_suite(Config) ->
     ok = start(),
@@ -58,6 +59,7 @@ policy(Group) ->
 without(no_landlock) -> #{without => [landlock], require => [seccomp, namespaces]};
 without(no_namespaces) -> #{without => [namespaces]};
 without(no_own_uid) -> #{without => [own_uid]};
+without(begun_anew) -> #{spawn => exec};
 without(_) -> #{}.
 
 %% What a group is about must be there.
@@ -157,6 +159,24 @@ named_violations(Config) ->
                           R =/= {error, {sandbox, {syscall, atom_to_binary(Name)}}}],
     ok = py_context:stop(C),
     ?assertEqual([], Wrong).
+
+%% Hash seeds, and where a module lies.
+begun_anew(_) ->
+    Of = fun(How, Level) ->
+                 {ok, C} = py_context:new(#{policy => #{level => Level, spawn => How}}),
+                 {ok, Seen} = py_context:eval(C, "(hash('x'), id(__import__('os')))"),
+                 ok = py_context:stop(C),
+                 Seen
+         end,
+    Forked = Of(fork, default),
+    ?assertEqual(Forked, Of(fork, strict)),
+    Seen = [Of(exec, Level) || Level <- [default, default, strict, trusted]],
+    [?assertEqual(5, length(lists:usort([element(I, S) || S <- [Forked | Seen]])))
+     || I <- [1, 2]],
+    {error, {sandbox, {failed, Text}}} =
+        py_context:new(#{policy => #{level => default, spawn => exec,
+                                     preload => [no_such_module]}}),
+    ?assert(binary:match(Text, <<"no_such_module">>) =/= nomatch).
 
 %%% What is told
 
