@@ -9,4 +9,5 @@
                past = #{},        % what the ports counted that are gone
                swap = py_context_swap:new(), % the next helper, and former ones
                death, boot_reason = none, backoff, output, backtrace = py_backtrace:new(),
+               finishing = none,  % who is told what the only helper has used
                old = #{}}).       % failed ports that linger: Port => {Output, OsPid}

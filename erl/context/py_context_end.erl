@@ -13,27 +13,30 @@
 %% How long a helper that was stopped may leave its last output unread.
 -define(LAST_WORDS_MS, 20).
 
-%% @doc Ask the helper to end, and see to it that it does.
--spec wind_up(atom(), #data{}) -> ok.
+%% @doc Ask the helper to end, and see to it that it does: what the zygote says of
+%% its end, if it says something in time.
+-spec wind_up(atom(), #data{}) -> map() | none.
 wind_up(ready, #data{opts = #{single_use := true}} = Data) ->
     wind_up(killed, Data);
 wind_up(ready, #data{port = Port} = Data) ->
     _ = py_port:notice(Port, ?FRAME_STOP, <<>>),
     Deadline = py_request:deadline(terrarium_config:get(stop_timeout)),
     case await_exit(Deadline, Data) of
-        {ok, Last} -> last_words(Last);
-        {timeout, Last} -> wind_up(killed, Last)
+        {timeout, Last} -> wind_up(killed, Last);
+        {Exited, Last} -> last_words(Exited, Last)
     end;
 wind_up(_, #data{port = Port} = Data) ->
     _ = py_port:kill(Port),
-    {_, Last} = await_exit(py_request:deadline(?COLLECT_MS), Data),
-    last_words(Last).
+    case await_exit(py_request:deadline(?COLLECT_MS), Data) of
+        {timeout, Last} -> last_words(none, Last);
+        {Exited, Last} -> last_words(Exited, Last)
+    end.
 
 await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
     receive
-        {py_helper, Ref, {exited, _}} -> {ok, Data};
-        {py_helper, Ref, zygote_down} -> {ok, Data};
-        {'DOWN', Ref, process, _, _} -> {ok, Data};
+        {py_helper, Ref, {exited, Exited}} -> {Exited, Data};
+        {py_helper, Ref, zygote_down} -> {none, Data};
+        {'DOWN', Ref, process, _, _} -> {none, Data};
         {Port, {output, Stream, Bytes}} ->
             await_exit(Deadline, py_context_output:came(Stream, Bytes, Data));
         {Port, output_paused} ->
@@ -46,11 +49,13 @@ await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
     end.
 
 %% What it wrote before it ended may still be on its way.
-last_words(#data{opts = #{single_use := true, log_output := false}}) ->
-    ok;
-last_words(#data{port = Port} = Data) ->
+last_words(Exited, #data{opts = #{single_use := true, log_output := false}}) ->
+    Exited;
+last_words(Exited, #data{port = Port} = Data) ->
     receive
         {Port, {output, Stream, Bytes}} ->
-            last_words(py_context_output:came(Stream, Bytes, Data))
-    after ?LAST_WORDS_MS -> py_context_output:flush(Data)
+            last_words(Exited, py_context_output:came(Stream, Bytes, Data))
+    after ?LAST_WORDS_MS ->
+        ok = py_context_output:flush(Data),
+        Exited
     end.

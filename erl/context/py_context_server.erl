@@ -71,6 +71,8 @@ handle_event({call, From}, await, State, _) ->
     awaited(State, From);
 handle_event({call, From}, info, State, Data) ->
     {keep_state_and_data, {reply, From, {ok, py_context_info:map(State, Data)}}};
+handle_event({call, From}, finish, _, Data) ->
+    {stop, normal, Data#data{finishing = From}};
 handle_event({call, From}, backtrace, ready, #data{port = Port, backtrace = Asked} = Data) ->
     {Next, Actions} = py_backtrace:ask(From, Port, Asked),
     {keep_state, Data#data{backtrace = Next}, Actions};
@@ -127,17 +129,24 @@ terminate(Reason, State, #data{port = Port} = Data) ->
     ok = py_registry:withdraw(self()),
     ok = py_context_swap:close(Reason, Data#data.swap),
     gen_server:cast(py_observer, {forget_context, self()}),
-    _ = case Port of
-            none ->
-                cancel(Data);
-            _ ->
-                ok = py_context_end:wind_up(State, Data),
-                ok = py_wait:abandon(Port),
-                _ = py_port:fail(Port, {context_died, Reason}),
-                py_port:close(Port)
-        end,
+    Exited = case Port of
+                 none ->
+                     _ = cancel(Data),
+                     none;
+                 _ ->
+                     Last = py_context_end:wind_up(State, Data),
+                     ok = py_wait:abandon(Port),
+                     _ = py_port:fail(Port, {context_died, Reason}),
+                     ok = py_port:close(Port),
+                     Last
+             end,
     _ = py_context_old:close_all(Data),
-    ok.
+    finished(Exited, Data).
+
+finished(_, #data{finishing = none}) ->
+    ok;
+finished(Exited, #data{finishing = From}) ->
+    gen_statem:reply(From, py_context_stats:used(Exited)).
 
 %%% Callers
 

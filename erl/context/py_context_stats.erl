@@ -3,7 +3,7 @@
 %% about a helper's process, and sums of both.
 -module(py_context_stats).
 
--export([counters/1, add/2, process/1, rss/1, pss/1, summary/1, histogram/1]).
+-export([counters/1, add/2, process/1, used/1, rss/1, pss/1, summary/1, histogram/1]).
 
 -export_type([counters/0]).
 
@@ -59,6 +59,15 @@ process(OsPid) ->
         _ ->
             #{}
     end.
+
+%% @doc The same of a helper that has ended, as its zygote says: all that it used, and
+%% the most memory that it had in RAM.
+-spec used(map() | none) -> map().
+used(#{<<"rusage">> := #{<<"utime_us">> := User, <<"stime_us">> := System,
+                         <<"maxrss_kb">> := Rss}}) ->
+    #{rss => Rss * 1024, user_ms => User div 1000, system_ms => System div 1000};
+used(_) ->
+    #{}.
 
 %% @doc The memory of a process that is in RAM, shared pages included.
 -spec rss(non_neg_integer()) -> non_neg_integer() | none.

@@ -55,8 +55,9 @@ run(Code) ->
     run(Code, #{}).
 
 %% @doc Run this code.  `value' is that of its last statement if that is an
-%% expression, else `none'; `usage' has `wall_ms', and of the process `user_ms',
-%% `system_ms' and `rss'.  Errors beside those of `py_context':
+%% expression, else `none'; `usage' has `wall_ms', and of the process, if its end was
+%% seen, `user_ms', `system_ms' and `rss', the most memory that it had.  Errors beside
+%% those of `py_context':
 %% <dl>
 %% <dt>`{limit, wall_ms | cpu_ms | memory | output_bytes}'</dt><dd>it was over
 %%   that limit</dd>
@@ -114,7 +115,7 @@ with_context([_, _, _, _, Max] = Args, Options) when is_integer(Max), Max > 0 ->
             Bytes = py_policy:limit({output_bytes, Policy}, 1048576),
             {ok, Args, #{policy => Given, runtime => maps:get(runtime, Options, default),
                          ahead => maps:get(spares, Options, ?SPARES), single_use => true,
-                         log_output => false, output => capture, output_max => Bytes}};
+                         log_output => false, lane => false, output => capture, output_max => Bytes}};
         {error, _} = Error ->
             Error
     end;
@@ -142,31 +143,33 @@ run_limits(_) -> #{wall_ms => 5000, cpu_ms => 5000, output_bytes => 1048576}.
 in_context(Args, Options) ->
     case py_context:new(Options) of
         {ok, Context} ->
-            try
-                Begun = erlang:monotonic_time(millisecond),
-                Result = py_context:call(Context, <<"erlang._sandboxed">>, <<"run">>, Args),
-                Wall = erlang:monotonic_time(millisecond) - Begun,
-                told(Result, Context, Wall)
-            after
-                ok = py_context:stop(Context)
+            Begun = erlang:monotonic_time(millisecond),
+            try py_context:call(Context, <<"erlang._sandboxed">>, <<"run">>, Args) of
+                Result ->
+                    Wall = erlang:monotonic_time(millisecond) - Begun,
+                    told(Result, (py_caller:finish(Context))#{wall_ms => Wall})
+            catch
+                Class:Reason:Stack ->
+                    ok = py_context:stop(Context),
+                    erlang:raise(Class, Reason, Stack)
             end;
         {error, _} = Error ->
             Error
     end.
 
-told({ok, #{value := {Value, Files}, stdout := Out, stderr := Err}}, Context, Wall)
+told({ok, #{value := {Value, Files}, stdout := Out, stderr := Err}}, Usage)
   when is_map(Files) ->
     {ok, #{value => Value, stdout => Out, stderr => Err, files => bytes(Files),
-           usage => usage(Context, Wall)}};
-told({ok, _}, _, _) ->
+           usage => Usage}};
+told({ok, _}, _) ->
     {error, {protocol, <<"no result in the answer">>}};
-told({error, timeout}, _, _) ->
+told({error, timeout}, _) ->
     {error, {limit, wall_ms}};
-told({error, {"MemoryError", _}}, _, _) ->
+told({error, {"MemoryError", _}}, _) ->
     {error, {limit, memory}};
-told({error, {crashed, #{traceback := Where, stderr := Said} = Report}}, _, _) ->
+told({error, {crashed, #{traceback := Where, stderr := Said} = Report}}, _) ->
     {error, {crashed, Report#{traceback := theirs(Where), stderr := theirs(Said)}}};
-told({error, _} = Error, _, _) ->
+told({error, _} = Error, _) ->
     Error.
 
 %% What called their code is left out, and where this library lies is not told.
@@ -178,9 +181,3 @@ theirs(Text) ->
 
 bytes(Files) ->
     maps:filter(fun(Name, Data) -> is_binary(Name) andalso is_binary(Data) end, Files).
-
-usage(Context, Wall) ->
-    case py_context:info(Context) of
-        {ok, #{process := Process}} -> Process#{wall_ms => Wall};
-        {error, _} -> #{wall_ms => Wall}
-    end.
