@@ -317,13 +317,13 @@ on_ref(Context, Ref, Opcode, Term) ->
 on_ref(Context, Ref, Opcode, Term, How) ->
     case py_ref:is_ref(Ref) andalso py_ref:context(Ref) =:= Context of
         true ->
-            case port_of(Context, Ref) of
+            case get(?SERVING) =/= represented andalso port_of(Context, Ref) of
                 {ok, _} ->
                     Body = Term(py_ref:id(Ref)),
                     py_events:around(py_events:mode(), Context, Opcode, Body,
                                      fun(More) -> run_ref(Context, Ref, Opcode, Body, How, More)
                                      end);
-                {error, _} when node(Context) =/= node() ->
+                Other when Other =:= false; node(Context) =/= node() ->
                     py_remote:on_ref(Context, Ref, Opcode, Term(py_ref:id(Ref)), How);
                 {error, _} = Error -> Error
             end;

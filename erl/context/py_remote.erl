@@ -24,6 +24,8 @@
 
 %% How much later than its time limit a request may end: about what ending it takes.
 -define(GRACE_MS, 5000).
+%% The longest time that can be waited.
+-define(MOST_MS, 16#ffffffff).
 %% The runners for whose Python this process runs a function, the last one first.
 -define(SERVED, '$py_remote_served').
 
@@ -130,7 +132,7 @@ wait_with_owner(Alias, #wait{owner = Owner, deadline = Deadline} = Wait) ->
 patience(Deadline) ->
     case py_request:left(Deadline) of
         infinity -> infinity;
-        Left -> Left + ?GRACE_MS
+        Left -> min(Left + ?GRACE_MS, ?MOST_MS)
     end.
 
 %% The result is the last that a runner says to an alias.
@@ -178,6 +180,8 @@ lost(Reason, #wait{alias = Alias, node = Node}) ->
 why({undef, [{py_remote_runner, start, _, _} | _]}, Node) -> {no_terrarium, Node};
 why(notsup, Node) -> {no_terrarium, Node};
 why({?MODULE, other_version}, Node) -> {other_version, Node};
+%% A runner that waited for us ends before that only if the connection was lost.
+why(noproc, _) -> noconnection;
 why(Reason, _) -> Reason.
 
 %% The runner knows the same time limit, and ends the request if it can.

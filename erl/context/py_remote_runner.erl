@@ -23,6 +23,8 @@
 %% A caller that has not begun with a function so long after the request's time is up
 %% waits no more.
 -define(GRACE_MS, 10000).
+%% The longest time that can be waited.
+-define(MOST_MS, 16#ffffffff).
 
 %% @private What a caller of this version says first.
 -spec version() -> pos_integer().
@@ -128,7 +130,7 @@ ask(Alias, Function) ->
     answer(Ref, patience(Left)).
 
 patience(infinity) -> infinity;
-patience(Left) -> Left + ?GRACE_MS.
+patience(Left) -> min(Left + ?GRACE_MS, ?MOST_MS).
 
 %% A caller that has given up has not said so: that the function begins is what it says.
 answer(Ref, Patience) ->

@@ -285,8 +285,10 @@ functions_of_there_call_back(Config) ->
     Near = py:context(1),
     ok = py:exec(Near, "import erlang"),
     ok = py_peers:call(peer(Config), py, register_function, [theirs, ?MODULE, ask]),
+    {ok, Object} = py:call(Near, builtins, list, [[2]], #{return => ref}),
     ok = py:register_function(mine, fun([]) -> {ok, A} = py:eval(C, "1"),
                                                {ok, B} = py:eval(Near, "2"),
+                                               {ok, [2]} = py:to_term(Object),
                                                {self(), A + B}
                                     end),
     ?assertEqual({ok, {self(), 3}}, py_context:eval(C, "erlang.theirs(c)", #{c => Near}, 20000)),
@@ -414,6 +416,9 @@ timeouts(Config) ->
     ?assertEqual({error, timeout}, py_context:eval(C, py_ct:stuck(), #{}, 50)),
     #{type := <<"KeyboardInterrupt">>} = py:last_error(),
     ?assertEqual({error, timeout}, py:call(C, time, sleep, [3600], 50)),
+    ?assertEqual({ok, 4.0}, py:call(C, math, sqrt, [16], 16#ffffffff)),
+    ok = py:register_function(id, fun([X]) -> X end),
+    ?assertEqual({ok, 1}, py_context:eval(C, "erlang.id(1)", #{}, 16#ffffffff)),
     ?assertEqual({error, timeout}, py:call(C, time, sleep, [3600], 0)),
     ?assertEqual({ok, 4.0}, py:call(C, math, sqrt, [16])).
 

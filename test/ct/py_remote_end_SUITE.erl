@@ -135,8 +135,13 @@ cut_in_a_call(_) ->
 
 cut_in_a_function(_) ->
     with_peer(fun(Peer, C) ->
-                      ok = py:register_function(cut, fun([]) -> py_peers:cut(Peer) end),
+                      Self = self(),
+                      ok = py:register_function(cut, fun([]) ->
+                                                             ok = py_peers:cut(Peer),
+                                                             Self ! {nested, py:eval(C, "1")}
+                                                     end),
                       ?assertEqual(?LOST, py:eval(C, "erlang.cut()")),
+                      ?assertEqual({nested, ?LOST}, receive M -> M after 0 -> none end),
                       ?assertEqual({ok, 4.0}, py:call(C, math, sqrt, [16])),
                       py_remote_SUITE:nothing_runs(Peer)
               end).
