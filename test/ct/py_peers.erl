@@ -84,7 +84,19 @@ kill(Peer) -> signal("KILL", Peer).
 
 %% It does nothing any more, with all its connections open.
 -spec hang(peer()) -> ok.
-hang(Peer) -> signal("STOP", Peer).
+hang(#{os_pid := Pid} = Peer) ->
+    ok = signal("STOP", Peer),
+    Threads = filelib:wildcard("/proc/" ++ Pid ++ "/task/*/stat"),
+    py_ct:eventually(fun() -> lists:all(fun is_stopped/1, Threads) end).
+
+is_stopped(Stat) ->
+    case file:read_file(Stat) of
+        {ok, Text} ->
+            [_, <<" ", State, _/binary>>] = string:split(Text, ")", trailing),
+            State =:= $T;
+        {error, _} ->
+            true
+    end.
 
 %% And goes on.
 -spec go_on(peer()) -> ok.
