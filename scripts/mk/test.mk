@@ -135,7 +135,7 @@ endif
 
 # Suites to which it is all one how requests travel, or that see to each way
 # themselves.
-ONE_WAY := api docs elixir evil lane policy python remote remote_end runtime sandbox sandbox_cli venv
+ONE_WAY := api docs elixir evil lane policy python remote remote_end remote_stream runtime sandbox sandbox_cli venv
 WAY_SUITES = $(filter-out $(ONE_WAY:%=py_%_SUITE),$(basename $(notdir $(wildcard test/ct/*_SUITE.erl))))
 
 test-ways: ## Common Test over the socket alone, and with no polling
