@@ -13,7 +13,8 @@
 -module(py_cluster).
 -behaviour(gen_server).
 
--export([children/0, start_link/0, join/1, leave/1, has/1, run/3, context/1]).
+-export([children/0, start_link/0, join/1, leave/1, has/1, run/3, begun/1, context/1,
+         choose/2]).
 %% For calls that come from other nodes, and their answers.
 -export([serve/2, context_here/1, report/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
@@ -100,13 +101,19 @@ run(Name, Tried, Error, Run) ->
         Node -> tried(counted(Name, Node, Run), [Node | Tried], Name, Error, Run)
     end.
 
-%% These two say that nothing has been run; of anything else that is not known.
-tried({error, {no_pool, Name}}, Tried, Name, Error, Run) ->
+%% Only what says so has not been begun: a context may be `overloaded' in the midst of a
+%% stream.
+tried({error, {not_begun, {error, {no_pool, Name}}}}, Tried, Name, Error, Run) ->
     run(Name, Tried, Error, Run);
-tried({error, {overloaded, _, _}} = Full, Tried, Name, _, Run) ->
-    run(Name, Tried, Full, Run);
+tried({error, {not_begun, Error}}, Tried, Name, _, Run) ->
+    run(Name, Tried, Error, Run);
 tried(Result, _, _, _, _) ->
     Result.
+
+%% @doc The result of a request to a pool of another node, where no other one is asked.
+-spec begun(Result | {error, {not_begun, {error, term()}}}) -> Result | {error, term()}.
+begun({error, {not_begun, Error}}) -> Error;
+begun(Result) -> Result.
 
 counted(Name, Node, Run) ->
     case py_slot_nif:take(calls({Name, Node})) of
@@ -150,6 +157,8 @@ context(Name) ->
 
 %%% Choosing
 
+%% @private The node of these on which the pool of that name is to be called.
+-spec choose([node()], py_pools:name()) -> node() | none.
 choose([], _) ->
     none;
 choose(Nodes, Name) ->
@@ -200,14 +209,25 @@ report(Name, Node, {Pending, Ready}) ->
 %%% For other nodes
 
 %% @doc Do this with a context of this node's pool of that name, or with this context
-%% of it, within the limit; the result, and the load of the pool after it.
+%% of it, within the limit; the result, which may be that it was not begun, and the load
+%% of the pool after it.
 -spec serve({py_pools:name(), any | pid()}, fun((pid()) -> Result)) ->
     {Result | {error, term()}, load()}.
 serve({Name, Which}, Run) ->
     case terrarium_config:get(distribute) of
-        true -> {py_place:limited(which(Which, py_place:here(Name)), Run), load(Name)};
-        false -> {{error, {no_pool, Name}}, {0, 0}}
+        true -> {within(which(Which, py_place:here(Name)), Run), load(Name)};
+        false -> {not_begun({error, {no_pool, Name}}), {0, 0}}
     end.
+
+within({ok, Context}, Run) ->
+    Run(Context);
+within({limited, Context, Limit, _}, Run) ->
+    py_limit:run(Limit, fun() -> Run(Context) end, fun not_begun/1);
+within({error, _} = Error, _) ->
+    not_begun(Error).
+
+not_begun(Error) ->
+    {error, {not_begun, Error}}.
 
 which(any, Place) -> Place;
 which(Context, {ok, _}) -> {ok, Context};
@@ -218,7 +238,7 @@ which(_, {error, _} = Error) -> Error.
 -spec context_here(py_pools:name()) -> {ok, pid()} | {error, term()}.
 context_here(Name) ->
     case py_place:here(Name) of
-        {error, _} = Error -> Error;
+        {error, _} = Error -> not_begun(Error);
         Place -> {ok, py_place:near(Place)}
     end.
 

@@ -59,8 +59,9 @@ lend(Ref) ->
             {error, {stale_ref, Ref}};
         {Lender, true} ->
             Key = erlang:unique_integer([positive]),
-            true = ets:insert(?TABLE, {Key, Handle, none}),
+            %% First, since this process may be killed in between.
             Lender ! {lent, Key},
+            true = ets:insert(?TABLE, {Key, Handle, none}),
             {ok, py_ref:with_handle({lent, Lender, Key}, Ref)}
     end.
 
@@ -77,20 +78,31 @@ taken({pool, Result, Load}) ->
 taken(Result) ->
     Result.
 
-take(_, Lender, Key, undefined) ->
-    Lender ! {returned, Key},
-    {error, not_started};
 take(Ref, Lender, Key, Holder) ->
-    Number = number(Lender),
-    Handle = py_ref_nif:new(Holder, Number, Key),
-    Lender ! {taken, Key, Holder},
-    {ok, py_ref:with_handle(Handle, Ref)}.
+    case number(Lender, Holder) of
+        none ->
+            Lender ! {returned, Key},
+            {error, not_started};
+        Number ->
+            Handle = py_ref_nif:new(Holder, Number, Key),
+            Lender ! {taken, Key, Holder},
+            {ok, py_ref:with_handle(Handle, Ref)}
+    end.
 
-number(Lender) ->
+number(Lender, Holder) ->
     try
         ets:lookup_element(?TABLE, Lender, 2)
     catch
-        error:badarg -> gen_server:call(?MODULE, {number, Lender}, infinity)
+        error:badarg -> ask_number(Lender, Holder)
+    end.
+
+ask_number(_, undefined) ->
+    none;
+ask_number(Lender, Holder) ->
+    try
+        gen_server:call(Holder, {number, Lender}, infinity)
+    catch
+        exit:_ -> none
     end.
 
 %% @doc The same reference with a handle of this node, which keeps the object: for one

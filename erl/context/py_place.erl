@@ -94,8 +94,10 @@ near(_) -> none.
 
 %% @doc Do this where the place says, within the limit.
 -spec limited(place(), fun((at()) -> Result)) -> Result | {error, term()}.
-limited({ok, At}, Run) ->
-    Run(At);
+limited({ok, {remote, _, _} = At}, Run) ->
+    py_cluster:begun(Run(At));
+limited({ok, Context}, Run) ->
+    Run(Context);
 limited({limited, Context, Limit, none}, Run) ->
     py_limit:run(Limit, fun() -> Run(Context) end);
 limited({limited, Context, Limit, Spill}, Run) ->

@@ -69,6 +69,7 @@ configure(Scope, Level) ->
 apply_to({context, Context}, Contexts) ->
     case lists:member(Context, Contexts) of
         true -> apply_to([Context]);
+        false when node(Context) =/= node() -> {error, {remote, node(Context)}};
         false -> {error, {context_died, noproc}}
     end;
 apply_to(_, Contexts) ->

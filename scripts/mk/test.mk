@@ -135,7 +135,8 @@ endif
 
 # Suites to which it is all one how requests travel, or that see to each way
 # themselves.
-ONE_WAY := api docs elixir evil lane policy python remote remote_end remote_stream runtime sandbox sandbox_cli venv
+ONE_WAY := api cluster docs elixir evil evil_policy handles lane policy python remote remote_end \
+  remote_ref remote_stream runtime sandbox sandbox_cli sandbox_limits shown venv
 WAY_SUITES = $(filter-out $(ONE_WAY:%=py_%_SUITE),$(basename $(notdir $(wildcard test/ct/*_SUITE.erl))))
 
 test-ways: ## Common Test over the socket alone, and with no polling

@@ -10,7 +10,7 @@ suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
     [local_first, a_client_without_contexts, every_form, functions_and_errors, namespaces,
-     a_stream_ends_early, registrations, load_is_shared,
+     a_stream_ends_early, registrations, load_is_shared, choice,
      a_full_pool_spills, a_bound_process_does_not_spill, all_are_full, a_node_is_killed,
      a_pool_stops_and_starts, not_distributed].
 
@@ -122,6 +122,10 @@ every_form(_) ->
                   ?assertEqual({ok, [0, 1, 4]}, py:stream_eval("(i * i for i in range(3))")),
                   {ok, Stream} = py:stream_start(builtins, range, [3]),
                   ?assertEqual([0, 1, 2], items(Stream)),
+                  ?assertMatch({ok, {200, _, _}},
+                               py_wsgi:run('wsgiref.simple_server', demo_app,
+                                           #{'REQUEST_METHOD' => <<"GET">>,
+                                             'PATH_INFO' => <<"/x">>})),
                   ?assertMatch({ok, <<"3.", _/binary>>}, py:version())
           end).
 
@@ -180,16 +184,18 @@ a_stream_ends_early(_) ->
                   receive {py_stream, Stream, {data, 1}} -> ok end,
                   ok = py:stream_cancel(Stream),
                   py_ct:eventually(fun() -> {ok, 1} =:= py:eval("closed") end),
-                  {Pid, Mon} = spawn_monitor(fun receive_endless/0),
-                  py_ct:eventually(fun() -> erpc:call(Node, py_lent, live, []) =:= 1 end),
+                  Self = self(),
+                  {Pid, Mon} = spawn_monitor(fun() -> receive_endless(Self) end),
+                  receive {Pid, receiving} -> ok end,
                   exit(Pid, kill),
                   receive {'DOWN', Mon, process, _, killed} -> ok end,
                   py_ct:eventually(fun() -> {ok, 2} =:= py:eval("closed") end),
                   py_ct:eventually(fun() -> erpc:call(Node, py_lent, live, []) =:= 0 end)
           end).
 
-receive_endless() ->
-    {ok, _} = py:stream_start('__main__', endless, []),
+receive_endless(Parent) ->
+    {ok, Stream} = py:stream_start('__main__', endless, []),
+    receive {py_stream, Stream, {data, 1}} -> Parent ! {self(), receiving} end,
     receive stop -> ok end.
 
 items(Stream) ->
@@ -233,6 +239,34 @@ load_is_shared(_) ->
                   py_ct:eventually(fun() -> waiting(A) + waiting(B) =:= 0 end),
                   ?assertEqual(Both, lists:usort([served(default) || _ <- lists:seq(1, 200)]))
           end).
+
+%% Of many nodes the better one of two; what is known of their load is not for ever.
+choice(_) ->
+    ok = py_ct:start(client()),
+    Nodes = [list_to_atom("n" ++ integer_to_list(N) ++ "@nowhere") || N <- lists:seq(1, 6)],
+    Chosen = fun(Some) -> lists:usort([py_cluster:choose(Some, p) || _ <- lists:seq(1, 1000)]) end,
+    ?assertEqual(none, py_cluster:choose([], p)),
+    ?assertEqual(Nodes, Chosen(Nodes)),
+    [Busy, Down, Idle | _] = Nodes,
+    ok = known(Busy, 9, 1, 0),
+    ok = known(Down, 0, 0, 0),
+    ?assertEqual(Nodes -- [Busy, Down], Chosen(Nodes -- [Down])),
+    ?assertEqual(Nodes -- [Busy, Down], Chosen(Nodes -- [Busy])),
+    %% Four or fewer are all looked at: the least for each context.
+    ok = known(Idle, 10, 10, 0),
+    ?assertEqual([Idle], Chosen([Busy, Down, Idle])),
+    ?assertEqual([Busy], Chosen([Busy, Down])),
+    [ok = known(Node, 9, 0, 60000) || Node <- [Busy, Down]],
+    ?assertEqual([Busy, Down], Chosen([Busy, Down, Idle])),
+    %% Nothing is left of them.
+    ok = py_ct:stop(),
+    ?assertEqual(undefined, ets:whereis(py_cluster)).
+
+%% That a node's pool `p' had so many requests of others and contexts, then.
+known(Node, Others, Ready, MsAgo) ->
+    At = erlang:monotonic_time(millisecond) - MsAgo,
+    true = ets:insert(py_cluster, {row, {p, Node}, py_slot_nif:new(9), Others, Ready, At}),
+    ok.
 
 %% Requests that this node's default pool has not answered.
 waiting(Node) ->
@@ -301,6 +335,11 @@ all_are_full(_) ->
                   ?assertEqual({error, {overloaded, 1, 1}}, py:call(few, os, getpid, [])),
                   ?assertEqual({error, {overloaded, 1, 1}},
                                py:await(py:cast(few, os, getpid, []))),
+                  %% What a context said, perhaps in the midst of it, is not asked again.
+                  Said = fun(_) -> self() ! asked, {error, {overloaded, 1, 1}} end,
+                  ?assertEqual({error, {overloaded, 1, 1}},
+                               py_cluster:run(few, {error, none}, Said)),
+                  receive asked -> ok end,
                   [ok = py_cast:cancel(S) || S <- Slow],
                   py_ct:eventually(fun() -> held(Nodes) =:= 0 end),
                   ?assertMatch({ok, _}, py:call(few, os, getpid, []))

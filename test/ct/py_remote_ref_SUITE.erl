@@ -189,6 +189,7 @@ questions(_) ->
           ?assertEqual({error, {remote, Node}}, py_reactor_context:handoff(Context, Fd)),
           ?assertEqual({error, {remote, Node}}, py_reactor_context:stats(Context)),
           ok = py:close_fd(Fd),
+          ?assertEqual({error, {remote, Node}}, py:configure_logging(#{context => Context})),
           ok = py_context:start_loop(Context),
           ok = py_context:stop_loop(Context),
           ok = py_context:renew(Context),
