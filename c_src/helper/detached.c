@@ -112,6 +112,10 @@ detached_begin(struct session *s, const struct request *r, PyObject *awaitable)
         e = dispatch_answer(s, r->h.id, r->h.flags, NULL);
     } else {
         e = session_put_empty(s, WIRE_DETACHED, r->h.id);
+        /* It is no longer the one that runs: what is said from here on, of a
+         * coroutine that was never awaited for instance, is in nobody's name.
+         */
+        s->answered = 1;
         if (e == 0 && (started = start(id, awaitable)) == NULL)
             e = not_started(s, id, r->h.id);
     }

@@ -95,12 +95,17 @@ limits(_) ->
         [ok = gen_tcp:close(Ours) || {_, {Ours, _}} <- Results]
     end).
 
-%% There it must be imported beforehand.
+%% Without threads there is no event loop: that is an error of the handoff, the
+%% descriptor is still ours and the helper the same.
 strict(_) ->
     Policy = #{level => strict, preload => ['erlang.reactor', 'erlang._adopt', asyncio]},
     with(Policy, 'Echo', fun(Ctx) ->
+        Helper = py_ct:helper_pid(Ctx),
         {Ours, Fd} = pair(),
-        ok = py_reactor_context:handoff(Ctx, Fd),
-        said(Ours, <<"hello">>),
-        ok = gen_tcp:close(Ours)
+        ?assertEqual({error, {"RuntimeError", "can't start new thread"}},
+                     py_reactor_context:handoff(Ctx, Fd)),
+        ?assertEqual({ok, 2}, py:eval(Ctx, "1 + 1")),
+        ?assertEqual(Helper, py_ct:helper_pid(Ctx)),
+        ok = py:close_fd(Fd),
+        closed(Ours)
     end).
