@@ -56,10 +56,12 @@ terms(Config) ->
                    {"deep_while_growing", term_depth, #{term_depth => 100}},
                    {"etf_strings", term_words, #{term_words => ?MIB}},
                    {"etf_wide_tuple", term_words, #{term_words => 999999}},
-                   {"etf_large_bignum", term_words, #{term_words => 100000}},
                    {"etf_list_of_2g", term_words, #{term_words => ?MIB}},
                    {"etf_map_of_4g", term_words, #{term_words => ?MIB}}],
-              Policy <- [with(Limits), sandboxed(Limits)]]).
+              Policy <- [with(Limits), sandboxed(Limits)]]
+          ++ [{"etf_large_bignum", {limit, term_words}, with(#{term_words => 100000})},
+              %% Of strangers any is too large.
+              {"etf_large_bignum", {protocol, <<"a limit was exceeded">>}, sandboxed()}]).
 
 callbacks(Config) ->
     table(Config,
