@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,14 +61,20 @@ add_pair(struct args_list *l, const char *name, const char *value)
     return value != NULL ? add_all(l, pair) : 0;
 }
 
-/* Beside us in a release; in a working tree where rebar3 puts it. */
+/* Beside us in a release; in a working tree where rebar3 puts it.  Erlang takes
+ * the application's name from the path, so that has no ".." in it; and the last
+ * part is not resolved: what it may be a link to has another priv beside it. */
 static int
 find_beams(const char *dir, char *path, size_t n)
 {
-    static const char *const places[] = {
-        "../ebin", "../_build/default/lib/terrarium/ebin"};
+    static const char *const places[] = {"ebin",
+                                         "_build/default/lib/terrarium/ebin"};
+    char parent[PATH_MAX], root[PATH_MAX];
+    int m = snprintf(parent, sizeof parent, "%s/..", dir);
+    if (m < 0 || (size_t)m >= sizeof parent || realpath(parent, root) == NULL)
+        return E_ARG;
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        int k = snprintf(path, n, "%s/%s", dir, places[i]);
+        int k = snprintf(path, n, "%s/%s", root, places[i]);
         if (k > 0 && (size_t)k < n && access(path, F_OK) == 0)
             return 0;
     }

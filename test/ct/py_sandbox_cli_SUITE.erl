@@ -8,7 +8,7 @@
 suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
-    [statuses, output, terminal, usage, numbers, results].
+    [statuses, output, terminal, usage, numbers, results, in_a_release].
 
 script(Config, Code) ->
     File = filename:join(proplists:get_value(priv_dir, Config), "script.py"),
@@ -17,7 +17,10 @@ script(Config, Code) ->
 
 %% Its output and its status.  The VM that we are must not be told of.
 terrarium(Args) ->
-    Program = filename:join(code:priv_dir(terrarium), "terrarium"),
+    terrarium(code:priv_dir(terrarium), Args).
+
+terrarium(Priv, Args) ->
+    Program = filename:join(Priv, "terrarium"),
     Port = open_port({spawn_executable, Program},
                      [{args, ["run" | Args]}, {env, [{"TERRARIUM_RUNTIMES", false}]},
                       stderr_to_stdout, exit_status, binary]),
@@ -115,3 +118,14 @@ results(_) ->
                              {69, {error, {sandbox, {unavailable, [landlock]}}}},
                              {134, {error, {crashed, #{signal => sigabrt}}}},
                              {70, {error, {runtime_failed, default, x}}}]].
+
+%% Beams and programs are beside each other there, and the directory has a version.
+in_a_release(Config) ->
+    Root = filename:join([proplists:get_value(priv_dir, Config), ?MODULE_STRING, "release"]),
+    Lib = filename:join([Root, "lib", "terrarium-1.0"]),
+    ok = filelib:ensure_path(Lib),
+    [] = os:cmd(lists:join(" ", ["cp", "-rL", code:priv_dir(terrarium),
+                                 filename:join(code:lib_dir(terrarium), "ebin"), Lib])),
+    ?assertMatch({0, <<"here\n">>},
+                 terrarium(filename:join(Lib, "priv"), [script(Config, "print('here')")])),
+    ok = file:del_dir_r(Root).
