@@ -62,7 +62,8 @@ GROUPS_docs := build docs
 GROUPS_model := build model
 # Wanted, but nothing fails without.
 OPTIONAL_bench := bench
-TEST_TARGETS := test test-c test-py test-asyncio test-prop test-ct test-ways test-pythons fuzz-replay
+TEST_TARGETS := test test-c test-py test-asyncio test-prop test-ct test-ways test-unprivileged test-pythons \
+  fuzz-replay
 FIRST_PASS := all native shell demo bench bench-codec lint format fuzz docs model $(TEST_TARGETS)
 
 # Inside rebar3's hook (it sets ERLANG_ROOT_DIR) nothing is ever installed.

@@ -71,7 +71,7 @@ EVIL_OBJ := $(call testobj,$(BUILD),$(wildcard test/progs/evil/*.c))
 $(TEST_OUT)/evil_zygote: $(EVIL_OBJ) $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS))
 
-.PHONY: test-asyncio test test-c test-py test-prop test-ct test-ways test-pythons test-python
+.PHONY: test-asyncio test test-c test-py test-prop test-ct test-ways test-unprivileged test-pythons test-python
 test: ## all tests: C, Python, properties, Common Test
 	@scripts/step --reset
 	@rc=0; for t in test-c test-py test-prop test-ct test-ways; do \
@@ -143,6 +143,12 @@ test-ways: ## Common Test over the socket alone, and with no polling
 	@rc=0; for way in $(TEST_WAYS); do \
 	  $(TEST_ENV) TERRARIUM_TEST_WAY=$$way $(STEP)ct-$$way $(CT_WAYS) || rc=1; \
 	done; exit $$rc
+
+# What a sandbox needs, a user must be able to have.
+UNPRIVILEGED := py_sandbox_SUITE py_sandbox_run_SUITE py_sandbox_cli_SUITE py_policy_SUITE
+
+test-unprivileged: erl-compile $(PROGS) ## sandboxes, as a user who is not root
+	@$(TEST_ENV) $(STEP)ct-unprivileged scripts/test_unprivileged $(APP) $(TEST_OUT) $(or $(T),$(UNPRIVILEGED))
 
 test-asyncio: native ## CPython's own tests of asyncio, on our event loop
 	@$(TEST_ENV) $(STEP)asyncio $(PRIV)/terrarium_py python scripts/asyncio_tests.py \
