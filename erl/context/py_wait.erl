@@ -20,7 +20,7 @@
 -opaque wait() :: none | {port(), Token :: term(), reference(), Monitor :: reference()}.
 
 %% @doc Begin to wait under this token.  From now on `{Ref, cancelled}' or
-%% `{Ref, _, port, _, _}' may come, which mean: stop waiting.  Without a token,
+%% `{Ref, _, _, _, _}' may come, which mean: stop waiting.  Without a token,
 %% or outside of a call by Python, nothing comes.
 -spec enter(reference(), term()) -> wait().
 enter(Ref, Token) ->

@@ -88,7 +88,7 @@ recv(Channel, Most, Timeout, Token) ->
     receive
         {Ref, cancelled} -> ended(Channel, Ref, Wait, cancelled);
         {Ref, Outcome} -> received(Ref, Wait, Outcome);
-        {Ref, _, port, _, _} -> ended(Channel, Ref, Wait, helper_gone);
+        {Ref, _, _, _, _} -> ended(Channel, Ref, Wait, helper_gone);
         {'DOWN', Ref, process, _, _} -> received(Ref, Wait, closed)
     after Timeout ->
         ended(Channel, Ref, Wait, timeout)

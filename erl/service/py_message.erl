@@ -107,7 +107,7 @@ await_end(Pid, Timeout, Token) ->
     Outcome = receive
                   {'DOWN', Ref, process, _, Reason} -> {gone, Reason};
                   {Ref, cancelled} -> cancelled;
-                  {Ref, _, port, _, _} -> helper_gone
+                  {Ref, _, _, _, _} -> helper_gone
               after py_wait:left(limit(Timeout)) -> timeout
               end,
     ok = py_wait:leave(Wait, Outcome),

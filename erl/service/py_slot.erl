@@ -70,7 +70,7 @@ hold(Semaphore, Timeout, Port, Token, Asker) ->
                   {Ref, ok} -> ok;
                   {Ref, cancelled} -> cancelled;
                   {Ref, {error, {overloaded, _, _}}} -> timeout;
-                  {Ref, _, port, _, _} -> helper_gone;
+                  {Ref, _, _, _, _} -> helper_gone;
                   {'DOWN', Ref, process, _, _} -> not_started;
                   {'DOWN', AskerMon, process, _, _} -> asker_gone
               after patience(Timeout) -> timeout
@@ -88,7 +88,7 @@ patience(Timeout) -> Timeout.
 held(Semaphore, Ref) ->
     receive
         {Ref, cancelled} -> _ = py_semaphore:release(Semaphore), cancelled;
-        {Ref, _, port, _, _} -> helper_gone;
+        {Ref, _, _, _, _} -> helper_gone;
         {'DOWN', Ref, process, _, _} -> not_started
     end.
 

@@ -157,22 +157,32 @@ pool_option_errors(_) ->
 %% A context that fails even as it ends tells nobody anything: its callers know by the
 %% end of its port, whose message has another form when the reason is no atom.
 the_context_fails(_) ->
+    the_context_fails(6, fun(C) ->
+        Sleep = [C, time, sleep, [3600]],
+        [fun() -> apply(py, call, Sleep ++ [#{timeout => infinity}]) end,
+         fun() -> py:await(apply(py, cast, Sleep ++ [infinity]), infinity) end,
+         fun() -> py:async_await(py:async_call(C, asyncio, sleep, [3600], infinity), infinity)
+         end,
+         fun() -> py:stream(C, time, sleep, [3600], infinity) end]
+    end),
+    %% Its caller waits in a channel, on behalf of Python.
+    {ok, Channel} = py_channel:new(),
+    the_context_fails(3, fun(C) ->
+        ok = py:exec(C, "import erlang\ndef hear(term): return erlang.Channel(term).receive()"),
+        [fun() -> py:call(C, '__main__', hear, [Channel], #{timeout => infinity}) end]
+    end),
+    ok = py_channel:close(Channel).
+
+the_context_fails(Pending, Calls) ->
     {ok, C} = py_context:new(#{}),
     {ok, 1} = py:eval(C, "1"),
     {ready, Port, _, _, _} = py_registry:find(C),
-    Courier = py_registry:courier(Port),
-    Sleep = [C, time, sleep, [3600]],
-    Waiting = [fun() -> apply(py, call, Sleep ++ [#{timeout => infinity}]) end,
-               fun() -> py:await(apply(py, cast, Sleep ++ [infinity]), infinity) end,
-               fun() -> py:async_await(py:async_call(C, asyncio, sleep, [3600], infinity),
-                                       infinity) end,
-               fun() -> py:stream(C, time, sleep, [3600], infinity) end],
-    Callers = [spawn_monitor(fun() -> exit(Fun()) end) || Fun <- Waiting, _ <- [1, 2, 3]],
+    CourierDown = erlang:monitor(process, py_registry:courier(Port)),
+    Callers = [spawn_monitor(fun() -> exit(Fun()) end) || Fun <- Calls(C), _ <- [1, 2, 3]],
     py_ct:eventually(fun() ->
                              {ok, #{stats := #{pending := N}}} = py_context:info(C),
-                             N >= 6 orelse N
+                             N >= Pending orelse N
                      end),
-    CourierDown = erlang:monitor(process, Courier),
     _ = sys:replace_state(C, fun({State, Data}) -> {State, Data#data{swap = broken}} end),
     true = exit(C, {no, atom}),
     [receive
