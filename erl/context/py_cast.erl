@@ -106,6 +106,14 @@ answered(Ref, Result, Options) ->
 %% @doc Wait for the message of a call; `timeout' ends the call.
 -spec await(reference(), timeout(), atom()) -> {ok, term()} | {error, term()}.
 await(Ref, Timeout, Tag) when is_reference(Ref) ->
+    case py_request:is_timeout(Timeout) of
+        true -> await_it(Ref, Timeout, Tag);
+        false -> {error, {invalid, timeout, Timeout}}
+    end;
+await(Other, _, _) ->
+    {error, {invalid, ref, Other}}.
+
+await_it(Ref, Timeout, Tag) ->
     receive
         {Tag, Ref, Result} -> told(Ref, Result)
     after 0 ->
@@ -114,9 +122,7 @@ await(Ref, Timeout, Tag) when is_reference(Ref) ->
             {_, _} -> {error, {invalid, ref, Ref}};
             none -> last_look(Ref, Tag)
         end
-    end;
-await(Other, _, _) ->
-    {error, {invalid, ref, Other}}.
+    end.
 
 wait(Ref, Pid, Timeout, Tag) ->
     Mon = erlang:monitor(process, Pid),

@@ -170,7 +170,7 @@ call(Context, Module, Function, Args, Kwargs) ->
 -spec call(context(), terrarium_config:name(), terrarium_config:name(), [term()], map(),
            call_options()) -> result().
 call(Context, Module, Function, Args, Kwargs, Timeout)
-  when is_integer(Timeout), Timeout >= 0; Timeout =:= infinity ->
+  when is_integer(Timeout), Timeout >= 0, Timeout =< 16#ffffffff; Timeout =:= infinity ->
     case py_prepare:checked(Module, Function, Args, Kwargs) of
         {error, _} = Error ->
             Error;

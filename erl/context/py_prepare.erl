@@ -82,7 +82,8 @@ at(_, Pid, {Opcode, Flags, Term, Timeout, Errors}) ->
 -spec with_options(py_context:call_options(),
                    fun((timeout(), py_caller:errors(), byte(), map()) -> Result)) ->
     Result | {error, {invalid, atom(), term()}}.
-with_options(Timeout, Run) when is_integer(Timeout), Timeout >= 0; Timeout =:= infinity ->
+with_options(Timeout, Run)
+  when is_integer(Timeout), Timeout >= 0, Timeout =< 16#ffffffff; Timeout =:= infinity ->
     Run(Timeout, default, 0, #{});
 with_options(Options, Run) ->
     case py_context_opts:call(Options) of

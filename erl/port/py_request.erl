@@ -12,7 +12,7 @@
 -module(py_request).
 
 -export([request/6, resume/4, await/4, start/6, finish/5, submit/4, collect/4]).
--export([deadline/1, left/1]).
+-export([deadline/1, left/1, is_timeout/1]).
 
 -export_type([deadline/0, limits/0, outcome/0]).
 
@@ -401,3 +401,8 @@ sooner(Timeout, Wall) ->
 -spec left(deadline()) -> timeout().
 left({deadline, At}) -> max(0, At - erlang:monotonic_time(millisecond));
 left(Timeout) -> Timeout.
+
+%% @doc Can it be waited for so long?
+-spec is_timeout(term()) -> boolean().
+is_timeout(infinity) -> true;
+is_timeout(Ms) -> is_integer(Ms) andalso Ms >= 0 andalso Ms =< 16#ffffffff.

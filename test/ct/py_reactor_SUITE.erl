@@ -13,7 +13,8 @@
 suite() -> [{timetrap, {minutes, 4}}].
 
 all() ->
-    [dup, outlives_the_application, there_and_back, told, http, two_hundred, full, claimed_by_one, bad_descriptors,
+    [dup, outlives_the_application, there_and_back, told, http, two_hundred, full,
+     claimed_by_one, bad_descriptors,
      bad_arguments, no_factory, connection_made_raises, times_out,
      times_out_in_python, waits_too_long,
      ignores_the_end, helper_killed, at_rest_after_a_crash, setup_code, bad_setup, slow_reader,
