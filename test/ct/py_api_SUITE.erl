@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc The public interface, function by function: each has a description, and an
 %% example in a guide whose examples are run (py_docs_SUITE); each is called by a
-%% suite or such an example.
+%% suite or such an example, in each of its arities.
 -module(py_api_SUITE).
 -compile([export_all, nowarn_export_all]).
 
@@ -27,8 +27,63 @@ erlang_has_examples(_) ->
     Examples = examples(["erlang"]),
     ?assertEqual([], missing(Examples)).
 
+%% Each arity is.
 erlang_is_called(_) ->
-    ?assertEqual([], missing([suites(), examples(["erlang"])])).
+    Texts = suites() ++ [unicode:characters_to_list(Lines) || Lines <- examples(["erlang"])],
+    Called = lists:usort(lists:append([calls(tokens(Text)) || Text <- Texts])),
+    ?assertEqual([], [{M, F, A} || M <- modules(), {F, A} <- public(M),
+                                   not lists:member({M, F, A}, Called)]).
+
+%% A suite is Erlang; of an example that may be a session of the shell, line by line,
+%% what comes after something else does not matter.
+tokens(Text) ->
+    case erl_scan:string(unicode:characters_to_list(Text)) of
+        {ok, Tokens, _} -> Tokens;
+        {error, _, _} -> lists:append([tokens(Line) || Line <- lines(Text)])
+    end.
+
+lines(Text) ->
+    case string:split(Text, "\n", all) of
+        [_] -> [];
+        Lines -> Lines
+    end.
+
+%% What is called as `m:f(...)', named as `m:f/1', or applied as `m, f, [...]'.
+calls([{atom, _, M}, {':', _}, {atom, _, F}, {'(', _} | Rest]) ->
+    [{M, F, arity(Rest)} | calls(Rest)];
+calls([{atom, _, M}, {':', _}, {atom, _, F}, {'/', _}, {integer, _, A} | Rest]) ->
+    [{M, F, A} | calls(Rest)];
+calls([{atom, _, M}, {',', _}, {atom, _, F}, {',', _}, {'[', _} | Rest]) ->
+    [{M, F, arity(Rest)} | calls(Rest)];
+calls([_ | Rest]) ->
+    calls(Rest);
+calls([]) ->
+    [].
+
+%% How many there are before what was opened is closed.
+arity([{Close, _} | _]) when Close =:= ')'; Close =:= ']' -> 0;
+arity(Tokens) -> arity(Tokens, 0, 1).
+
+%% `fun name/1' has no end.
+arity([{'fun', _}, {'(', _} | Rest], Depth, N) ->
+    arity(Rest, Depth + 2, N);
+arity([{'fun', _}, {var, _, _}, {'(', _} | Rest], Depth, N) ->
+    arity(Rest, Depth + 2, N);
+arity([{Token, _} | Rest], Depth, N) ->
+    case {lists:member(Token, opening()), lists:member(Token, ['end', ')', ']', '}', '>>'])} of
+        {true, _} -> arity(Rest, Depth + 1, N);
+        {_, true} when Depth =:= 0 -> N;
+        {_, true} -> arity(Rest, Depth - 1, N);
+        _ when Token =:= ',', Depth =:= 0 -> arity(Rest, Depth, N + 1);
+        _ -> arity(Rest, Depth, N)
+    end;
+arity([_ | Rest], Depth, N) ->
+    arity(Rest, Depth, N);
+arity([], _, _) ->
+    none.
+
+opening() ->
+    ['(', '[', '{', '<<', 'case', 'begin', 'try', 'receive', 'if'].
 
 missing(Text) ->
     Flat = unicode:characters_to_binary(Text),

@@ -149,6 +149,8 @@ functions(_) ->
     ?assertEqual({ok, {[1], #{<<"b">> => 2}}}, py:eval("erlang.call('contract', 1, b=2)")),
     ?assertEqual(ok, py:register_function(contract, ?MODULE, exported)),
     ?assertEqual({ok, 1}, py:eval("erlang.contract(9)")),
+    ?assertEqual(ok, py_callback:register(contract, ?MODULE, exported)),
+    ?assertEqual({ok, 2}, py:eval("erlang.contract(9, 9)")),
     ?assertEqual(ok, py:unregister_function(contract)),
     {error, {"NameError", _}} = py:eval("erlang.contract(9)").
 
@@ -210,10 +212,12 @@ looking(_) ->
     {ok, #{}} = py:stats(default),
     {ok, Trace} = py:backtrace(ctx()),
     ?assert(is_binary(Trace)),
-    {ok, #{<<"active">> := false}} = py:venv_info().
+    {ok, #{<<"active">> := false}} = py:venv_info(),
+    ?assertEqual(py:sandbox_info(), py_sandbox:info()).
 
 logs_and_traces(_) ->
     ok = py:configure_logging(),
+    ok = py_logger:configure(),
     ok = py:configure_logging(#{level => warning}),
     ok = py:enable_tracing(),
     ok = py:exec("with erlang.Span('contract', a=1): pass"),
@@ -292,7 +296,8 @@ of_event_loop(_) ->
     ?assertEqual({ok, 2}, py_event_loop:await(py_event_loop:create_task('__main__', later, [2]))),
     Ref = py_event_loop:create_task('__main__', later, [3]),
     receive {async_result, Ref, {ok, 3}} -> ok end,
-    ?assertEqual(ok, py_event_loop:spawn_task('__main__', later, [4])).
+    ?assertEqual(ok, py_event_loop:spawn_task('__main__', later, [4])),
+    ?assertEqual(ok, py_event_loop:spawn_task(ctx(), '__main__', later, [5], #{timeout => 5000})).
 
 of_channels(_) ->
     of_channel(py_channel, {any, term}),
@@ -328,7 +333,8 @@ of_semaphore(_) ->
     _ = spawn_link(fun() -> Self ! {got, py_semaphore:acquire(S, 0)} end),
     receive {got, Got} -> ?assertEqual({error, {overloaded, 1, 1}}, Got) end,
     ok = py_semaphore:release(S),
-    ok = py_semaphore:stop(S).
+    ok = py_semaphore:stop(S),
+    ?assertEqual(done, py_semaphore:with(fun() -> done end, 5000)).
 
 of_imports(_) ->
     ?assertEqual(ok, py_import:ensure_imported(json)),
