@@ -105,18 +105,24 @@ send_hello(struct zygote *z)
 }
 
 static void
-refuse(struct zygote *z, uint64_t version, uint64_t fingerprint)
+refuse(struct zygote *z, const char *why)
+{
+    struct ctl_out m;
+    begin_failed(&m, why);
+    state_send(z, &m, NULL, 0);
+    z->end = HANDOFF_EXIT_PROTOCOL;
+}
+
+static void
+refuse_version(struct zygote *z, uint64_t version, uint64_t fingerprint)
 {
     char why[200];
-    struct ctl_out m;
     snprintf(why, sizeof why,
              "wire version %d (%08" PRIx32 ") here, %" PRIu64 " (%08" PRIx64
              ") in the VM: the two were not built together",
              (int)WIRE_LIMIT_VERSION, (uint32_t)WIRE_FINGERPRINT, version,
              fingerprint);
-    begin_failed(&m, why);
-    state_send(z, &m, NULL, 0);
-    z->end = HANDOFF_EXIT_PROTOCOL;
+    refuse(z, why);
 }
 
 void
@@ -126,12 +132,17 @@ greeting_receive(struct zygote *z, const struct ctl_map *m)
     (void)ctl_get_uint(m, "version", &version);
     (void)ctl_get_uint(m, "fingerprint", &fingerprint);
     if (version != WIRE_LIMIT_VERSION || fingerprint != WIRE_FINGERPRINT) {
-        refuse(z, version, fingerprint);
+        refuse_version(z, version, fingerprint);
         return;
     }
     if (ctl_get_uint(m, "vm_pid", &pid)) {
         io_close(&z->vm);
         z->vm = vm_watch(pid);
+    }
+    if (z->vm >= 0 && !vm_can_signal_us(pid)) {
+        refuse(z, "the VM runs as another user than its launcher did, and "
+                  "could neither interrupt nor end helpers");
+        return;
     }
     z->greeted = 1;
     send_hello(z);

@@ -2,7 +2,9 @@
 #include "vm.h"
 
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -43,6 +45,39 @@ is_ours(pid_t pid)
         pid = parent_of(pid);
     }
     return 0;
+}
+
+/* A line of /proc/PID/status: its numbers, of that base; 0 if there are less.
+ */
+static int
+read_status(uint64_t pid, const char *key, int base, unsigned long long *v,
+            int count)
+{
+    char path[40], line[256];
+    int n = 0;
+    snprintf(path, sizeof path, "/proc/%llu/status", (unsigned long long)pid);
+    FILE *f = fopen(path, "re");
+    while (f != NULL && n == 0 && fgets(line, sizeof line, f) != NULL) {
+        char *at = line + strlen(key), *end;
+        if (strncmp(line, key, strlen(key)) != 0)
+            continue;
+        while (n < count && (v[n] = strtoull(at, &end, base), end != at))
+            n++, at = end;
+    }
+    if (f != NULL)
+        fclose(f);
+    return n == count;
+}
+
+int
+vm_can_signal_us(uint64_t pid)
+{
+    unsigned long long user[2], rights; /* real and effective */
+    if (!read_status(pid, "Uid:", 10, user, 2) ||
+        !read_status(pid, "CapEff:", 16, &rights, 1))
+        return 1;
+    return (rights & 1ull << CAP_KILL) != 0 || user[0] == getuid() ||
+           user[1] == getuid();
 }
 
 int

@@ -15,4 +15,8 @@
  * namespace it would name some other process here, whose end is not ours. */
 int vm_watch(uint64_t pid);
 
+/* Can that process signal ours?  A VM that could not would neither interrupt
+ * nor end its helpers.  Where nothing can be found out, it can. */
+int vm_can_signal_us(uint64_t pid);
+
 #endif

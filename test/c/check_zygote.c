@@ -75,6 +75,44 @@ check_mismatch(uint64_t version, uint64_t fingerprint, const char *word)
     expect_exit(&z, HANDOFF_EXIT_PROTOCOL);
 }
 
+/* Started as root by a launcher, with a VM that is not. */
+START_TEST(refuses_a_vm_that_can_not_signal)
+{
+    struct zyg z;
+    struct zyg_message m;
+    int ends[2], status;
+    char c;
+    if (geteuid() != 0) {
+        puts("skipped: needs root");
+        return;
+    }
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t vm = fork();
+    if (vm == 0) {
+        close(ends[0]);
+        if (setresgid(65534, 65534, 65534) != 0 ||
+            setresuid(65534, 65534, 65534) != 0 || write(ends[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(ends[1]);
+    ck_assert_int_eq(read(ends[0], &c, 1), 1);
+    close(ends[0]);
+    zyg_start(&z, NULL, NULL);
+    zyg_expect(&z, CTL_ready, &m);
+    zyg_message_free(&m);
+    zyg_send_hello(&z, WIRE_LIMIT_VERSION, WIRE_FINGERPRINT, (uint64_t)vm);
+    zyg_expect(&z, CTL_failed, &m);
+    ck_assert(zyg_has(&m, "reason", "another user"));
+    zyg_message_free(&m);
+    ck_assert_int_eq(WEXITSTATUS(zyg_wait(&z)), HANDOFF_EXIT_PROTOCOL);
+    close(z.control);
+    kill(vm, SIGKILL);
+    ck_assert_int_eq(waitpid(vm, &status, 0), vm);
+}
+END_TEST
+
 START_TEST(refuses_another_version)
 {
     check_mismatch(77, WIRE_FINGERPRINT, ", 77 (");
@@ -320,6 +358,7 @@ make_zygote_suite(void)
     TCase *start = tcase_create("start");
     tcase_add_test(start, says_ready_then_hello);
     tcase_add_test(start, refuses_another_version);
+    tcase_add_test(start, refuses_a_vm_that_can_not_signal);
     tcase_add_test(start, refuses_another_fingerprint);
     tcase_add_test(start, refuses_to_spawn_before_hello);
     tcase_add_test(start, names_a_module_it_cannot_import);
