@@ -31,7 +31,7 @@
 
 -type limits() :: #{wall_ms | cpu_ms | grace_ms | memory | address_space | open_files | file_bytes
                     | fs_bytes | output_bytes | threads | frame_bytes | term_depth | term_words
-                    | callbacks | callback_depth | inflight | handles => pos_integer()}.
+                    | callbacks | callback_depth | inflight | handles | procs => pos_integer()}.
 
 -type given() :: level()
                | #{level := level(), allow => [capability()], deny => [threads | tmp | call],
@@ -57,7 +57,7 @@
                  namespaces, own_uid, pid_namespace, cgroup]).
 -define(LIMITS, [wall_ms, cpu_ms, grace_ms, memory, address_space, open_files, file_bytes,
                  fs_bytes, output_bytes, threads, frame_bytes, term_depth, term_words, callbacks,
-                 callback_depth, inflight, handles]).
+                 callback_depth, inflight, handles, procs]).
 %% A callback's frame has two levels of its own, and one that says nothing needs them.
 -define(LEAST_DEPTH, 4).
 %% What a strict helper would import when it needs it.
@@ -215,7 +215,7 @@ wire(Level, Granted, Limits, Map) ->
     Bare = #{level => Level, require => Required, without => layers(without, Map, []),
              preload => preload(Level, Map), spawn => spawning(Map), diagnose => diagnose(Map)},
     Lists = maps:with([read, write, import, tmp, threads, exec_memory], Granted),
-    Numbers = maps:with([memory, address_space, open_files, file_bytes, cpu_ms], Limits),
+    Numbers = maps:with([memory, address_space, open_files, file_bytes, cpu_ms, procs], Limits),
     Ports = [integer_to_binary(P) || P <- maps:get(connect, Granted, [])],
     Count = [{thread_count, N} || #{threads := N} <- [Limits], is_map_key(threads, Granted)],
     maps:merge(maps:merge(maps:merge(Bare#{connect => Ports}, Lists), Numbers),

@@ -13,7 +13,8 @@ suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
     [{group, trusted}, {group, default}, {group, strict}, {group, no_landlock},
-     {group, no_namespaces}, {group, no_own_uid}, {group, begun_anew}, begun_anew, info, layers_are_told, unavailable, grants,
+     {group, no_namespaces}, {group, no_own_uid}, {group, no_seccomp},
+     {group, begun_anew}, begun_anew, info, layers_are_told, unavailable, grants,
      calls, sends, services, shared_memory, tmp, read_and_write, limits, cgroup, process_ids,
      pools,
      nothing_is_left].
@@ -22,7 +23,7 @@ groups() ->
     Cases = [cases, violations],
     [{trusted, [], [cases]}, {default, [], Cases ++ [named_violations]}, {strict, [], Cases},
      {no_landlock, [], Cases}, {no_namespaces, [], Cases}, {no_own_uid, [], Cases},
-     {begun_anew, [], Cases}].
+     {no_seccomp, [], [cases]}, {begun_anew, [], Cases}].
 
 init_per_suite(Config) ->
     ok = start(),
@@ -57,6 +58,7 @@ policy(Group) ->
                without(Group)).
 
 without(no_landlock) -> #{without => [landlock], require => [seccomp, namespaces]};
+without(no_seccomp) -> #{without => [seccomp], require => [landlock]};
 without(no_namespaces) -> #{without => [namespaces]};
 without(no_own_uid) -> #{without => [own_uid]};
 without(begun_anew) -> #{spawn => exec};
@@ -64,6 +66,7 @@ without(_) -> #{}.
 
 %% What a group is about must be there.
 missing(no_landlock) -> [namespaces] -- layers();
+missing(no_seccomp) -> [landlock, landlock_scope, namespaces, own_uid] -- layers();
 missing(trusted) -> [];
 missing(_) -> [seccomp, landlock] -- layers().
 
@@ -347,9 +350,24 @@ cgroup(_) ->
                  py_context:new(#{policy => #{level => default, without => [cgroup],
                                               require => [cgroup]}})),
     case lists:member(cgroup, layers()) of
-        true -> memory_of_a_group();
+        true -> memory_of_a_group(), processes_of_a_group();
         false -> {skip, no_cgroup}
     end.
+
+processes_of_a_group() ->
+    Policy = #{level => trusted, limits => #{procs => 3}},
+    {error, {sandbox, {unavailable, [cgroup]}}} =
+        py_context:new(#{policy => Policy#{without => [cgroup]}}),
+    {ok, C} = py_context:new(#{policy => Policy}),
+    Fork = "import os, time\n"
+           "def fork():\n"
+           "    for n in range(10):\n"
+           "        try: pid = os.fork()\n"
+           "        except BlockingIOError: return n\n"
+           "        if pid == 0: time.sleep(1000)\n",
+    ok = py_context:exec(C, Fork),
+    ?assertEqual({ok, 3}, py_context:call(C, '__main__', fork, [])),
+    ok = py_context:stop(C).
 
 memory_of_a_group() ->
     {ok, C} = py_context:new(#{policy => #{level => trusted, limits => #{memory => 64 bsl 20}}}),

@@ -5,7 +5,8 @@
 %% function.  `locked' stands for both `default' and `strict'.  Where it does no harm
 %% the case says what the same code does when nothing is locked (`trusted'): so it is
 %% known to try something.  Where a layer is left out (`no_landlock', ...) it is as at
-%% `default' unless the case says otherwise.  Expected is
+%% `default' unless the case says otherwise; but of `no_seccomp', which is tried with
+%% the cases in which other layers hold as well.  Expected is
 %%   {value, V}, {most, N}, {least, N}   what the function returns
 %%   {raises, [Type]}                    it raises one of these, the context lives
 %%   violation                           the process is killed for it
@@ -20,13 +21,18 @@ names() ->
     [Name || {Name, _, _} <- all()].
 
 all() ->
-    files() ++ children() ++ privileges() ++ signals() ++ kernel() ++ network() ++ memory() ++
-        state() ++ loops().
+    without_seccomp(files() ++ state() ++ loops()) ++ children() ++ privileges() ++ signals() ++
+        kernel() ++ network() ++ memory().
+
+without_seccomp(Cases) ->
+    [{Name, Code, E#{no_seccomp => expected(default, E)}} || {Name, Code, E} <- Cases].
 
 expected(trusted, Expected) ->
     maps:get(trusted, Expected, none);
 expected(strict, Expected) ->
     maps:get(strict, Expected, maps:get(locked, Expected, none));
+expected(no_seccomp, Expected) ->
+    maps:get(no_seccomp, Expected, none);
 expected(Group, Expected) ->
     Default = maps:get(default, Expected, maps:get(locked, Expected, none)),
     maps:get(Group, Expected, Default).
@@ -50,6 +56,8 @@ prelude() ->
 
 -define(NO_FILE, {raises, ["PermissionError", "FileNotFoundError"]}).
 -define(REFUSED, {raises, ["PermissionError"]}).
+-define(NOBODY, {raises, ["PermissionError", "ProcessLookupError"]}).
+-define(NO_MEMORY, {raises, ["MemoryError"]}).
 -define(NO_WRITE, {raises, ["PermissionError", "FileNotFoundError", "OSError"]}).
 
 files() ->
@@ -131,7 +139,7 @@ children() ->
       "e.set()\nreturn n",
       #{trusted => {value, 100}, default => {most, 16}, strict => {value, 0},
         no_own_uid => threads(not capable(?CAP_SETUID)),
-        no_namespaces => threads(capable(?CAP_SETUID))}},
+        no_namespaces => threads(capable(?CAP_SETUID)), no_seccomp => {most, 16}}},
      {execute_nothing, "os.execv('/no/such/program', ['x'])", #{locked => ?NO_FILE}}].
 
 %% They are counted where the process has a user, or if the VM is not root a user
@@ -146,7 +154,7 @@ capable(Bit) ->
     binary_to_integer(Hex, 16) band (1 bsl Bit) =/= 0.
 
 privileges() ->
-    [{become_root, "os.setuid(0); return 1", #{locked => ?REFUSED}},
+    [{become_root, "os.setuid(0); return 1", #{locked => ?REFUSED, no_seccomp => ?REFUSED}},
      {leave_session, "os.setsid()", #{locked => ?REFUSED}},
      {capabilities, "return raw(126, 0, 0)", #{locked => {value, -1}}},
      {undo_death_signal, "return raw(157, 1, 0)",
@@ -155,14 +163,15 @@ privileges() ->
      {raise_limit,
       "try:\n    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))\n"
       "except (ValueError, OSError): return 'refused'\nreturn 'raised'",
-      #{locked => {value, <<"refused">>}}}].
+      #{locked => {value, <<"refused">>}, no_seccomp => {value, <<"refused">>}}}].
 
 signals() ->
     [{signal_zygote, "os.kill(os.getppid(), 0); return 1",
       #{trusted => {value, 1}, locked => ?REFUSED}},
-     {signal_vm, "os.kill(VM, 0); return 1", #{trusted => {value, 1}, locked => ?REFUSED}},
+     {signal_vm, "os.kill(VM, 0); return 1",
+      #{trusted => {value, 1}, locked => ?REFUSED, no_seccomp => ?NOBODY}},
      {signal_bystander, "os.kill(BYSTANDER, 0); return 1",
-      #{trusted => {value, 1}, locked => ?REFUSED}},
+      #{trusted => {value, 1}, locked => ?REFUSED, no_seccomp => ?NOBODY}},
      {signal_all, "os.kill(-1, 0)", #{locked => ?REFUSED}},
      {signal_group, "os.kill(0, 0)", #{locked => ?REFUSED}},
      {signal_itself, "os.kill(os.getpid(), 0); return 1", #{locked => {value, 1}}},
@@ -238,9 +247,9 @@ socket(Family) ->
 
 memory() ->
     [{one_large_block, "return len(bytearray(1 << 30))",
-      #{trusted => {value, 1 bsl 30}, locked => {raises, ["MemoryError"]}}},
+      #{trusted => {value, 1 bsl 30}, locked => ?NO_MEMORY, no_seccomp => ?NO_MEMORY}},
      {many_blocks, "x = []\nwhile True: x.append(bytearray(16 << 20))",
-      #{locked => {raises, ["MemoryError"]}}},
+      #{locked => ?NO_MEMORY, no_seccomp => ?NO_MEMORY}},
      {pages_that_grow_down, %% no data for RLIMIT_DATA, but refused
       "return mapped(1 << 30, 3, 0x122) is not None",
       #{trusted => {value, true}, locked => {value, false}}},
