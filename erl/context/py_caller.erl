@@ -82,28 +82,20 @@ submit(Row, Form, Context, Opcode, Flags, Term, Timeout, Errors) ->
 submit_now({ready, Port, Generation, Limits, _}, Form, Context, Opcode, Flags, Term, Timeout,
            Errors) ->
     _ = Flags band ?REFS =:= 0 orelse py_registry:note_objects(Context, Generation),
-    case py_request:request(Port, Opcode, Flags, given(Port, Limits, Term), Timeout, Limits) of
+    Given = py_handles:given(Port, Limits, Term),
+    case py_request:request(Port, Opcode, Flags, Given, Timeout, Limits) of
         down ->
             _ = erase(?LAST_ROW),
             _ = erase(?SERVING),
             later(Context, Opcode, Flags, Term, py_request:deadline(Timeout), Errors);
         {callback, _, _, _} = Callback ->
             Outcome = called(Callback, Context, Port, Limits, none),
-            py_outcome:result(Outcome, source(Port, Context, Limits), Generation, Flags, Form,
-                              Term);
+            Source = py_handles:source(Port, Context, Limits),
+            py_outcome:result(Outcome, Source, Generation, Flags, Form, Term);
         Outcome ->
-            py_outcome:result(Outcome, source(Port, Context, Limits), Generation, Flags, Form,
-                              Term)
+            Source = py_handles:source(Port, Context, Limits),
+            py_outcome:result(Outcome, Source, Generation, Flags, Form, Term)
     end.
-
-%% As the helper is to have it.
-given(_, {_, Grace}, Term) when is_integer(Grace) -> Term;
-given(Port, {_, {_, #{handles := true}}}, Term) -> py_handles:given(py_handles:of_port(Port), Term);
-given(_, _, Term) -> Term.
-
-%% The context, with the port if what it sends has handles in it.
-source(Port, Context, {_, {_, #{handles := true}}}) -> {Context, Port};
-source(_, Context, _) -> Context.
 
 %% A row with a port is good as long as the port takes requests, so the calling
 %% process keeps the last one it used.
@@ -219,14 +211,15 @@ submit_apart(Row, Form, Context, Request, Begun, Owner) ->
 apart_now({ready, Port, Generation, Limits, _}, Form, Context, Request, Begun, Owner) ->
     {Opcode, Flags, Term, Deadline, _} = Request,
     _ = Flags band ?REFS =:= 0 orelse py_registry:note_objects(Context, Generation),
-    case py_request:start(Port, Opcode, Flags, given(Port, Limits, Term), Deadline, Limits) of
+    Given = py_handles:given(Port, Limits, Term),
+    case py_request:start(Port, Opcode, Flags, Given, Deadline, Limits) of
         down ->
             _ = erase(?LAST_ROW),
             later_apart(Context, setelement(5, Request, {stream, default, Form}), Begun, Owner);
         First ->
             Outcome = finish(First, Context, Port, Limits, Begun, Owner),
-            py_outcome:result(Outcome, source(Port, Context, Limits), Generation, Flags, Form,
-                              Term)
+            Source = py_handles:source(Port, Context, Limits),
+            py_outcome:result(Outcome, Source, Generation, Flags, Form, Term)
     end.
 
 finish(First, Context, Port, Limits, Begun, Owner)
@@ -355,13 +348,13 @@ submit_ref(Row, Context, Ref, Request) ->
 
 ref_now({ready, Port, Generation, Limits, _}, Context, Ref, Request) ->
     {Opcode, Flags, Term, Timeout, Form} = Request,
-    Given = given(Port, Limits, Term),
+    Given = py_handles:given(Port, Limits, Term),
     First = py_request:request(Port, Opcode, Flags, Given, Timeout, Limits),
     case called(First, Context, Port, Limits, none) of
         down -> {error, {stale_ref, Ref}};
         Outcome ->
-            py_outcome:result(Outcome, source(Port, Context, Limits), Generation, Flags, Form,
-                              Term)
+            Source = py_handles:source(Port, Context, Limits),
+            py_outcome:result(Outcome, Source, Generation, Flags, Form, Term)
     end.
 
 %% @doc The port of the helper in which the object lives.

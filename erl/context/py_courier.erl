@@ -145,7 +145,6 @@ handle_info(_, State) ->
 -spec terminate(term(), #state{}) -> ok.
 terminate(_, #state{port = Port}) ->
     ok = py_grants:drop(Port),
-    ok = py_handles:close(Port),
     py_registry:drop_courier(Port).
 
 %%% Delivery

@@ -14,7 +14,7 @@
 %% that makes a request, or runs a callback, reads and writes it.
 -module(py_handles).
 
--export([open/1, close/1, of_port/1, given/2, taken/3]).
+-export([open/1, of_port/1, source/3, given/3, given/2, taken/3]).
 
 -export_type([handles/0, problem/0]).
 
@@ -40,17 +40,19 @@ open(Port) ->
             ok
     end.
 
-%% @doc It keeps it no longer.
--spec close(port()) -> ok.
-close(Port) ->
-    py_registry:drop_handles(Port).
-
 %% @doc What the helper of this port has; `none' if it is trusted, or gone.
 -spec of_port(port()) -> handles() | none.
 of_port(Port) ->
     py_registry:handles(Port).
 
 %%% To the helper
+
+%% @doc This term as the helper of this port is to have it, of a context with these
+%% limits.
+-spec given(port(), py_request:limits(), term()) -> term().
+given(_, {_, Grace}, Term) when is_integer(Grace) -> Term;
+given(Port, {_, {_, #{handles := true}}}, Term) -> given(of_port(Port), Term);
+given(_, _, Term) -> Term.
 
 %% @doc This term as the helper is to have it.
 -spec given(handles() | none, term()) -> term().
@@ -111,6 +113,12 @@ decoded(Etf) ->
     binary_to_term(<<131, Etf/binary>>).
 
 %%% From the helper
+
+%% @doc Where an answer comes from: the context, with the port if there are handles in
+%% what it sends.
+-spec source(port(), pid(), py_request:limits()) -> pid() | {pid(), port()}.
+source(Port, Context, {_, {_, #{handles := true}}}) -> {Context, Port};
+source(_, Context, _) -> Context.
 
 %% @doc This term, which the helper has sent as these bytes, as others are to have
 %% it; `gone': it is gone, and with it what its handles meant.

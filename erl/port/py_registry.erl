@@ -20,7 +20,7 @@
 -export([put_function/2, remove_function/1, function/1, functions/0]).
 -export([put_courier/2, courier/1, drop_courier/1]).
 -export([put_grants/2, drop_grants/1, grants/1, count_output/2]).
--export([put_handles/2, drop_handles/1, handles/1]).
+-export([put_handles/2, handles/1]).
 -export([enter_wait/3, take_wait/2, waits/1]).
 -export([put_reactor/2, reactor/1, drop_reactor/1]).
 
@@ -256,10 +256,10 @@ count_output(Port, Bytes) ->
         error:badarg -> 0
     end.
 
-%% @doc It has none any more.
+%% @doc It has none any more, nor handles.
 -spec drop_grants(port()) -> ok.
 drop_grants(Port) ->
-    try ets:delete(?HELPERS, {grants, Port}) of
+    try ets:delete(?HELPERS, {handles, Port}) andalso ets:delete(?HELPERS, {grants, Port}) of
         true -> ok
     catch
         error:badarg -> ok
@@ -278,15 +278,6 @@ handles(Port) ->
         ets:lookup_element(?HELPERS, {handles, Port}, 2)
     catch
         error:badarg -> none
-    end.
-
-%% @doc It has none any more.
--spec drop_handles(port()) -> ok.
-drop_handles(Port) ->
-    try ets:delete(?HELPERS, {handles, Port}) of
-        true -> ok
-    catch
-        error:badarg -> ok
     end.
 
 %% @doc This process hands descriptors over to a context.

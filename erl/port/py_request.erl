@@ -392,10 +392,7 @@ deadline(Other) -> Other.
 %% The earlier of both, as a point in time.
 sooner(infinity, Wall) -> deadline(Wall);
 sooner(Timeout, infinity) -> Timeout;
-sooner(Timeout, Wall) ->
-    {deadline, At} = deadline(Timeout),
-    {deadline, Limit} = deadline(Wall),
-    {deadline, min(At, Limit)}.
+sooner(Timeout, Wall) -> min(deadline(Timeout), deadline(Wall)).
 
 %% @doc What is left of it.
 -spec left(deadline()) -> timeout().

@@ -10,8 +10,8 @@ suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
     [term_depth, term_words, callbacks, callbacks_of_each_request, callbacks_of_threads, services,
-     callback_depth, inflight, inflight_is_given_back, inflight_and_renewal, fs_bytes, life, large_integers,
-     trusted].
+     callback_depth, inflight, inflight_is_given_back, inflight_and_renewal, fs_bytes, life,
+     large_integers, trusted].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}, {log_output, false}]),
