@@ -115,7 +115,8 @@ with_context([_, _, _, _, Max] = Args, Options) when is_integer(Max), Max > 0 ->
             Bytes = py_policy:limit({output_bytes, Policy}, 1048576),
             {ok, Args, #{policy => Given, runtime => maps:get(runtime, Options, default),
                          ahead => maps:get(spares, Options, ?SPARES), single_use => true,
-                         log_output => false, lane => false, output => capture, output_max => Bytes}};
+                         log_output => false, lane => false, output => capture,
+                         output_max => Bytes}};
         {error, _} = Error ->
             Error
     end;
