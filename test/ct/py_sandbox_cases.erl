@@ -138,8 +138,8 @@ children() ->
       "except RuntimeError: pass\n"
       "e.set()\nreturn n",
       #{trusted => {value, 100}, default => {most, 16}, strict => {value, 0},
-        no_own_uid => threads(not capable(?CAP_SETUID)),
-        no_namespaces => threads(capable(?CAP_SETUID)), no_seccomp => {most, 16}}},
+        no_own_uid => threads(not capable(?CAP_SETUID)), no_seccomp => {most, 16},
+        no_namespaces => threads(capable(?CAP_SETUID))}},
      {execute_nothing, "os.execv('/no/such/program', ['x'])", #{locked => ?NO_FILE}}].
 
 %% They are counted where the process has a user, or if the VM is not root a user
