@@ -106,7 +106,7 @@ answered(Ref, Result, Options) ->
 %% @doc Wait for the message of a call; `timeout' ends the call.
 -spec await(reference(), timeout(), atom()) -> {ok, term()} | {error, term()}.
 await(Ref, Timeout, Tag) when is_reference(Ref) ->
-    case py_request:is_timeout(Timeout) of
+    case py_prepare:is_timeout(Timeout) of
         true -> await_it(Ref, Timeout, Tag);
         false -> {error, {invalid, timeout, Timeout}}
     end;

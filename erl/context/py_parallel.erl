@@ -86,7 +86,7 @@ first_error([Ref | Rest], Timeout, Values) ->
 -spec gather(pid() | atom(), calls(), timeout()) ->
     {ok, [term()]} | {error, {gather_failed, [{pos_integer(), term()}]} | term()}.
 gather(Target, Calls, Timeout) when length(Calls) >= 0 ->
-    case {py_request:is_timeout(Timeout), py_place:one(py_forms:context(Target))} of
+    case {py_prepare:is_timeout(Timeout), py_place:one(py_forms:context(Target))} of
         {false, _} -> {error, {invalid, timeout, Timeout}};
         {true, {error, _} = Error} -> Error;
         {true, Place} -> gather_in(Place, Calls, Timeout)

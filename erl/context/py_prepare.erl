@@ -6,7 +6,7 @@
 -module(py_prepare).
 
 -export([checked/4, call/6, eval/4, with_options/2, at/3]).
--export([text/1, args/1, kwargs/1]).
+-export([text/1, args/1, kwargs/1, is_timeout/1]).
 
 -export_type([request/0]).
 
@@ -130,3 +130,8 @@ kwargs(Map) when is_map(Map) ->
               end, #{}, Map);
 kwargs(_) ->
     error.
+
+%% @doc Can it be waited for so long?
+-spec is_timeout(term()) -> boolean().
+is_timeout(infinity) -> true;
+is_timeout(Ms) -> is_integer(Ms) andalso Ms >= 0 andalso Ms =< 16#ffffffff.

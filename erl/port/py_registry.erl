@@ -187,11 +187,7 @@ put_function(Name, Function) ->
 %% @doc And not any more.
 -spec remove_function(function_key()) -> ok.
 remove_function(Name) ->
-    try ets:delete(?FUNCTIONS, Name) of
-        true -> ok
-    catch
-        error:badarg -> ok
-    end.
+    drop_row(?FUNCTIONS, Name).
 
 %% @doc What this name stands for.
 -spec function(term()) -> function() | {module(), atom()} | none.
@@ -225,11 +221,7 @@ courier(Port) ->
 %% @doc It does not any more.
 -spec drop_courier(port()) -> ok.
 drop_courier(Port) ->
-    try ets:delete(?HELPERS, {courier, Port}) of
-        true -> ok
-    catch
-        error:badarg -> ok
-    end.
+    drop_row(?HELPERS, {courier, Port}).
 
 %% @doc What the helper of this port may ask for; the number counts what it prints.
 -spec put_grants(port(), term()) -> ok.
@@ -259,11 +251,8 @@ count_output(Port, Bytes) ->
 %% @doc It has none any more, nor handles.
 -spec drop_grants(port()) -> ok.
 drop_grants(Port) ->
-    try ets:delete(?HELPERS, {handles, Port}) andalso ets:delete(?HELPERS, {grants, Port}) of
-        true -> ok
-    catch
-        error:badarg -> ok
-    end.
+    ok = drop_row(?HELPERS, {handles, Port}),
+    drop_row(?HELPERS, {grants, Port}).
 
 %% @doc What the helper of this port has in the place of identifiers.
 -spec put_handles(port(), {ets:table(), pos_integer()}) -> ok.
@@ -301,11 +290,7 @@ reactor(Context) ->
 %% @doc It does not any more.
 -spec drop_reactor(pid()) -> ok.
 drop_reactor(Context) ->
-    try ets:delete(?HELPERS, {reactor, Context}) of
-        true -> ok
-    catch
-        error:badarg -> ok
-    end.
+    drop_row(?HELPERS, {reactor, Context}).
 
 %% @doc Write down a wait under the token that the helper gave it; `false' where
 %% something is written there already.
@@ -354,7 +339,11 @@ worker(Ref) ->
 %% @doc Nobody does any more.
 -spec remove_worker(reference()) -> ok.
 remove_worker(Ref) ->
-    try ets:delete(?WORKERS, Ref) of
+    drop_row(?WORKERS, Ref).
+
+%% Fine if the application has gone.
+drop_row(Table, Key) ->
+    try ets:delete(Table, Key) of
         true -> ok
     catch
         error:badarg -> ok

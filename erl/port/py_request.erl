@@ -6,13 +6,11 @@
 %% result, or as a message to a reference made for this one request, which a
 %% selective receive finds in constant time.  Whatever happens, nothing of a
 %% request is left in the caller's mailbox.
-%%
-%% A port's `DOWN' says that it was a `process' when the reason of its end is a
-%% compound term (as of OTP 25): only the reference is looked at.
+%% A port's `DOWN' says `process' if the reason of its end is no atom (as of OTP 25).
 -module(py_request).
 
 -export([request/6, resume/4, await/4, start/6, finish/5, submit/4, collect/4]).
--export([deadline/1, left/1, is_timeout/1]).
+-export([deadline/1, left/1]).
 
 -export_type([deadline/0, limits/0, outcome/0]).
 
@@ -169,8 +167,7 @@ resume(Port, Id, {Number, Opcode, Etf}, Deadline) ->
 %% @doc Wait for what `start/6' began, by a process that has nothing else to do,
 %% and is told `owner_died' when this monitor fires: then the request has been
 %% given up.
--spec finish(port(), binary(), deadline(), limits(), reference()) ->
-    outcome() | owner_died.
+-spec finish(port(), binary(), deadline(), limits(), reference()) -> outcome() | owner_died.
 finish(Port, Id, Deadline, Limits, Owner) ->
     Ref = erlang:monitor(port, Port),
     case py_port:control(Port, ?OP_ATTACH, [Id, term_to_binary(Ref)]) of
@@ -398,8 +395,3 @@ sooner(Timeout, Wall) -> min(deadline(Timeout), deadline(Wall)).
 -spec left(deadline()) -> timeout().
 left({deadline, At}) -> max(0, At - erlang:monotonic_time(millisecond));
 left(Timeout) -> Timeout.
-
-%% @doc Can it be waited for so long?
--spec is_timeout(term()) -> boolean().
-is_timeout(infinity) -> true;
-is_timeout(Ms) -> is_integer(Ms) andalso Ms >= 0 andalso Ms =< 16#ffffffff.

@@ -129,8 +129,9 @@ end_of(_, false) -> ok.
 check(Name, More, #{peak := Peak, total := Total, atoms := Atoms} = Grown) ->
     Bound = ?FRAME + ?SLACK + More,
     case Grown of
+        %% What the allocators' carriers have besides counts in the peak alone.
         #{mailbox := [], answers := N}
-          when Peak =< Bound, Total =< Bound, Atoms =:= 0, N > 0 -> ok;
+          when Peak =< Bound + Bound div 4, Total =< Bound, Atoms =:= 0, N > 0 -> ok;
         _ -> ct:fail({Name, Grown, {bound, Bound}})
     end.
 
