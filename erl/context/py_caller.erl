@@ -65,10 +65,7 @@ printing({ready, _, _, _, Form} = Row, Context, Opcode, Flags, Term, Timeout, Er
                      submit(Row, Plain, Context, Opcode, Flags, Term, Timeout,
                             {stream, Max, Plain})
              end,
-    case Output of
-        stream -> Submit();
-        capture -> captured(Max, Submit)
-    end.
+    printed(Output, Max, Submit).
 
 submit({ready, _, _, {_, {_, #{inflight := Limit}}}, _} = Row, Form, Context, Opcode, Flags, Term,
        Timeout, Errors) when Limit =/= none ->
@@ -181,15 +178,12 @@ run_apart(Context, {Opcode, Flags, Term, _, Errors}, Deadline, Begun, Owner) ->
                              apart(Context, Request, Begun, Owner)
                      end).
 
-apart(Context, {_, _, _, _, Errors} = Request, Begun, Owner) ->
+apart(Context, {_, _, _, Deadline, Errors} = Request, Begun, Owner) ->
     case find(Context) of
         {ready, _, _, _, Form} = Row ->
             {Output, Max, Plain} = output(Errors, Form),
             Submit = fun() -> submit_apart(Row, Plain, Context, Request, Begun, Owner) end,
-            case Output of
-                stream -> Submit();
-                capture -> captured(Max, Submit)
-            end;
+            printed(Output, Max, Submit);
         starting ->
             later_apart(Context, Request, Begun, Owner);
         {unavailable, Reason} ->
@@ -197,9 +191,7 @@ apart(Context, {_, _, _, _, Errors} = Request, Begun, Owner) ->
         gone ->
             {error, {context_died, noproc}};
         afar ->
-            {Opcode, Flags, Term, Deadline, _} = Request,
-            Whole = {Opcode, Flags, Term, Deadline, Errors},
-            py_remote:run_apart(Context, Whole, Deadline, Begun, Owner)
+            py_remote:run_apart(Context, Request, Deadline, Begun, Owner)
     end.
 
 submit_apart({ready, _, _, {_, {_, #{inflight := Limit}}}, _} = Row, Form, Context, Request,
@@ -283,7 +275,9 @@ output(Errors, Form) when is_atom(Form) ->
 output({Output, Max, Errors}, {Output0, Max0, Errors0}) ->
     {form(Output, Output0), form(Max, Max0), form(Errors, Errors0)}.
 
-captured(Max, Run) ->
+printed(stream, _, Run) ->
+    Run();
+printed(capture, Max, Run) ->
     Before = py_answer:take_last(),
     case py_stdout:capture(Max, Run) of
         {{ok, Value}, {stdout, Out, stderr, Err}} ->
@@ -332,10 +326,7 @@ run_ref(Context, Ref, Opcode, Term, {Timeout, Errors, Flags}, More) ->
             {Output, Max, Plain} = output(Errors, Form),
             Request = {Opcode, Flags bor More, Term, Timeout, Plain},
             Submit = fun() -> submit_ref(Row, Context, Ref, Request) end,
-            case Output of
-                stream -> Submit();
-                capture -> captured(Max, Submit)
-            end;
+            printed(Output, Max, Submit);
         _ ->
             {error, {stale_ref, Ref}}
     end.
