@@ -226,10 +226,15 @@ set_handler(int flags)
 }
 
 static int
+memfd_open(void)
+{
+    return (int)syscall(SYS_memfd_create, "terrarium-backtrace", MFD_CLOEXEC);
+}
+
+static int
 open_descriptors(void)
 {
-    state.memory =
-        (int)syscall(SYS_memfd_create, "terrarium-backtrace", MFD_CLOEXEC);
+    state.memory = memfd_open();
     state.pipe = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LOW_FD);
     if (state.memory >= 0 && state.pipe >= 0)
         return 0;
@@ -308,6 +313,21 @@ backtrace_init(void)
     set_handler(SA_RESTART);
     unblock();
     return 0;
+}
+
+/* Under the same numbers: faulthandler knows one of them. */
+int
+backtrace_renew(void)
+{
+    state.main_thread = (pid_t)syscall(SYS_gettid);
+    int fresh = memfd_open();
+    int ok = fresh >= 0 && dup3(fresh, state.memory, O_CLOEXEC) >= 0 &&
+             dup3(STDERR_FILENO, state.pipe, O_CLOEXEC) >= 0;
+    if (!ok)
+        PyErr_SetFromErrno(PyExc_OSError);
+    if (fresh >= 0)
+        close(fresh);
+    return ok ? open_timer() : -1;
 }
 
 void

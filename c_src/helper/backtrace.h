@@ -20,6 +20,9 @@
 
 /* Install the signal handlers: 0, or -1 with an exception set. */
 int backtrace_init(void);
+/* In a process forked from one that has: the thread and the descriptors are
+ * others. 0, or -1 with an exception set. */
+int backtrace_renew(void);
 
 /* In a child that user code forked: say nothing.  Async-signal-safe. */
 void backtrace_detach(void);

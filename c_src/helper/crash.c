@@ -36,14 +36,15 @@ dump_signal(void)
     return SIGRTMIN + 3;
 }
 
+/* at: NULL, or what it takes the place of. */
 static int
-map_box(int fd)
+map_box(int fd, void *at)
 {
     struct stat st;
     if (fstat(fd, &st) < 0 || st.st_size < WIRE_LIMIT_BLACKBOX_SIZE)
         return -1;
-    void *p = mmap(NULL, WIRE_LIMIT_BLACKBOX_SIZE, PROT_READ | PROT_WRITE,
-                   MAP_SHARED, fd, 0);
+    void *p = mmap(at, WIRE_LIMIT_BLACKBOX_SIZE, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | (at != NULL ? MAP_FIXED : 0), fd, 0);
     if (p == MAP_FAILED)
         return -1;
     crash.box = p;
@@ -75,12 +76,22 @@ crash_init(int fd)
 {
     if (fd < 0)
         return 0;
-    if (map_box(fd) < 0) {
+    if (map_box(fd, NULL) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    memset(crash.box, 0, WIRE_LIMIT_BLACKBOX_SIZE);
     return enable_faulthandler(fd);
+}
+
+int
+crash_renew(int fd)
+{
+    int same = dup3(fd, crash.fd, O_CLOEXEC);
+    close(fd);
+    if (same >= 0 && map_box(same, crash.box) == 0)
+        return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
 }
 
 static void

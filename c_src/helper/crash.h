@@ -16,9 +16,12 @@
 
 #include "blackbox.h"
 
-/* Takes the descriptor (-1: none), maps it, enables faulthandler on it:
- * 0, or -1 with an exception set. */
+/* Takes the descriptor (-1: none), all zeros, maps it, enables faulthandler on
+ * it: 0, or -1 with an exception set. */
 int crash_init(int fd);
+/* In a process forked from one that has a box: have this one in its place,
+ * under the same number and address.  0, or -1 with an exception set. */
+int crash_renew(int fd);
 
 /* What was known of the request below, which waits while another one runs. */
 struct crash_what {

@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "backtrace.h"
@@ -23,6 +25,10 @@
 #include "session.h"
 #include "stdio_setup.h"
 #include "warm.h"
+#include "wire.h"
+
+/* A socket takes so much that nobody reads. */
+enum { REHEARSAL_MAX = 4096 };
 
 /* Nobody listens yet: standard error is what there is. */
 static _Noreturn void
@@ -35,26 +41,110 @@ set_up_failed(const char *what)
     _exit(HANDOFF_EXIT_INIT);
 }
 
-static void
-set_up(int sock, int blackbox_fd, struct session *s, struct context *c)
+/* Not on the stack: code that a destructor or an exit handler calls may outlive
+ * a frame's view of them. */
+static struct context context;
+static struct session session;
+
+/* Done in a process that this one was forked from. */
+static int prepared;
+
+static const char *
+set_up_process(int blackbox_fd)
 {
     warm_init();
     stdio_setup_c();
     if (crash_init(blackbox_fd) < 0)
-        set_up_failed("the black box");
+        return "the black box";
     if (interrupt_init() < 0)
-        set_up_failed("interrupts");
+        return "interrupts";
     if (backtrace_init() < 0)
-        set_up_failed("backtraces");
-    if (forked_init(sock) != 0)
-        set_up_failed("fork handling");
-    if (context_init(c) < 0)
-        set_up_failed("the context");
-    if (session_init(s, sock, c) != 0)
-        set_up_failed("the session");
-    callback_init(s);
-    message_init(s);
-    detached_init(s);
+        return "backtraces";
+    return context_init(&context) < 0 ? "the context" : NULL;
+}
+
+/* What a process does not have from the one it was forked from. */
+static const char *
+set_up_again(int blackbox_fd)
+{
+    if (crash_renew(blackbox_fd) < 0)
+        return "the black box";
+    interrupt_renew();
+    objref_renew(&context.refs);
+    return backtrace_renew() < 0 ? "backtraces" : NULL;
+}
+
+static const char *
+set_up_session(int sock)
+{
+    if (session_init(&session, sock, &context) != 0)
+        return "the session";
+    callback_init(&session);
+    message_init(&session);
+    detached_init(&session);
+    return NULL;
+}
+
+static void
+set_up(int sock, int blackbox_fd)
+{
+    const char *failed =
+        prepared ? set_up_again(blackbox_fd) : set_up_process(blackbox_fd);
+    if (failed == NULL && forked_init(sock) != 0)
+        failed = "fork handling";
+    if (failed == NULL)
+        failed = set_up_session(sock);
+    if (failed != NULL)
+        set_up_failed(failed);
+}
+
+/* The box is for faulthandler to have a descriptor, whose number the helpers'
+ * will have. */
+int
+helper_prepare(void)
+{
+    int box = memfd_create("terrarium-blackbox", MFD_CLOEXEC);
+    if (box < 0 || ftruncate(box, WIRE_LIMIT_BLACKBOX_SIZE) != 0 ||
+        set_up_process(box) != NULL)
+        return -1;
+    prepared = 1;
+    return 0;
+}
+
+/* ---- rehearsal ----------------------------------------------------------- */
+
+static int
+write_call(int fd, const void *body, size_t n)
+{
+    uint8_t header[WIRE_LIMIT_HEADER_SIZE];
+    struct wire_header call = {
+        .opcode = WIRE_CALL, .length = (uint32_t)n, .id = 1};
+    struct wire_header end = {.opcode = WIRE_STOP};
+    wire_put_header(header, &call);
+    int e = io_write_all(fd, header, sizeof header);
+    if (e == 0)
+        e = io_write_all(fd, body, n);
+    wire_put_header(header, &end);
+    return e != 0 ? e : io_write_all(fd, header, sizeof header);
+}
+
+int
+helper_rehearse(const void *call, size_t n)
+{
+    int pair[2];
+    if (n > REHEARSAL_MAX ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return E_SYS;
+    int e = write_call(pair[0], call, n);
+    if (e != 0 || set_up_session(pair[1]) != NULL) {
+        close(pair[1]);
+        e = E_SYS;
+    } else {
+        e = session_run(&session);
+        session_fini(&session);
+    }
+    close(pair[0]);
+    return e;
 }
 
 /* Whoever can not be locked up must not run anybody's code. */
@@ -156,12 +246,8 @@ void
 helper_main(int sock, int blackbox_fd, int lane_fd, int hatch_fd,
             const struct helper_lock *lock)
 {
-    /* Not on the stack: code that a destructor or an exit handler calls may
-     * outlive this frame's view of them. */
-    static struct context context;
-    static struct session session;
     hatch_init(hatch_fd);
-    set_up(sock, blackbox_fd, &session, &context);
+    set_up(sock, blackbox_fd);
     lock_up(lock);
     int r = boot(&session, lane_fd);
     if (r == 0)

@@ -16,6 +16,16 @@ struct helper_lock {
     void *arg;
 };
 
+/* In a process that helpers will be forked from: all of their set-up that does
+ * not depend on which of them it is.  helper_main then does the rest.  0, or
+ * -1. */
+int helper_prepare(void);
+
+/* In such a process: run the call with this body, of a few KiB, as a helper
+ * would, for what libc, CPython and we find out and keep when something is done
+ * for the first time.  What the call leaves, helpers find.  0, or negative. */
+int helper_rehearse(const void *call, size_t n);
+
 /* Be a helper on the connected stream socket `sock`, with `blackbox_fd` the
  * sealed memfd of blackbox.h (-1: none) and `lane_fd` a lane's segment (-1:
  * none), locked up by `lock' (NULL: not at all).  The caller has forked, has

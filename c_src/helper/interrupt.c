@@ -196,17 +196,24 @@ unblock(void)
     pthread_sigmask(SIG_UNBLOCK, &s, NULL);
 }
 
-int
-interrupt_init(void)
+/* A child has no timers. */
+void
+interrupt_renew(void)
 {
     state.main_thread = (pid_t)syscall(SYS_gettid);
-    atomic_store(&state.running, 0);
     struct sigevent e;
     memset(&e, 0, sizeof e);
     e.sigev_notify = SIGEV_THREAD_ID;
     e.sigev_signo = interrupt_signal();
     e.sigev_notify_thread_id = state.main_thread;
     state.has_timer = timer_create(CLOCK_MONOTONIC, &e, &state.timer) == 0;
+}
+
+int
+interrupt_init(void)
+{
+    atomic_store(&state.running, 0);
+    interrupt_renew();
     if (set_python_handler() < 0 || set_c_handler() < 0)
         return -1;
     unblock();

@@ -14,6 +14,9 @@
 
 /* Install the signal handlers: 0, or -1 with an exception set. */
 int interrupt_init(void);
+/* In a process forked from one that has: the thread is another one, the timer
+ * is gone. */
+void interrupt_renew(void);
 
 /* Of the request below, which waits while another one runs. */
 struct interrupt_state {

@@ -3,14 +3,20 @@
 
 #include <sys/random.h>
 
-int
-objref_init(struct objref *r)
+void
+objref_renew(struct objref *r)
 {
     uint64_t start = 0;
     if (getrandom(&start, sizeof start, GRND_NONBLOCK) < 0)
         start = (uint64_t)(uintptr_t)r;
     /* 63 bits in all; room for 2^32 objects and more. */
     r->next = ((start & 0x3fffffff) << 32) + 1;
+}
+
+int
+objref_init(struct objref *r)
+{
+    objref_renew(r);
     r->table = PyDict_New();
     return r->table ? 0 : -1;
 }

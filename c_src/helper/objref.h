@@ -17,6 +17,8 @@ struct objref {
 };
 
 int objref_init(struct objref *r); /* 0, or -1 with an exception */
+/* In a process forked from one that has it, empty: begin elsewhere. */
+void objref_renew(struct objref *r);
 void objref_fini(struct objref *r);
 
 /* Keep o; its number as a new int, or NULL. */

@@ -304,11 +304,19 @@ mount_tmp(const struct policy *p, unsigned owner)
 }
 
 int
-cell_enter(const struct cell *c, const struct policy *p, unsigned owner)
+cell_own_tmp(const struct policy *p, unsigned owner)
+{
+    if (p->tmp_bytes == 0)
+        return 0;
+    int e = mount_tmp(p, owner);
+    return e != 0 || chdir("/") == 0 ? e : E_SYS;
+}
+
+int
+cell_join(const struct cell *c)
 {
     for (int i = 0; i < CELL_NAMESPACES; i++)
         if (c->fds[i] >= 0 && setns(c->fds[i], namespaces[i].type) != 0)
             return E_SYS;
-    int e = p->tmp_bytes > 0 ? mount_tmp(p, owner) : 0;
-    return e != 0 || chdir("/") == 0 ? e : E_SYS;
+    return chdir("/") == 0 ? 0 : E_SYS;
 }

@@ -56,7 +56,9 @@ int cell_fork_begin(const struct cell *c);
 int cell_fork_end(const struct cell *c);
 /* In a forked child, which is where it shall be. */
 void cell_close_pids(struct cell *c);
-/* Join it; `owner` is the user that shall own its /tmp. */
-int cell_enter(const struct cell *c, const struct policy *p, unsigned owner);
+/* Join it; then, if the policy has one, have a /tmp in it that `owner` owns and
+ * that no other process has. */
+int cell_join(const struct cell *c);
+int cell_own_tmp(const struct policy *p, unsigned owner);
 
 #endif

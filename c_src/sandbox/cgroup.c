@@ -219,19 +219,56 @@ cgroup_make(struct cgroup_host *h, const struct policy *p, struct cgroup *g)
 /* Moving a process, the kernel waits until no processor is in an old section of
  * its own, which takes milliseconds.  Moving one's own thread it does not, but
  * by version 2 a thread can not be moved alone. */
+static int
+open_door(const struct cgroup_host *h, const struct cgroup_place *p,
+          const struct cgroup *g)
+{
+    const char *file = p->version == 1 ? "tasks" : "cgroup.procs";
+    int at = open_group(h, p, g);
+    int door = at < 0 ? -1 : openat(at, file, O_WRONLY | O_CLOEXEC);
+    int saved = errno;
+    io_close(&at);
+    errno = saved;
+    return door;
+}
+
+int
+cgroup_doors(const struct cgroup_host *h, const struct cgroup *g,
+             int doors[CGROUP_CONTROLLERS])
+{
+    int n = g->number == 0 ? 0 : h->count;
+    for (int i = 0; i < n; i++) {
+        doors[i] = open_door(h, &h->places[i], g);
+        if (doors[i] >= 0)
+            continue;
+        int saved = errno;
+        while (i > 0)
+            io_close(&doors[--i]);
+        errno = saved;
+        return E_SYS;
+    }
+    return n;
+}
+
+int
+cgroup_go(int door)
+{
+    return write(door, "0", 1) == 1 ? 0 : E_SYS;
+}
+
 int
 cgroup_join(const struct cgroup_host *h, const struct cgroup *g)
 {
-    int e = 0;
-    for (int i = 0; e == 0 && i < h->count; i++) {
-        int at = open_group(h, &h->places[i], g);
-        const char *file = h->places[i].version == 1 ? "tasks" : "cgroup.procs";
-        e = at < 0 ? E_SYS : cgroup_write(at, file, "0");
+    int doors[CGROUP_CONTROLLERS], e = 0;
+    int n = cgroup_doors(h, g, doors);
+    for (int i = 0; i < n; i++) {
+        if (e == 0)
+            e = cgroup_go(doors[i]);
         int saved = errno;
-        io_close(&at);
+        io_close(&doors[i]);
         errno = saved;
     }
-    return e;
+    return n < 0 ? n : e;
 }
 
 /* Newer kernels do not count failures; what did not fit may have been a huge

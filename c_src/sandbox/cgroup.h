@@ -73,6 +73,12 @@ int cgroup_make(struct cgroup_host *h, const struct policy *p,
                 struct cgroup *g);
 /* Put this process, which must have one thread, into it. */
 int cgroup_join(const struct cgroup_host *h, const struct cgroup *g);
+/* The same by descriptors, for a process that has no way to the group: how many
+ * there are (of none: 0), or E_SYS.  They are the caller's. */
+int cgroup_doors(const struct cgroup_host *h, const struct cgroup *g,
+                 int doors[CGROUP_CONTROLLERS]);
+/* Go through one of them. */
+int cgroup_go(int door);
 void cgroup_look(const struct cgroup_host *h, const struct cgroup *g,
                  struct cgroup_end *end);
 /* End what is in it, and remove it: 0, then it is none; E_AGAIN: something in

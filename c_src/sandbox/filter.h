@@ -29,8 +29,8 @@ void filter_free(struct filter *f);
 void filter_name(int nr, char *name, size_t n);
 
 /* A filter with which a process can signal nobody but itself: this many
- * instructions. */
-enum { SELFKILL_COUNT = 12 };
+ * instructions, one of which allows what is no signal. */
+enum { SELFKILL_COUNT = 12, SELFKILL_OTHERS = 6 };
 void selfkill_make(struct sock_filter code[SELFKILL_COUNT], pid_t self);
 
 /* Put it on all threads of this process, for ever.  Needs no_new_privs. */

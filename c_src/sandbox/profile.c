@@ -15,6 +15,7 @@
 #include "io.h"
 #include "landlock.h"
 #include "self.h"
+#include "split.h"
 
 /* ---- made in the zygote -------------------------------------------------- */
 
@@ -30,6 +31,8 @@ make_filter(struct profile *p, char *why, size_t n)
     if (!wants(p, LAYER_SECCOMP) || !filter_available())
         return 0;
     int e = filter_make(&p->filter, &p->policy);
+    if (e == 0 && filter_split(&p->filter, &p->early, &p->late) == E_NOMEM)
+        e = E_NOMEM;
     if (e != 0)
         snprintf(why, n, "seccomp: %s", err_str(e));
     else
@@ -144,7 +147,7 @@ profile_make(struct profile *p, const struct ctl_map *policy,
     char why_not[160] = "", why_group[160] = "";
     memset(p, 0, sizeof *p);
     cell_init(&p->cell);
-    p->landlock = -1;
+    p->landlock = p->proc = -1;
     *missing = 0;
     p->host = host;
     int e = policy_read(&p->policy, policy, why, n);
@@ -172,23 +175,30 @@ profile_free(struct profile *p)
 {
     policy_free(&p->policy);
     filter_free(&p->filter);
+    filter_free(&p->early);
+    filter_free(&p->late);
     profile_close(p);
     cell_free(&p->cell);
 }
 
 /* ---- put on by the helper ------------------------------------------------ */
 
+static int
+join(const struct profile *p)
+{
+    return p->layers & LAYER_NAMESPACES ? cell_join(&p->cell) : 0;
+}
+
 /* Joining comes first, for it needs all rights; then what takes rights away,
  * from the outside to the inside.  The user's change clears PDEATHSIG. */
 static int
-become(const struct profile *p, const char **step)
+become(struct profile *p, const char **step)
 {
     unsigned id = geteuid();
     pid_t parent = getppid();
-    pid_t outer = self_outer_pid();
-    uint64_t mapped;
+    pid_t outer = self_outer_pid(p->proc);
     *step = "address space";
-    if (self_mapped(&mapped) != 0)
+    if (!p->begun && self_mapped(&p->mapped) != 0)
         return E_SYS;
     *step = "process id";
     if ((p->layers & LAYER_OWN_UID) && outer <= 0)
@@ -196,16 +206,18 @@ become(const struct profile *p, const char **step)
     if (p->layers & LAYER_OWN_UID)
         id = SELF_FIRST_UID + (unsigned)outer;
     *step = "namespaces";
-    if ((p->layers & LAYER_NAMESPACES) &&
-        cell_enter(&p->cell, &p->policy, id) != 0)
+    if (!p->begun && join(p) != 0)
+        return E_SYS;
+    if ((p->layers & LAYER_NAMESPACES) && cell_own_tmp(&p->policy, id) != 0)
         return E_SYS;
     int own_count = (p->layers & LAYER_OWN_UID) || p->cell.fds[CELL_USER] >= 0;
     *step = "limits";
-    if (self_limit(&p->policy, mapped, own_count) != 0)
+    if (self_limit(&p->policy, p->mapped, own_count) != 0)
         return E_SYS;
     if (p->policy.level == LEVEL_TRUSTED)
         return 0;
-    self_drop_bounding();
+    if (!p->begun)
+        self_drop_bounding();
     *step = "user";
     if ((p->layers & LAYER_OWN_UID) && self_change_user(id) != 0)
         return E_SYS;
@@ -241,9 +253,21 @@ restrict_files(const struct profile *p)
 }
 
 static int
-shut(const struct profile *p, const char **step)
+install_filters(struct profile *p)
 {
     struct sock_filter selfkill[SELFKILL_COUNT];
+    if (p->begun) {
+        filter_of(&p->late, getpid());
+        return filter_install(p->late.code, p->late.count);
+    }
+    selfkill_make(selfkill, getpid());
+    int e = filter_install(selfkill, SELFKILL_COUNT);
+    return e != 0 ? e : filter_install(p->filter.code, p->filter.count);
+}
+
+static int
+shut(struct profile *p, const char **step)
+{
     *step = "no_new_privs";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
@@ -252,11 +276,7 @@ shut(const struct profile *p, const char **step)
     if (p->landlock >= 0 && restrict_files(p) != 0)
         return E_SYS;
     *step = "seccomp";
-    if (!(p->layers & LAYER_SECCOMP))
-        return 0;
-    selfkill_make(selfkill, getpid());
-    int e = filter_install(selfkill, SELFKILL_COUNT);
-    return e != 0 ? e : filter_install(p->filter.code, p->filter.count);
+    return p->layers & LAYER_SECCOMP ? install_filters(p) : 0;
 }
 
 static int
@@ -301,7 +321,24 @@ void
 profile_close(struct profile *p)
 {
     io_close(&p->landlock);
+    io_close(&p->proc);
     cell_close(&p->cell);
+}
+
+/* Without a filter, or one that can be split, there is little to begin with. */
+int
+profile_begin(struct profile *p)
+{
+    if (p->policy.level == LEVEL_TRUSTED || p->early.count == 0)
+        return 0;
+    p->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (p->proc < 0 || self_mapped(&p->mapped) != 0 || join(p) != 0)
+        return E_SYS;
+    self_drop_bounding();
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return E_SYS;
+    p->begun = 1;
+    return filter_install(p->early.code, p->early.count);
 }
 
 int

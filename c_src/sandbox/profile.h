@@ -4,6 +4,7 @@
  *
  *   profile_make    in the zygote: filter, ruleset, namespaces; each layer is
  *                   found out by trying it
+ *   profile_begin   in a process that helpers are forked from, if there is one
  *   profile_apply   in the helper, before any code of a user: for ever
  *
  * It fails closed: a layer that the policy requires and that cannot be had is
@@ -30,10 +31,14 @@ struct profile_host {
 struct profile {
     struct policy policy;
     struct filter filter;
+    struct filter early, late; /* the two that it can be split into (split.h) */
     struct cell cell;
-    int landlock;                    /* the ruleset; -1: none */
-    int abi;                         /* of Landlock, as used */
-    unsigned layers;                 /* LAYER_*: those that it puts on */
+    int proc;        /* profile_begin's way to /proc; -1: it is where it was */
+    int landlock;    /* the ruleset; -1: none */
+    int abi;         /* of Landlock, as used */
+    unsigned layers; /* LAYER_*: those that it puts on */
+    int begun;       /* by profile_begin */
+    uint64_t mapped; /* address space before it was locked up */
     const struct profile_host *host; /* borrowed */
 };
 
@@ -42,6 +47,9 @@ int profile_make(struct profile *p, const struct ctl_map *policy,
                  size_t n);
 void profile_free(struct profile *p);
 
+/* In a process that those with this profile are forked from, and that runs no
+ * code of a user: what they need not each do.  They still have to apply it. */
+int profile_begin(struct profile *p);
 /* It has LAYER_CGROUP: whoever forks makes a group, and the child joins it
  * (cgroup.h) before anything else.
  * Lock this process up, and close what that took.  On error the sentence says

@@ -43,10 +43,11 @@ lower_if(int what, uint64_t to)
 
 /* What /proc shows is of the namespace in which it was mounted. */
 pid_t
-self_outer_pid(void)
+self_outer_pid(int proc)
 {
     char text[32];
-    ssize_t n = readlink("/proc/self", text, sizeof text - 1);
+    ssize_t n = proc < 0 ? readlink("/proc/self", text, sizeof text - 1)
+                         : readlinkat(proc, "self", text, sizeof text - 1);
     text[n > 0 ? n : 0] = 0;
     return (pid_t)strtol(text, NULL, 10);
 }

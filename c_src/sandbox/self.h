@@ -24,8 +24,9 @@ enum { SELF_UNWRITTEN = 256 << 20 };
 int self_can_change_user(const char *needed);
 
 /* Its process id as our parent knows it, also in a namespace of its own; 0 on
- * error.  Needs /proc, so it is asked before that is gone. */
-pid_t self_outer_pid(void);
+ * error.  proc: the directory /proc, where that is not to be seen; -1: it is.
+ */
+pid_t self_outer_pid(int proc);
 /* Address space in bytes.  Needs /proc as well. */
 int self_mapped(uint64_t *bytes);
 /* mapped: what self_mapped said; own_count: are its threads counted apart from

@@ -19,6 +19,7 @@ same_key(const struct breed *b, const struct buf *key)
 static void
 breed_free(struct breed *b)
 {
+    nest_end(&b->nest);
     profile_free(&b->profile);
     buf_fini(&b->key);
     mem_free(b);
@@ -65,6 +66,7 @@ breed_new(struct zygote *z, const struct ctl_map *policy, struct buf *key,
     if (e != 0)
         return e;
     memset(b, 0, sizeof *b);
+    nest_init(&b->nest);
     e = profile_make(&b->profile, policy, &z->host, missing, why, n);
     if (e != 0) {
         mem_free(b);

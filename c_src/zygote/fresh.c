@@ -176,6 +176,7 @@ take(struct breed *b, struct order *o, const uint8_t *p, size_t n, char *why,
         return E_FORMAT;
     close_on_exec(o);
     b->profile.landlock = o->landlock;
+    b->profile.proc = -1;
     memcpy(b->profile.cell.fds, o->cell, sizeof o->cell);
     b->profile.abi = o->abi;
     b->profile.layers = o->layers;

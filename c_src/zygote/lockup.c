@@ -10,6 +10,7 @@
 
 #include "crash.h"
 #include "err.h"
+#include "helper.h"
 #include "segment.h"
 #include "interp.h"
 #include "state.h"
@@ -118,6 +119,15 @@ is_harmless(const char *name)
     return strcmp(name, "erlang") == 0 || strncmp(name, "erlang.", 7) == 0;
 }
 
+int
+lockup_has_only_ours(const struct policy *p)
+{
+    for (size_t i = 0; i < p->preload.count; i++)
+        if (!is_harmless(p->preload.v[i]))
+            return 0;
+    return 1;
+}
+
 void
 lockup_prepare(const struct policy *p)
 {
@@ -134,11 +144,11 @@ lockup_prepare(const struct policy *p)
         PyErr_Clear();
 }
 
-/* CPython seeds `random' anew in each child; numpy does not. */
+/* Generators go on where they were, in each child: with what the system has. */
 static int
-seed_numpy(void)
+seed(const char *module)
 {
-    PyObject *name = PyUnicode_FromString("numpy.random");
+    PyObject *name = PyUnicode_FromString(module);
     PyObject *m = name ? PyImport_GetModule(name) : NULL;
     PyObject *r = m ? PyObject_CallMethod(m, "seed", NULL) : NULL;
     int failed = PyErr_Occurred() != NULL;
@@ -170,7 +180,8 @@ lockup_python(const struct policy *p, char *why, size_t n)
         say_exception("environment", why, n);
         return E_SYS;
     }
-    if (preload(&p->preload) < 0 || seed_numpy() < 0) {
+    /* CPython seeds `random' anew in each child; numpy does not. */
+    if (preload(&p->preload) < 0 || seed("numpy.random") < 0) {
         say_exception("preload", why, n);
         return E_SYS;
     }
@@ -179,23 +190,59 @@ lockup_python(const struct policy *p, char *why, size_t n)
 
 /* User, capabilities and Landlock are each thread's own. */
 int
-lockup(void *breed, char *why, size_t n)
+lockup_begin(struct breed *b, char *why, size_t n)
 {
-    struct profile *p = &((struct breed *)breed)->profile;
-    int e = lockup_python(&p->policy, why, n);
+    const struct policy *p = &b->profile.policy;
+    int e = lockup_python(p, why, n);
     if (e != 0)
         return e;
-    if (p->policy.level != LEVEL_TRUSTED && tasks_count() != 1) {
+    if (p->level != LEVEL_TRUSTED && tasks_count() != 1) {
         snprintf(why, n, "preload: a module has started threads");
         return E_REFUSED;
     }
-    if (p->policy.level != LEVEL_TRUSTED) {
+    if (p->level != LEVEL_TRUSTED) {
         segment_send_copies();
         /* Each further arena reserves 64 MiB of address space, which is
          * limited; under the GIL one is enough. */
         (void)mallopt(M_ARENA_MAX, 1);
     }
-    if (p->policy.diagnose)
+    if (p->diagnose)
         crash_watch_calls();
-    return profile_apply(p, why, n);
+    return 0;
+}
+
+int
+lockup_again(void *breed, char *why, size_t n)
+{
+    if (seed("random") < 0) {
+        say_exception("random", why, n);
+        return E_SYS;
+    }
+    return profile_apply(&((struct breed *)breed)->profile, why, n);
+}
+
+int
+lockup(void *breed, char *why, size_t n)
+{
+    int e = lockup_begin(breed, why, n);
+    return e != 0 ? e
+                  : profile_apply(&((struct breed *)breed)->profile, why, n);
+}
+
+/* ---- rehearsal ----------------------------------------------------------- */
+
+/* The module is there in breeds that run strangers' code once. */
+void
+lockup_rehearse(void)
+{
+    PyObject *name = PyUnicode_FromString("erlang._sandboxed");
+    PyObject *m = name ? PyImport_GetModule(name) : NULL;
+    PyObject *call = m ? PyObject_CallMethod(m, "rehearsal", NULL) : NULL;
+    if (call != NULL && PyBytes_Check(call))
+        (void)helper_rehearse(PyBytes_AS_STRING(call),
+                              (size_t)PyBytes_GET_SIZE(call));
+    PyErr_Clear();
+    Py_XDECREF(call);
+    Py_XDECREF(m);
+    Py_XDECREF(name);
 }

@@ -11,6 +11,8 @@
 
 #include "policy.h"
 
+struct breed;
+
 /* In the zygote, when a policy comes for the first time: import those of its
  * modules that are Python's or ours, and known to do no more than define
  * things, so that its helpers need not each.  What fails fails in the helper,
@@ -19,5 +21,17 @@ void lockup_prepare(const struct policy *p);
 
 /* breed: of the helper that this process is. */
 int lockup(void *breed, char *why, size_t n);
+
+/* The same in two steps, for helpers that are forked between them (nest.h):
+ * what all of a breed have in common, and what each does. */
+int lockup_begin(struct breed *b, char *why, size_t n);
+int lockup_again(void *breed, char *why, size_t n);
+
+/* Are all modules of this policy of those that lockup_prepare would import? */
+int lockup_has_only_ours(const struct policy *p);
+
+/* Run what helpers of this breed will run, if that is known (helper_rehearse).
+ */
+void lockup_rehearse(void);
 
 #endif

@@ -78,6 +78,7 @@ send_spawned(struct zygote *z, struct child *c, uint64_t id, int spare)
     ctl_put_uint(&m, "id", id);
     ctl_put_int(&m, "pid", c->pid);
     ctl_put_bool(&m, "spare", spare);
+    ctl_put_bool(&m, "nested", c->nested);
     breeds_put_layers(&m, "layers", c->breed->profile.layers);
     state_send(z, &m, fds, CHILD_FDS);
 }

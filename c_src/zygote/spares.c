@@ -2,6 +2,7 @@
 #include "spares.h"
 
 #include "breeds.h"
+#include "nest.h"
 #include "spawn.h"
 
 /* A spare that dies within YOUNG_MS of its fork makes the next pause twice as
@@ -45,6 +46,8 @@ spares_died(struct zygote *z, const struct child *c)
     struct throttle *t = &c->breed->throttle;
     if (now_ms() - c->born_ms >= YOUNG_MS)
         t->streak = 0;
+    if (c->nested)
+        nest_give_up(&c->breed->nest);
     int64_t pause = pause_after_failure(t);
     state_log(z, "warning",
               "spare helper %d died unused; the next one in %d ms", (int)c->pid,
@@ -70,6 +73,16 @@ rests(const struct zygote *z, const struct breed *b)
     return b != &z->plain && now_ms() - b->used_ms > BREEDS_REST_MS;
 }
 
+/* Who wants none ahead will hardly want many. */
+static void
+keep_nest(struct zygote *z, struct breed *b)
+{
+    if (b->wanted > 0)
+        nest_begin(z, b);
+    else
+        nest_end(&b->nest);
+}
+
 /* How long until this breed may have its next one, or gives its spares up; -1:
  * it needs none. */
 static int
@@ -91,6 +104,8 @@ spares_keep(struct zygote *z)
     for (struct breed *b = &z->plain; b != NULL; b = b->next) {
         if (rests(z, b))
             b->wanted = 0;
+        if (b != &z->plain)
+            keep_nest(z, b);
         while (b->spares > b->wanted)
             spawn_doom(spares_oldest(z, b));
         if (b->spares < b->wanted && breed_timeout(z, b) == 0)

@@ -24,6 +24,7 @@
 #include "lane.h"
 #include "lockup.h"
 #include "mem.h"
+#include "nest.h"
 #include "wire.h"
 
 /* The helper's ends of what connects it; its black box is in the child. */
@@ -196,10 +197,32 @@ spawn_free(struct child *c)
     mem_free(c);
 }
 
+/* Where it can not be, it is forked from here. */
+static int
+fork_nested(struct zygote *z, struct child *c, const struct ends *e)
+{
+    int fds[NEST_MOST_FDS] = {
+        [NEST_SOCKET] = e->socket,     [NEST_HATCH] = e->hatch,
+        [NEST_OUT] = e->out,           [NEST_ERR] = e->err,
+        [NEST_BLACKBOX] = c->blackbox, [NEST_LANE] = c->fds[CHILD_LANE]};
+    if (c->breed == &z->plain || !nest_is_ready(&c->breed->nest))
+        return 0;
+    int groups = cgroup_doors(&z->cgroups, &c->group, fds + NEST_GROUPS);
+    if (groups < 0)
+        return 0;
+    c->pid = nest_fork(c->breed, fds, NEST_GROUPS + groups);
+    c->nested = c->pid > 0;
+    while (groups > 0)
+        io_close(&fds[NEST_GROUPS + --groups]);
+    return c->nested;
+}
+
 static int
 fork_child(struct zygote *z, struct child *c, struct ends *e)
 {
     const struct cell *cell = &c->breed->profile.cell;
+    if (fork_nested(z, c, e))
+        return 0;
     if (cell_fork_begin(cell) != 0)
         return E_SYS;
     PyOS_BeforeFork();

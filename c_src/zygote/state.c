@@ -65,7 +65,9 @@ state_close_in_child(struct zygote *z, struct child *self)
     }
     for (int i = 0; i < CHILD_FDS; i++)
         io_close(&self->fds[i]);
-    for (struct breed *b = z->plain.next; b != NULL; b = b->next)
+    for (struct breed *b = z->plain.next; b != NULL; b = b->next) {
+        nest_close(&b->nest);
         if (b != self->breed)
             profile_close(&b->profile);
+    }
 }

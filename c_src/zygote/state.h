@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "cgroup.h"
+#include "nest.h"
 #include "oom.h"
 #include "options.h"
 #include "outbox.h"
@@ -53,6 +54,7 @@ struct child {
     int has_budget;
     const char *limit;   /* that it was ended for; NULL: none; static */
     struct cgroup group; /* its own, until that is removed */
+    int nested;          /* forked from its breed's nest */
 };
 
 /* Spares that die unused must not make a fork loop. */
@@ -71,6 +73,7 @@ struct breed {
     unsigned children; /* those included */
     int64_t used_ms;   /* when one was asked for */
     struct throttle throttle;
+    struct nest nest; /* from which they are forked; may be none */
 };
 
 struct zygote {

@@ -127,8 +127,9 @@ prepare(struct zygote *z)
     z->host.cgroups = &z->cgroups;
     raise_file_limit(z);
     z->plain.wanted = z->options.spares;
-    z->plain.profile.landlock = -1;
+    z->plain.profile.landlock = z->plain.profile.proc = -1;
     cell_init(&z->plain.profile.cell);
+    nest_init(&z->plain.nest);
     /* From here on it is end-of-file that counts: a VM may detach itself. */
     prctl(PR_SET_PDEATHSIG, 0);
     if (z->program == NULL || z->in == NULL || host_find(&z->host) != 0)

@@ -6,8 +6,8 @@
 %% time limit; so no request is lost between a helper's death and the next one.
 -module(py_caller).
 
--export([run/6, run_apart/5, on_ref/4, on_ref/5, port_of/2, await/2, renew/2, finish/1,
-         serving/2, represented/2]).
+-export([run/6, run_apart/5, on_ref/4, on_ref/5, port_of/2, await/2, renew/2, serving/2,
+         represented/2]).
 
 -export_type([errors/0]).
 
@@ -378,14 +378,4 @@ renew(Context, Options) ->
         gen_statem:call(Context, {renew, Options}, infinity)
     catch
         exit:{Reason, _} -> py_afar:died(Reason)
-    end.
-
-%% @doc End the context, and with it its helper at once: what that has used, as far as
-%% that is known.
--spec finish(pid()) -> map().
-finish(Context) ->
-    try
-        gen_statem:call(Context, finish, infinity)
-    catch
-        exit:_ -> #{}
     end.

@@ -3,7 +3,7 @@
 %% the last word.
 -module(py_context_end).
 
--export([wind_up/2]).
+-export([finish/1, wind_up/2]).
 
 -include("../port/py_wire.hrl").
 -include("py_context_data.hrl").
@@ -12,6 +12,16 @@
 -define(COLLECT_MS, 1000).
 %% How long a helper that was stopped may leave its last output unread.
 -define(LAST_WORDS_MS, 20).
+
+%% @doc End the context, and with it its helper at once: what that has used, as far as
+%% that is known.
+-spec finish(pid()) -> map().
+finish(Context) ->
+    try
+        gen_statem:call(Context, finish, infinity)
+    catch
+        exit:_ -> #{}
+    end.
 
 %% @doc Ask the helper to end, and see to it that it does: what the zygote says of
 %% its end, if it says something in time.

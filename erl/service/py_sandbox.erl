@@ -148,7 +148,7 @@ in_context(Args, Options) ->
             try py_context:call(Context, <<"erlang._sandboxed">>, <<"run">>, Args) of
                 Result ->
                     Wall = erlang:monotonic_time(millisecond) - Begun,
-                    told(Result, (py_caller:finish(Context))#{wall_ms => Wall})
+                    told(Result, (py_context_end:finish(Context))#{wall_ms => Wall})
             catch
                 Class:Reason:Stack ->
                     ok = py_context:stop(Context),

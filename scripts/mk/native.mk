@@ -133,7 +133,7 @@ $(BUILD)/py_shm_nif.so: $(SHM_NIF_OBJ)
 $(BUILD)/py_slot_nif.so: $(SLOT_NIF_OBJ)
 	$(call link,,-shared -Wl$(,)--unresolved-symbols=ignore-all)
 $(PY_BUILD)/terrarium_py: $(PY_OBJ) $(SANDBOX_OBJ) $(COMMON_OBJ)
-	$(call link,$(MSGPACK_LIBS) -lseccomp $(PY_LDLIBS) -lz -lpthread)
+	$(call link,$(MSGPACK_LIBS) -lseccomp $(PY_LDLIBS) -lz -lpthread,-Wl$(,)-z$(,)now)
 
 # Copy only what changed: a program that is running keeps its old inode.
 PY_FILES = $(sort $(wildcard py/erlang/*.py py/erlang/*.pyi py/erlang/py.typed) $(WIRE_PY))

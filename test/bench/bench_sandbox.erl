@@ -15,10 +15,12 @@ run() ->
     Forked = [{L, [start(L, 0, 20) || _ <- lists:seq(1, Starts)]} || L <- ?LEVELS],
     Spares = [{L, [start(L, 2, 150) || _ <- lists:seq(1, Starts)]} || L <- ?LEVELS],
     Runs = [{L, runs(L)} || L <- ?LEVELS],
+    Forks = [{What, forks(How)} || {What, How} <- [{"fork and end", "none"},
+                                                   {"fork, run 2 + 2 and end", "run"}]],
     Bwrap = bwrap(),
     Memory = [{L, memory(L)} || L <- ?LEVELS],
     Calls = [{L, call_ns(L)} || L <- ?LEVELS],
-    #{tables => [starts(Starts, Forked, Spares), rates(Runs, Bwrap), costs(Memory, Calls)],
+    #{tables => [starts(Starts, Forked, Spares), rates(Runs, Forks, Bwrap), costs(Memory, Calls)],
       keys => #{sandbox_runs_per_second => proplists:get_value(default, Runs),
                 sandbox_to_bwrap => ratio(proplists:get_value(default, Runs), Bwrap),
                 sandbox_call_ratio => proplists:get_value(default, Calls)
@@ -39,13 +41,15 @@ row(Level, How, Samples) ->
     {io_lib:format("~s, ~s", [Level, How]),
      [bench_lib:at(Share, Distribution) || Share <- [5000, 9000, 10000]]}.
 
-rates(Runs, Bwrap) ->
+rates(Runs, Forks, Bwrap) ->
     #{title => "strangers' code: runs per second",
       notes => [io_lib:format("~b callers, each waits for its result: 2 + 2", [?CALLERS]),
-                "bubblewrap: all namespaces, /usr read-only, python3 -I -c; the same Python"],
+                "bubblewrap: all namespaces, /usr read-only, python3 -I -c; the same Python",
+                "fork: so often this machine forks and reaps the interpreter, not locked up"],
       columns => [{"runs/s", count}, {"to bwrap", ratio_plain}],
       rows => [{io_lib:format("py_sandbox:run, ~s", [L]), [R, ratio(R, Bwrap)]}
                || {L, R} <- Runs]
+              ++ [{What, [R, ratio(R, Bwrap)]} || {What, R} <- Forks]
               ++ [{"bwrap python3 -c", [Bwrap, ratio(Bwrap, Bwrap)]}]}.
 
 costs(Memory, Calls) ->
@@ -80,6 +84,17 @@ runs(Level) ->
     Run = fun() -> {ok, #{value := 4}} = py_sandbox:run("2 + 2", Options) end,
     {Rate, _} = bench_lib:load(?CALLERS, bench_lib:pick(3000, 1500), fun(_) -> Run end),
     Rate.
+
+%% As many at once as callers of the others.
+forks(How) ->
+    Ms = bench_lib:pick(2000, 1000),
+    Args = ["python", "test/bench/forks.py", integer_to_list(Ms), How],
+    Self = self(),
+    Pids = [spawn_link(fun() ->
+                               Out = bench_os:run("priv/terrarium_py", Args, 60000),
+                               Self ! {self(), binary_to_integer(string:trim(Out))}
+                       end) || _ <- lists:seq(1, ?CALLERS)],
+    lists:sum([receive {Pid, N} -> N end || Pid <- Pids]) * 1000 / Ms.
 
 bwrap() ->
     case os:find_executable("bwrap") of

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "filter.h"
+#include "split.h"
 #include "support_bpf.h"
 #include "support_check.h"
 
@@ -274,10 +275,57 @@ static const uint64_t interesting[] = {
 };
 enum { INTERESTING = sizeof interesting / sizeof interesting[0] };
 
+/* A filter, and the two that it is split into, for a process of this pid. */
+struct three {
+    struct filter whole, early, late;
+};
+enum { SELF = 1 };
+
 static void
-compare(const struct filter *f, const struct policy *p, int nr,
+make_three(struct three *t, const struct policy *p)
+{
+    ck_ok(filter_make(&t->whole, p));
+    ck_ok(filter_split(&t->whole, &t->early, &t->late));
+    filter_of(&t->late, SELF);
+}
+
+static void
+free_three(struct three *t)
+{
+    filter_free(&t->whole);
+    filter_free(&t->early);
+    filter_free(&t->late);
+}
+
+/* As the kernel does: the smallest action, as a signed number. */
+static uint32_t
+stricter(uint32_t a, uint32_t b)
+{
+    const uint32_t action = SECCOMP_RET_ACTION_FULL;
+    return (int32_t)(a & action) <= (int32_t)(b & action) ? a : b;
+}
+
+/* Both say together what the whole one and that of signals do. */
+static void
+compare_halves(const struct three *t, const struct seccomp_data *d,
+               uint32_t whole)
+{
+    struct sock_filter selfkill[SELFKILL_COUNT];
+    selfkill_make(selfkill, SELF);
+    uint32_t should = stricter(whole, bpf_run(selfkill, SELFKILL_COUNT, d));
+    uint32_t early = bpf_run(t->early.code, t->early.count, d);
+    uint32_t late = bpf_run(t->late.code, t->late.count, d);
+    if (stricter(early, late) != should)
+        ck_abort_msg("call %d (%llx, %llx): %#x and %#x, should be %#x", d->nr,
+                     (unsigned long long)d->args[0],
+                     (unsigned long long)d->args[1], early, late, should);
+}
+
+static void
+compare(const struct three *t, const struct policy *p, int nr,
         const uint64_t *arg)
 {
+    const struct filter *f = &t->whole;
     struct seccomp_data d = {.nr = nr, .arch = AUDIT_ARCH_X86_64};
     if (seccomp_arch_native() == SCMP_ARCH_AARCH64)
         d.arch = AUDIT_ARCH_AARCH64;
@@ -288,27 +336,29 @@ compare(const struct filter *f, const struct policy *p, int nr,
                      (unsigned long long)arg[0], (unsigned long long)arg[1],
                      (unsigned long long)arg[2], (unsigned long long)arg[3], is,
                      should);
+    compare_halves(t, &d, is);
 }
 
 static void
 compare_all(const struct policy *p)
 {
-    struct filter f;
-    ck_ok(filter_make(&f, p));
-    ck_assert_uint_gt(f.count, 50);
+    struct three t;
+    make_three(&t, p);
+    ck_assert_uint_gt(t.whole.count, 50);
+    ck_assert_uint_lt(t.late.count, t.whole.count / 2);
     for (int nr = 0; nr < MOST_NR; nr++) {
         uint64_t arg[6] = {0};
-        compare(&f, p, nr, arg);
+        compare(&t, p, nr, arg);
         for (int i = 0; i < INTERESTING; i++)
             for (int j = 0; j < INTERESTING; j++)
                 for (int at = 0; at < 3; at++) {
                     memset(arg, 0, sizeof arg);
                     arg[at] = interesting[i];
                     arg[at + 1] = interesting[j];
-                    compare(&f, p, nr, arg);
+                    compare(&t, p, nr, arg);
                 }
     }
-    filter_free(&f);
+    free_three(&t);
 }
 
 static uint16_t port = 443;
@@ -336,14 +386,40 @@ END_TEST
 /* The calls of another architecture have other numbers. */
 START_TEST(kills_foreign_architectures)
 {
-    struct filter f;
-    struct seccomp_data d = {.nr = SYS_read, .arch = AUDIT_ARCH_I386};
-    ck_ok(filter_make(&f, &policies[0]));
-    ck_assert_uint_eq(bpf_run(f.code, f.count, &d), DIE);
-    d = (struct seccomp_data){.nr = 0x40000000, .arch = AUDIT_ARCH_X86_64};
-    if (seccomp_arch_native() == SCMP_ARCH_X86_64) /* x32 */
-        ck_assert_uint_eq(bpf_run(f.code, f.count, &d), DIE);
-    filter_free(&f);
+    struct three t;
+    make_three(&t, &policies[0]);
+    for (int nr = 0; nr < MOST_NR; nr++) {
+        struct seccomp_data d = {.nr = nr, .arch = AUDIT_ARCH_I386};
+        ck_assert_uint_eq(bpf_run(t.whole.code, t.whole.count, &d), DIE);
+        compare_halves(&t, &d, DIE);
+        d = (struct seccomp_data){.nr = 0x40000000 + nr,
+                                  .arch = AUDIT_ARCH_X86_64};
+        if (seccomp_arch_native() != SCMP_ARCH_X86_64) /* x32 */
+            continue;
+        ck_assert_uint_eq(bpf_run(t.whole.code, t.whole.count, &d), DIE);
+        compare_halves(&t, &d, DIE);
+    }
+    free_three(&t);
+}
+END_TEST
+
+/* One that is not understood is not split. */
+START_TEST(splits_only_what_it_knows)
+{
+    struct filter early, late;
+    struct sock_filter strange[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_filter endless[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_STMT(BPF_JMP | BPF_JA, 7)};
+    const struct filter wrong[] = {{strange, 3}, {endless, 2}, {NULL, 0}};
+    for (int i = 0; i < 3; i++) {
+        ck_err(filter_split(&wrong[i], &early, &late), E_FORMAT);
+        ck_assert_ptr_null(early.code);
+        ck_assert_ptr_null(late.code);
+    }
 }
 END_TEST
 
@@ -490,6 +566,7 @@ Suite *
 make_sandbox_filter_suite(void)
 {
     const TTest *const tests[] = {kills_foreign_architectures,
+                                  splits_only_what_it_knows,
                                   traps_to_diagnose,
                                   signals_only_itself,
                                   kills_in_earnest,

@@ -48,8 +48,8 @@ is_not_the_first(void)
 static int
 knows_its_number_outside(void)
 {
-    return self_outer_pid() > 0 && self_outer_pid() != getpid() &&
-                   kill(self_outer_pid(), 0) != 0
+    return self_outer_pid(-1) > 0 && self_outer_pid(-1) != getpid() &&
+                   kill(self_outer_pid(-1), 0) != 0
                ? 0
                : 1;
 }

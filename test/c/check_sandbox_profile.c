@@ -26,8 +26,9 @@
 #include "self.h"
 #include "support_check.h"
 #include "support_process.h"
+#include "support_sandbox.h"
 
-enum { FAILED_TO_LOCK = 200, WRONG = 201 };
+enum { WRONG = 201 };
 
 static struct profile_host host;
 static char *readable[] = {"/usr", "/lib", "/lib64", "/etc/alternatives", NULL};
@@ -91,30 +92,6 @@ without(const char *const *layers, size_t n)
     ctl_put_strs(&out, "without", (char *const *)layers, n);
 }
 
-/* What `attempt' returns (below 200) in a process under the profile; minus a
- * signal. */
-static int
-under(struct profile *p, int (*attempt)(void))
-{
-    int status;
-    if (p != NULL)
-        ck_ok(cell_fork_begin(&p->cell));
-    pid_t child = fork();
-    if (child != 0 && p != NULL)
-        ck_ok(cell_fork_end(&p->cell));
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        if (p != NULL && profile_apply(p, why, sizeof why) != 0) {
-            fprintf(stderr, "%s\n", why);
-            _exit(FAILED_TO_LOCK);
-        }
-        errno = 0;
-        _exit(attempt());
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-}
-
 /* The profile of what has been put since begin, in one attempt. */
 static int
 outcome(int (*attempt)(void))
@@ -123,6 +100,7 @@ outcome(int (*attempt)(void))
     int e = make(&p);
     ck_assert_msg(e == 0, "%s", why);
     int r = under(&p, attempt);
+    ck_assert_int_eq(under_begun(&p, attempt), r);
     profile_free(&p);
     return r;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -179,6 +180,116 @@ START_TEST(probes)
 }
 END_TEST
 
+/* Of each policy whose helpers are forked ahead, if this system has what it
+ * takes. */
+static size_t
+nests(void)
+{
+    int *at = NULL;
+    return prctl(PR_GET_TID_ADDRESS, &at, 0, 0, 0) == 0 ? 1 : 0;
+}
+
+static int
+is_nested(const struct zyg_message *m)
+{
+    int nested = 0;
+    ck_assert(ctl_get_bool(&m->map, "nested", &nested));
+    return nested;
+}
+
+/* One that was forked from a nest; the first ones are not. */
+static void
+take_nested(const char *level, struct zyg_helper *h)
+{
+    struct zyg_message m;
+    long end = process_now_ms() + ZYG_WAIT_MS;
+    for (uint64_t id = 100;; id++) {
+        ask(CTL_spawn, id, level, NULL, NULL, 1);
+        zyg_expect(&z, CTL_spawned, &m);
+        int nested = is_nested(&m);
+        zyg_take_helper(&m, h);
+        ck_assert_int_eq(zyg_frame(h, NULL), WIRE_HELLO);
+        if (nested)
+            return;
+        bury(h);
+        ck_assert_msg(process_now_ms() < end, "no helper of a nest");
+        process_sleep_ms(20);
+    }
+}
+
+static const char *const levels[] = {"default", "strict", "trusted"};
+enum { LEVELS = sizeof levels / sizeof levels[0] };
+
+/* It looks as one that was forked from the zygote. */
+START_TEST(helpers_of_a_nest_are_locked)
+{
+    struct zyg_message m;
+    struct zyg_helper nested, plain;
+    if (nests() == 0)
+        return;
+    take_nested(levels[_i], &nested);
+    ask(CTL_spawn, 1, levels[_i], "without", "landlock_scope", 0);
+    zyg_expect(&z, CTL_spawned, &m);
+    ck_assert(!is_nested(&m));
+    zyg_take_helper(&m, &plain);
+    ck_assert_int_eq(zyg_frame(&plain, NULL), WIRE_HELLO);
+    static const char *const numbers[] = {
+        "Seccomp",         "NoNewPrivs", "CapEff", "CapPrm", "CapBnd", "CapAmb",
+        "Seccomp_filters", "SigBlk",     "SigIgn", "SigCgt", "Groups"};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        ck_assert_msg(process_status(nested.pid, numbers[i], 16) ==
+                          process_status(plain.pid, numbers[i], 16),
+                      "%s", numbers[i]);
+    ck_assert_int_eq(getpgid(nested.pid), nested.pid);
+    ck_assert_int_eq(getsid(nested.pid), nested.pid);
+    if (geteuid() == 0) {
+        ck_assert_int_eq(process_count_fds(nested.pid, ""),
+                         process_count_fds(plain.pid, ""));
+        ck_assert_int_eq(process_status(nested.pid, "Uid", 10) == 0,
+                         process_status(plain.pid, "Uid", 10) == 0);
+    }
+    bury(&plain);
+    bury(&nested);
+}
+END_TEST
+
+/* The one child that leads no session. */
+static void
+kill_nest(void)
+{
+    pid_t pids[8];
+    size_t n = process_children(z.pid, pids, 8), killed = 0;
+    for (size_t i = 0; i < n; i++)
+        if (getsid(pids[i]) != pids[i])
+            killed += kill(pids[i], SIGKILL) == 0;
+    ck_assert_uint_eq(killed, 1);
+    zyg_wait_children(&z, n - 1);
+}
+
+/* Without it they are forked from the zygote again. */
+START_TEST(a_nest_may_die)
+{
+    struct zyg_message m;
+    struct zyg_helper h;
+    int nested = 1;
+    if (nests() == 0)
+        return;
+    take_nested("default", &h);
+    bury(&h);
+    zyg_wait_children(&z, 2);
+    kill_nest();
+    for (uint64_t id = 1; id < 4; id++) {
+        ask(CTL_spawn, id, "default", NULL, NULL, 1);
+        zyg_expect(&z, CTL_spawned, &m);
+        nested = is_nested(&m);
+        zyg_take_helper(&m, &h);
+        ck_assert_int_eq(zyg_frame(&h, NULL), WIRE_HELLO);
+        bury(&h);
+    }
+    ck_assert_int_eq(nested, 0);
+}
+END_TEST
+
 /* Spares of one policy are never given to another. */
 START_TEST(keeps_spares_of_a_kind)
 {
@@ -189,7 +300,7 @@ START_TEST(keeps_spares_of_a_kind)
     zyg_take_helper(&m, &h);
     ck_assert_int_eq(h.spare, 0);
     bury(&h);
-    zyg_wait_children(&z, 2);
+    zyg_wait_children(&z, 2 + nests());
     ask(CTL_spawn, 2, "strict", NULL, NULL, 0);
     zyg_expect(&z, CTL_spawned, &m);
     zyg_take_helper(&m, &h);
@@ -453,6 +564,7 @@ make_zygote_sandbox_suite(void)
                                   names_what_is_wrong_with_a_policy,
                                   probes,
                                   keeps_spares_of_a_kind,
+                                  a_nest_may_die,
                                   a_helper_that_can_not_be_locked_ends,
                                   a_module_must_not_start_threads,
                                   nothing_of_preloaded_modules_is_open,
@@ -466,6 +578,7 @@ make_zygote_sandbox_suite(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(c, tests[i]);
+    tcase_add_loop_test(c, helpers_of_a_nest_are_locked, 0, LEVELS);
     suite_add_tcase(s, c);
     return s;
 }

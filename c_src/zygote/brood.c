@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* brood.c - the nest itself, and the first steps of a helper that it forks.
+ *
+ * Such a fork is clone3(2) and nothing else.  What fork(3) and
+ * PyOS_AfterFork_Child would repair is whole: there was one thread, which held
+ * the GIL and no other lock, and the child has that thread with the same stack
+ * and the same pthread_t.  What is not the same is its id: the kernel writes it
+ * where libc keeps it.  Hooks for forks have threading, logging and random; the
+ * first two only renew locks, and lockup_again has random seeded. */
+#include "py.h"
+
+#include "brood.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "handoff.h"
+#include "helper.h"
+#include "interp.h"
+#include "io.h"
+#include "lockup.h"
+#include "nest.h"
+#include "self.h"
+#include "shut.h"
+#include "state.h"
+
+#ifndef PR_GET_TID_ADDRESS
+#define PR_GET_TID_ADDRESS 40
+#endif
+
+/* ---- fork ---------------------------------------------------------------- */
+
+/* Where libc keeps the id of this thread; NULL where the kernel will not say.
+ */
+static int *
+tid_address(void)
+{
+    int *at = NULL;
+    if (prctl(PR_GET_TID_ADDRESS, &at, 0, 0, 0) != 0 || at == NULL ||
+        *at != (int)syscall(SYS_gettid))
+        return NULL;
+    return at;
+}
+
+int
+brood_is_possible(void)
+{
+#ifdef SYS_clone3
+    return tid_address() != NULL;
+#else
+    return 0;
+#endif
+}
+
+/* A child of our parent's, which hears of its death as of ours: by SIGCHLD. */
+static pid_t
+fork_sibling(int *tid)
+{
+#ifdef SYS_clone3
+    struct clone_args args;
+    memset(&args, 0, sizeof args);
+    args.flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    args.child_tid = (uint64_t)(uintptr_t)tid;
+    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+#else
+    (void)tid;
+    return -1;
+#endif
+}
+
+/* ---- a helper ------------------------------------------------------------ */
+
+/* As in spawn.c. */
+static int
+is_orphan(const struct zygote *z, const struct breed *b)
+{
+    return getppid() != ((b->profile.layers & LAYER_PIDS) ? 0 : z->pid);
+}
+
+/* Whatever it uses from here on counts. */
+static void
+join_groups(const int *doors, int count)
+{
+    for (int i = 0; i < count; i++) {
+        int door = doors[i];
+        if (cgroup_go(door) != 0) {
+            dprintf(STDERR_FILENO, "sandbox: control group: %s\n",
+                    strerror(errno));
+            _exit(HANDOFF_EXIT_SANDBOX);
+        }
+        io_close(&door);
+    }
+}
+
+static _Noreturn void
+be_helper(const struct zygote *z, struct breed *b, int orders, const int *fds,
+          int count)
+{
+    struct helper_lock lock = {lockup_again, b};
+    int32_t pid = self_outer_pid(b->profile.proc);
+    int out = fds[NEST_OUT], err = fds[NEST_ERR];
+    setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (is_orphan(z, b) ||
+        io_send_packet(orders, &pid, sizeof pid, NULL, 0) != 0)
+        _exit(HANDOFF_EXIT_SYSTEM);
+    close(orders);
+    if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
+        _exit(HANDOFF_EXIT_SYSTEM);
+    io_close(&out);
+    io_close(&err);
+    join_groups(fds + NEST_GROUPS, count - NEST_GROUPS);
+    helper_main(fds[NEST_SOCKET], fds[NEST_BLACKBOX], fds[NEST_LANE],
+                fds[NEST_HATCH], &lock);
+}
+
+/* ---- the nest ------------------------------------------------------------ */
+
+static void
+close_all_but(const struct profile *p, int orders)
+{
+    int keep[2 + CELL_NAMESPACES] = {orders, p->landlock};
+    for (int i = 0; i < CELL_NAMESPACES; i++)
+        keep[2 + i] = p->cell.fds[i];
+    shut_all_but(keep, sizeof keep / sizeof keep[0]);
+}
+
+/* What is said here nobody hears: the zygote then forks a helper by itself, and
+ * that one says it again. */
+static int
+get_ready(struct zygote *z, struct breed *b, int orders)
+{
+    char why[512];
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (is_orphan(z, b) || dup2(STDIN_FILENO, STDOUT_FILENO) < 0 ||
+        dup2(STDIN_FILENO, STDERR_FILENO) < 0)
+        return -1;
+    setrlimit(RLIMIT_NOFILE, &z->files);
+    signals_give_back(&z->signals);
+    cell_close_pids(&b->profile.cell);
+    close_all_but(&b->profile, orders);
+    PyOS_AfterFork_Child();
+    if (helper_prepare() != 0 || lockup_begin(b, why, sizeof why) != 0)
+        return -1;
+    lockup_rehearse();
+    return interp_settle() < 0 ? -1 : profile_begin(&b->profile);
+}
+
+/* Orders until the zygote closes its end. */
+static void
+serve(const struct zygote *z, struct breed *b, int orders, int *tid)
+{
+    for (;;) {
+        int fds[IO_MAX_FDS], count = 0;
+        char order = 0;
+        size_t n = 0;
+        int e = io_recv_packet(orders, &order, 1, &n, fds, &count);
+        if (e != 0 || order != BROOD_FORK || count < NEST_GROUPS)
+            return;
+        int32_t pid = fork_sibling(tid);
+        if (pid == 0)
+            be_helper(z, b, orders, fds, count);
+        while (count > 0)
+            io_close(&fds[--count]);
+        /* What its id is outside of its namespace the helper says. */
+        if (pid < 0 && io_send_packet(orders, &pid, sizeof pid, NULL, 0) != 0)
+            return;
+    }
+}
+
+_Noreturn void
+brood_main(struct zygote *z, struct breed *b, int orders)
+{
+    int32_t ready = BROOD_READY;
+    int *tid = tid_address();
+    if (tid != NULL && get_ready(z, b, orders) == 0 &&
+        io_send_packet(orders, &ready, sizeof ready, NULL, 0) == 0)
+        serve(z, b, orders, tid);
+    _exit(HANDOFF_EXIT_OK);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "py.h"
+
+#include "nest.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "brood.h"
+#include "handoff.h"
+#include "io.h"
+#include "lockup.h"
+#include "state.h"
+
+/* A nest that takes longer for one fork is stuck. */
+enum { PATIENCE_MS = 2000 };
+
+/* P_PIDFD, which older headers lack. */
+enum { NEST_PIDFD = 3 };
+
+void
+nest_init(struct nest *n)
+{
+    *n = (struct nest){.state = NEST_NONE, .socket = -1, .pidfd = -1};
+}
+
+void
+nest_close(struct nest *n)
+{
+    io_close(&n->socket);
+    io_close(&n->pidfd);
+}
+
+/* By its pidfd: it may be dead, and its pid another's.  It is reaped at once,
+ * for the first process of its namespace can not end before. */
+void
+nest_end(struct nest *n)
+{
+    siginfo_t how;
+    if (n->pidfd >= 0) {
+        syscall(SYS_pidfd_send_signal, n->pidfd, SIGKILL, NULL, 0);
+        while (waitid((idtype_t)NEST_PIDFD, (id_t)n->pidfd, &how, WEXITED) !=
+                   0 &&
+               errno == EINTR)
+            continue;
+    }
+    nest_close(n);
+    n->state = NEST_NONE;
+}
+
+void
+nest_give_up(struct nest *n)
+{
+    nest_end(n);
+    n->state = NEST_FAILED;
+}
+
+/* Modules of users may have their own ideas of what a fork is: libc's and
+ * CPython's hooks for it do not run between nest and helper. */
+static int
+can_have_one(const struct zygote *z, const struct breed *b)
+{
+    return z->options.preload.count == 0 && !b->profile.policy.exec &&
+           brood_is_possible() && lockup_has_only_ours(&b->profile.policy);
+}
+
+/* Returns in the parent only: the pid, negative for none. */
+static pid_t
+fork_nest(struct zygote *z, struct breed *b, int ours, int theirs)
+{
+    const struct cell *cell = &b->profile.cell;
+    if (cell_fork_begin(cell) != 0)
+        return -1;
+    PyOS_BeforeFork();
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ours);
+        brood_main(z, b, theirs);
+    }
+    PyOS_AfterFork_Parent();
+    if (cell_fork_end(cell) != 0) /* as in spawn.c */
+        z->end = HANDOFF_EXIT_SYSTEM;
+    return pid;
+}
+
+void
+nest_begin(struct zygote *z, struct breed *b)
+{
+    struct nest *n = &b->nest;
+    int pair[2];
+    if (n->state != NEST_NONE)
+        return;
+    n->state = NEST_FAILED;
+    if (!can_have_one(z, b) ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return;
+    pid_t pid = fork_nest(z, b, pair[0], pair[1]);
+    close(pair[1]);
+    n->socket = pair[0];
+    n->pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    if (n->pidfd < 0 || io_set_nonblock(n->socket, 1) != 0)
+        nest_give_up(n); /* it ends at end-of-file */
+    else
+        n->state = NEST_GROWING;
+}
+
+/* 1 with what it says; 0: nothing within this time; -1: it is gone. */
+static int
+hear(const struct nest *n, int timeout, int32_t *what)
+{
+    struct pollfd p = {.fd = n->socket, .events = POLLIN};
+    int fds[IO_MAX_FDS], count = 0;
+    size_t k = 0;
+    if (poll(&p, 1, timeout) <= 0)
+        return 0;
+    int e = io_recv_packet(n->socket, what, sizeof *what, &k, fds, &count);
+    while (count > 0)
+        io_close(&fds[--count]);
+    return e == 0 && k == sizeof *what ? 1 : -1;
+}
+
+int
+nest_is_ready(struct nest *n)
+{
+    int32_t what;
+    if (n->state != NEST_GROWING)
+        return n->state == NEST_READY;
+    int r = hear(n, 0, &what);
+    if (r > 0)
+        n->state = NEST_READY;
+    else if (r < 0)
+        nest_give_up(n);
+    return r > 0;
+}
+
+pid_t
+nest_fork(struct breed *b, const int *fds, int count)
+{
+    struct nest *n = &b->nest;
+    char order = BROOD_FORK;
+    int32_t pid;
+    /* A helper that was forked too late finds its ends closed, and ends. */
+    if (io_send_packet(n->socket, &order, 1, fds, count) == 0 &&
+        hear(n, PATIENCE_MS, &pid) > 0 && pid > 0)
+        return pid;
+    nest_give_up(n);
+    return 0;
+}
