@@ -13,7 +13,7 @@ all() ->
      callbacks_that_fail, callback_knows_its_request, nested_deeply, nested_over_nodes,
      functions_of_there_call_back, self_is_the_caller, what_python_makes, printing, capture,
      namespaces, spans, timeouts, timeout_in_a_function, timeout_of_a_cast, caller_killed,
-     callback_in_a_killed_caller, many_callers, many_unread,
+     callback_in_a_killed_caller, many_callers, many_unread, rights,
      pause_of_the_network].
 
 init_per_suite(Config) ->
@@ -481,6 +481,16 @@ many_unread(Config) ->
     [?assertEqual({ok, N}, py:eval(C, "erlang.id(n)", #{n => N})) || N <- lists:seq(1, 500)],
     ?assertEqual({error, timeout}, py:call(C, time, sleep, [3600], 1)),
     ?assertEqual(Unread, [receive M -> M end || _ <- Unread]).
+
+%% What Python may call is decided where it runs.
+rights(Config) ->
+    [ok = py:register_function(Name, fun([X]) -> {self(), X} end) || Name <- [may, may_not]],
+    Policy = #{level => default, allow => [{call, [may]}]},
+    C = start_context(Config, #{policy => Policy}),
+    ok = py:exec(C, "import erlang"),
+    ?assertEqual({ok, {self(), 1}}, py:eval(C, "erlang.may(1)")),
+    ?assertMatch({error, {"NameError", _}}, py:eval(C, "erlang.may_not(1)")),
+    ok = erpc:call(node_of(Config), py_context, stop, [C]).
 
 %% A node that does nothing for a while is waited for, and what it did late is of nobody.
 pause_of_the_network(Config) ->
