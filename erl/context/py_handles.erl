@@ -14,11 +14,13 @@
 %% that makes a request, or runs a callback, reads and writes it.
 -module(py_handles).
 
--export([open/1, of_port/1, source/3, given/3, given/2, taken/3]).
+-export([open/1, of_port/1, source/3, given/3, given/2, taken/3, has_handle/1]).
 
 -export_type([handles/0, problem/0]).
 
 -define(NODE, "py_handle").
+%% Of a term with one in it.
+-define(LEAST_BYTES, 20).
 %% A number has its place in a port, which has 28 bits for it.
 -define(MOST, 16#fffffff).
 
@@ -51,8 +53,13 @@ of_port(Port) ->
 %% limits.
 -spec given(port(), py_request:limits(), term()) -> term().
 given(_, {_, Grace}, Term) when is_integer(Grace) -> Term;
-given(Port, {_, {_, #{handles := true}}}, Term) -> given(of_port(Port), Term);
-given(_, _, Term) -> Term.
+given(Port, {_, {_, #{handles := true}}}, Term) ->
+    case has_id(Term) of
+        true -> given(of_port(Port), Term);
+        false -> Term
+    end;
+given(_, _, Term) ->
+    Term.
 
 %% @doc This term as the helper is to have it.
 -spec given(handles() | none, term()) -> term().
@@ -126,11 +133,16 @@ source(_, Context, _) -> Context.
 taken(none, _, Term) ->
     {ok, Term};
 taken(Handles, Etf, Term) ->
-    case binary:match(Etf, <<?NODE>>) of
-        nomatch -> {ok, Term};
-        _ when Handles =:= gone -> {error, forgotten};
-        _ -> looked_up(Handles, Term)
+    case has_handle(Etf) of
+        false -> {ok, Term};
+        true when Handles =:= gone -> {error, forgotten};
+        true -> looked_up(Handles, Term)
     end.
+
+%% @doc Perhaps there is a handle in these bytes.  Most answers are too short for one.
+-spec has_handle(binary()) -> boolean().
+has_handle(Etf) when byte_size(Etf) < ?LEAST_BYTES -> false;
+has_handle(Etf) -> binary:match(Etf, <<?NODE>>) =/= nomatch.
 
 looked_up({Table, _}, Term) ->
     try
@@ -181,7 +193,7 @@ has_id(T) when is_pid(T); is_port(T); is_reference(T) -> true;
 has_id([H | T]) -> has_id(H) orelse has_id(T);
 has_id(T) when is_tuple(T), ?IS_OWN(T) -> false;
 has_id(T) when is_tuple(T) -> has_id(tuple_to_list(T));
-has_id(T) when is_map(T) -> has_id(maps:to_list(T));
+has_id(T) when is_map(T), map_size(T) > 0 -> has_id(maps:to_list(T));
 has_id(_) -> false.
 
 map(T, F, _) when is_pid(T); is_port(T); is_reference(T) -> F(T);

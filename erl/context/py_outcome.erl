@@ -22,7 +22,15 @@ result(Outcome, Context, Generation, Flags, Form, Term) ->
     Result = sound(result(Outcome, Context, Generation, Flags, Form), Term, Context, Generation),
     judged(Result, Context, Generation).
 
-meant({ok, Value}, {answer, ?FRAME_RESULT, Body}, Port) ->
+meant({ok, Value} = Result, {answer, ?FRAME_RESULT, Body}, Port) ->
+    case py_handles:has_handle(Body) of
+        true -> looked_up(Value, Body, Port);
+        false -> Result
+    end;
+meant(Result, _, _) ->
+    Result.
+
+looked_up(Value, Body, Port) ->
     Handles = case py_handles:of_port(Port) of
                   none -> gone;
                   Some -> Some
@@ -33,9 +41,7 @@ meant({ok, Value}, {answer, ?FRAME_RESULT, Body}, Port) ->
         {error, forged} ->
             _ = py_port:violated(Port),
             {error, {protocol, <<"an identifier that it was not given">>}}
-    end;
-meant(Result, _, _) ->
-    Result.
+    end.
 
 %% What only shows when an answer is decoded ends its helper as well.
 judged({error, {protocol, _}} = Error, Context, Generation) ->

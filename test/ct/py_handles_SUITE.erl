@@ -269,7 +269,8 @@ ended(_) ->
     ?assertNotEqual(none, py_handles:of_port(Port)),
     ok = py_context:stop(C),
     py_ct:eventually(fun() -> py_handles:of_port(Port) =:= none end),
-    ?assertEqual({error, forgotten}, py_handles:taken(gone, <<"py_handle">>, x)),
+    ?assertEqual({error, forgotten}, py_handles:taken(gone, <<0:88, "py_handle">>, x)),
+    ?assertEqual({ok, x}, py_handles:taken(gone, <<0:88, "py_candle">>, x)),
     ?assertEqual({ok, x}, py_handles:taken(gone, <<"x">>, x)).
 
 nothing_is_left(_) ->
