@@ -6,6 +6,7 @@
 -export([run/0]).
 
 -define(BOOT_MS, 60000).
+-define(HOST, "127.0.0.1").
 
 %% @doc This VM is a node for as long as that takes.
 -spec run() -> bench:part().
@@ -14,18 +15,34 @@ run() ->
         false ->
             #{tables => [], keys => #{}};
         Epmd ->
-            _ = os:cmd(Epmd ++ " -daemon"),
-            {ok, _} = net_kernel:start('terrarium_bench@127.0.0.1', #{name_domain => longnames}),
-            try
-                with_peer()
-            after
-                net_kernel:stop()
-            end
+            Command = Epmd ++ " -address " ++ ?HOST ++ " ",
+            Ours = not is_there(),
+            _ = os:cmd(Command ++ "-daemon"),
+            Part = as_node(),
+            _ = Ours andalso os:cmd(Command ++ "-kill"),
+            Part
+    end.
+
+%% A port mapper?
+is_there() ->
+    case gen_tcp:connect(?HOST, 4369, []) of
+        {ok, Socket} -> ok =:= gen_tcp:close(Socket);
+        {error, _} -> false
+    end.
+
+as_node() ->
+    ok = application:set_env(kernel, inet_dist_use_interface, {127, 0, 0, 1}),
+    {ok, _} = net_kernel:start('terrarium_bench@127.0.0.1', #{name_domain => longnames}),
+    try
+        with_peer()
+    after
+        net_kernel:stop()
     end.
 
 with_peer() ->
-    Args = ["-connect_all", "false", "-pa" | code:get_path()],
-    {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), host => "127.0.0.1",
+    Args = ["-connect_all", "false", "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+            "-pa" | code:get_path()],
+    {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), host => ?HOST,
                                          longnames => true, connection => standard_io,
                                          wait_boot => ?BOOT_MS, args => Args}),
     {ok, _} = erpc:call(Node, application, ensure_all_started, [terrarium]),

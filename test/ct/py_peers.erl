@@ -15,26 +15,50 @@
 -define(BOOT_MS, 60000).
 -define(CALL_MS, 60000).
 -define(HOST, "127.0.0.1").
+-define(EPMD_PORT, 4369).
 
 -type peer() :: #{control := pid(), node := node(), os_pid := string()}.
--type before() :: alive | not_alive.
+-type before() :: alive | {not_alive, Epmd :: ours | theirs}.
 
-%% Let this VM be a node; what `end_node/1' wants.
+%% Let this VM be a node, which listens on the loopback interface only, as does the
+%% port mapper if there was none; what `end_node/1' wants.
 -spec begin_node() -> before().
 begin_node() ->
     case is_alive() of
         true ->
             alive;
         false ->
-            _ = os:cmd(os:find_executable("epmd") ++ " -daemon"),
+            Epmd = begin_epmd(),
+            ok = application:set_env(kernel, inet_dist_use_interface, {127, 0, 0, 1}),
             {ok, _} = net_kernel:start(name("ct"), #{name_domain => longnames}),
-            not_alive
+            {not_alive, Epmd}
     end.
+
+begin_epmd() ->
+    case gen_tcp:connect({127, 0, 0, 1}, ?EPMD_PORT, []) of
+        {ok, Socket} ->
+            ok = gen_tcp:close(Socket),
+            theirs;
+        {error, econnrefused} ->
+            _ = epmd("-daemon"),
+            ours
+    end.
+
+epmd(What) ->
+    os:cmd(os:find_executable("epmd") ++ " -address " ++ ?HOST ++ " " ++ What).
 
 %% And no longer, if it was none before.
 -spec end_node(before()) -> ok.
-end_node(alive) -> ok;
-end_node(not_alive) -> net_kernel:stop().
+end_node(alive) ->
+    ok;
+end_node({not_alive, Epmd}) ->
+    ok = net_kernel:stop(),
+    ok = application:unset_env(kernel, inet_dist_use_interface),
+    ok = end_epmd(Epmd).
+
+%% It ends when the last node is gone.
+end_epmd(theirs) -> ok;
+end_epmd(ours) -> py_ct:eventually(fun() -> lists:prefix("Killed", epmd("-kill")) end).
 
 name(What) ->
     Unique = integer_to_list(erlang:unique_integer([positive])),
@@ -62,6 +86,7 @@ start_bare() ->
 start_bare(Paths) ->
     [Name, _] = string:split(atom_to_list(name("peer")), "@"),
     Args = ["-setcookie", atom_to_list(erlang:get_cookie()), "-connect_all", "false",
+            "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
             "-pa" | Paths],
     {ok, Control, Node} =
         peer:start(#{name => list_to_atom(Name), host => ?HOST, longnames => true, args => Args,
