@@ -6,10 +6,12 @@
  * forks another one and locks itself up; `late' says what the whole one says of
  * just those.  Both together are the whole one.  So the large one is put on
  * (and compiled by the kernel) once, in a process that others are forked from,
- * and each of those puts on the small one. Used by: profile, tests.   Knows:
- * the instructions that libseccomp writes. Ownership: the caller's, as in
- * filter.h. Errors: E_NOMEM; E_FORMAT for a program that it does not
- * understand, which must then be put on as a whole.   Threads: pure. */
+ * and each of those puts on the small one.
+ *
+ * Used by: profile, tests.   Knows: the instructions that libseccomp writes.
+ * Ownership: the caller's, as in filter.h.
+ * Errors: E_NOMEM; E_FORMAT for a program that it does not understand, which
+ * must then be put on as a whole.   Threads: pure. */
 #ifndef TERRARIUM_SANDBOX_SPLIT_H
 #define TERRARIUM_SANDBOX_SPLIT_H
 

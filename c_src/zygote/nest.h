@@ -16,8 +16,10 @@
  *
  * A nest is a matter of speed alone: a breed that has none, or whose nest is
  * not ready, has died or does not answer, has its helpers forked from the
- * zygote. Used by: spawn, spares, breeds.   Knows: brood. Ownership: the
- * breed's.   Threads: none. */
+ * zygote.
+ *
+ * Used by: spawn, spares, breeds.   Knows: brood.
+ * Ownership: the breed's.   Threads: none. */
 #ifndef TERRARIUM_ZYGOTE_NEST_H
 #define TERRARIUM_ZYGOTE_NEST_H
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* survey.h - say which layers of a sandbox this host gives: `terrarium_py
- * check`. Used by: the main function of terrarium_py.   Threads: none. */
+ * check`.
+ *
+ * Used by: the main function of terrarium_py.   Threads: none. */
 #ifndef TERRARIUM_ZYGOTE_SURVEY_H
 #define TERRARIUM_ZYGOTE_SURVEY_H
 
