@@ -187,7 +187,7 @@ the_context_fails(Pending, Calls) ->
     true = exit(C, {no, atom}),
     [receive
          {'DOWN', Mon, process, Pid, Result} ->
-             ?assertMatch({error, {context_died, {_, _}}}, Result)
+             ?assertMatch({error, {context_died, _}}, Result)
      after 30000 -> ct:fail({stuck, process_info(Pid)})
      end || {Pid, Mon} <- Callers],
     receive {'DOWN', CourierDown, process, _, _} -> ok end.
