@@ -18,9 +18,19 @@ run() ->
             Command = Epmd ++ " -address " ++ ?HOST ++ " ",
             Ours = not is_there(),
             _ = os:cmd(Command ++ "-daemon"),
+            ok = wait(100),
             Part = as_node(),
             _ = Ours andalso os:cmd(Command ++ "-kill"),
             Part
+    end.
+
+%% It says that it has begun before it listens.
+wait(0) ->
+    error(no_epmd);
+wait(Times) ->
+    case is_there() of
+        true -> ok;
+        false -> timer:sleep(50), wait(Times - 1)
     end.
 
 %% A port mapper?

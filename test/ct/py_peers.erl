@@ -35,13 +35,20 @@ begin_node() ->
     end.
 
 begin_epmd() ->
-    case gen_tcp:connect({127, 0, 0, 1}, ?EPMD_PORT, []) of
-        {ok, Socket} ->
-            ok = gen_tcp:close(Socket),
+    case has_epmd() of
+        true ->
             theirs;
-        {error, econnrefused} ->
+        false ->
+            %% It says that it has begun before it listens.
             _ = epmd("-daemon"),
+            ok = py_ct:eventually(fun has_epmd/0),
             ours
+    end.
+
+has_epmd() ->
+    case gen_tcp:connect({127, 0, 0, 1}, ?EPMD_PORT, []) of
+        {ok, Socket} -> ok =:= gen_tcp:close(Socket);
+        {error, econnrefused} -> false
     end.
 
 epmd(What) ->
