@@ -34,7 +34,7 @@ MAKEFLAGS += --no-builtin-rules
 .PHONY: help clean distclean setup
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile scripts/mk/*.mk | sort -u | \
-	  sed 's/:.*## /\t/' | expand -t 16
+	  sed 's/:.*## /\t/' | expand -t 20
 
 setup: ## install every package that building, testing and linting need
 	@PYTHON='$(PYTHON)' scripts/setup
@@ -62,8 +62,8 @@ GROUPS_docs := build docs
 GROUPS_model := build model
 # Wanted, but nothing fails without.
 OPTIONAL_bench := bench
-TEST_TARGETS := test test-c test-py test-asyncio test-prop test-ct test-ways test-unprivileged test-pythons \
-  fuzz-replay
+TEST_TARGETS := test test-c test-py test-asyncio test-prop test-ct test-ways \
+  test-unprivileged test-pythons fuzz-replay
 FIRST_PASS := all native shell demo bench bench-codec lint format fuzz docs model $(TEST_TARGETS)
 
 # Inside rebar3's hook (it sets ERLANG_ROOT_DIR) nothing is ever installed.
@@ -89,6 +89,13 @@ SHELL := /bin/bash
 # What a tool that calls make again (rebar3's hook) must not inherit.
 CLEAN_ENV := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u SAN -u PRIV \
   PYTHON='$(PYTHON)' TERRARIUM_SETUP_DONE=1
+
+.PHONY: test
+test: ## all tests: C, Python, properties, Common Test
+	@scripts/step --reset
+	@rc=0; for t in test-c test-py test-prop test-ct test-ways; do \
+	  $(MAKE) --no-print-directory $$t || rc=1; done; \
+	scripts/step --summary; exit $$rc
 
 include scripts/mk/native.mk
 include scripts/mk/test.mk

@@ -71,13 +71,7 @@ EVIL_OBJ := $(call testobj,$(BUILD),$(wildcard test/progs/evil/*.c))
 $(TEST_OUT)/evil_zygote: $(EVIL_OBJ) $(COMMON_OBJ)
 	$(call link,$(MSGPACK_LIBS))
 
-.PHONY: test-asyncio test test-c test-py test-prop test-ct test-ways test-unprivileged test-pythons test-python
-test: ## all tests: C, Python, properties, Common Test
-	@scripts/step --reset
-	@rc=0; for t in test-c test-py test-prop test-ct test-ways; do \
-	  $(MAKE) --no-print-directory $$t || rc=1; done; \
-	scripts/step --summary; exit $$rc
-
+.PHONY: test-asyncio test-c test-py test-prop test-ct test-ways test-unprivileged test-pythons test-python
 # Suites in which the test is one end of a driver's or a helper's connection:
 # they run over a lane as well (TERRARIUM_TEST_WAY).
 LANE_SUITES := $(filter helper%,$(call suites,suites_py.h)) drv_calls $(filter drv_callback%,$(call suites,suites_drv.h)) drv_detached drv_hostile drv_pool drv_courier
