@@ -137,8 +137,8 @@ most_processes(const struct policy *p)
         return p->procs + 1;
     if (p->level == LEVEL_TRUSTED)
         return p->thread_count == POLICY_NO_LIMIT ? 0 : p->thread_count + 1;
-    if (!p->threads) /* a module may start some, and end them, before the lock
-                      */
+    /* A module may start some, and end them, before the lock. */
+    if (!p->threads)
         return BEFORE_LOCK;
     return p->thread_count == POLICY_NO_LIMIT ? 0 : p->thread_count + 1;
 }
