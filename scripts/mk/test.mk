@@ -118,12 +118,13 @@ test-ways: erl-compile $(PROGS)
 test-ct: erl-compile $(PROGS)
 	@$(TEST_ENV) $(STEP)ct $(CT)
 else
-CT = $(CLEAN_ENV) $(REBAR3) ct $(if $(T),--suite $(call ct_list,$(T)))
-CT_WAYS = $(CLEAN_ENV) $(REBAR3) ct --suite $(call ct_list,$(or $(T),$(WAY_SUITES)))
+REBAR_CT = $(CLEAN_ENV) REBAR3=$(REBAR3) scripts/rebar_ct
+CT = $(REBAR_CT) $(if $(T),--suite $(call ct_list,$(T)))
+CT_WAYS = $(REBAR_CT) --suite $(call ct_list,$(or $(T),$(WAY_SUITES)))
 test-ways: all $(PROGS)
 test-ct: all $(PROGS) ## Common Test, late started and under the launcher
 	@rc=0; $(TEST_ENV) $(STEP)ct $(CT) || rc=1; \
-	$(TEST_ENV) $(STEP)ct-early $(PRIV)/terrarium -- $(CLEAN_ENV) $(REBAR3) ct \
+	$(TEST_ENV) $(STEP)ct-early env LAUNCHER=$(PRIV)/terrarium $(REBAR_CT) \
 	  --suite $(call ct_list,$(or $(T),$(CT_SMOKE))) || rc=1; exit $$rc
 endif
 
