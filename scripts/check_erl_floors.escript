@@ -2,7 +2,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% -*- erlang -*-
 %% check_erl_floors EBIN - a module calls its own floor or a lower one.
-%% The floor of a module is the folder under erl/ that its source stands in.
+%% The floor of a module is the first folder under erl/ that its source stands in.
 
 floors() -> #{"port" => 0, "context" => 1, "service" => 2, "api" => 3, "erl" => 4}.
 
@@ -23,7 +23,10 @@ main([Ebin]) ->
 
 floor_of(File) ->
     Module = list_to_atom(filename:basename(File, ".erl")),
-    Folder = filename:basename(filename:dirname(File)),
+    Folder = case filename:split(File) of
+                 ["erl", First, _ | _] -> First;
+                 ["erl", _] -> "erl"
+             end,
     {Module, maps:get(Folder, floors(), unknown)}.
 
 above(From, To, Floors) ->

@@ -178,8 +178,8 @@ bytes_pair(struct dec *d, size_t n)
     return 0;
 }
 
-/* {py_ref, Context, Generation, Id, Handle}, as erl/context/py_ref.erl has it,
- * becomes the object; takes the tuple. */
+/* {py_ref, Context, Generation, Id, Handle}, as erl/context/value/py_ref.erl
+ * has it, becomes the object; takes the tuple. */
 static PyObject *
 referred_to(const struct dec *d, PyObject *tuple)
 {

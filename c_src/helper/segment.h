@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* segment.h - a segment of shared memory that the VM holds, as a Python object.
  *
- * `{py_shm, Handle, Secret, Size, Format, Shape}`, as erl/context/py_shm.erl
- * has it, becomes a read-only memoryview over a Segment (erlang.SharedMemory).
- * The decoder only reserves its addresses; whoever decoded has the VM hand over
- * the descriptor before anybody sees the view (segment_open.h).  So decoding
- * never calls anybody, and a view never points at nothing.
+ * `{py_shm, Handle, Secret, Size, Format, Shape}`, as
+ * erl/context/value/py_shm.erl has it, becomes a read-only memoryview over a
+ * Segment (erlang.SharedMemory). The decoder only reserves its addresses;
+ * whoever decoded has the VM hand over the descriptor before anybody sees the
+ * view (segment_open.h).  So decoding never calls anybody, and a view never
+ * points at nothing.
  *
  * Used by: the codec, segment_open, erlmod.   Does not know: the connection.
  * Ownership: a Segment owns its mapping, until the last view of it is gone.

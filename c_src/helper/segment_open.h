@@ -2,9 +2,9 @@
 /* segment_open.h - has the VM hand over the segments that terms name, and take
  * new ones.
  *
- * The VM is asked by a call of its service (erl/context/py_shm.erl), which
- * sends the descriptor through the hatch under a token that we choose, and
- * holds the segment for this context under that token until it is released.
+ * The VM is asked by a call of its service (erl/context/value/py_shm.erl),
+ * which sends the descriptor through the hatch under a token that we choose,
+ * and holds the segment for this context under that token until it is released.
  *
  * Used by: segment (its type), dispatch and call (which decode).
  * Knows: callback, message, hatch.   Does not know: what segments are for.

@@ -3,9 +3,9 @@
  *
  * A helper that is not trusted gets and gives identifiers in this form only: of
  * a node that there can not be, with a number that means something in the VM's
- * table for that helper and nowhere else (erl/context/py_handles.erl, which
- * makes them).  All of one kind differ in that number alone, so whatever a
- * helper makes up costs the VM no second entry in its table of nodes.
+ * table for that helper and nowhere else (erl/context/value/py_handles.erl,
+ * which makes them).  All of one kind differ in that number alone, so whatever
+ * a helper makes up costs the VM no second entry in its table of nodes.
  *
  * Used by: etf_check, the helper's encoder.   Errors: none.   Threads: pure. */
 #ifndef TERRARIUM_ETF_HANDLE_H

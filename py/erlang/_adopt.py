@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptors that Erlang hands over (erl/context/py_fd.erl).
+"""Descriptors that Erlang hands over (erl/context/value/py_fd.erl).
 
 adopt() takes one and says what became of it; whatever it raises, or if it answers
 anything but "taken", nothing here has the descriptor any more.  When Erlang does

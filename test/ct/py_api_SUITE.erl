@@ -124,7 +124,7 @@ source(Module) ->
     Text.
 
 glob(Module) ->
-    filename:join([py_docs_SUITE:root(), "erl", "*", atom_to_list(Module) ++ ".erl"]).
+    filename:join([py_docs_SUITE:root(), "erl", "**", atom_to_list(Module) ++ ".erl"]).
 
 suites() ->
     [Text || File <- filelib:wildcard(filename:join([py_docs_SUITE:root(), "test/ct", "*.erl"])),

@@ -11,7 +11,7 @@
 
 -export_type([errors/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 -define(REFS, (?FLAG_RETURN_REF bor ?FLAG_STREAM)).
 -define(LAST_ROW, '$py_last_context').

@@ -10,7 +10,7 @@
 
 -export_type([request/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 -type name() :: terrarium_config:name().
 

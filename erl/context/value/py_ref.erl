@@ -13,7 +13,7 @@
 -export([new/3, is_ref/1, context/1, generation/1, id/1, handle/1, with_handle/2, is_held/1,
          stale/3, collected/3]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 %% So many objects are let go of by one frame, at most.
 -define(MOST, 200).

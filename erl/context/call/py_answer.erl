@@ -10,7 +10,7 @@
 -export([value/1, error/2, timeout/1, failed/1, last_error/0, special_atoms/0]).
 -export([take_last/0, keep_last/1, last_printed/3, awaited/2]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 -define(LAST, '$py_last_error').
 -define(BINARY_EXT, 109).

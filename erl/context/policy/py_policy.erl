@@ -11,7 +11,7 @@
 
 -export_type([policy/0, given/0, layer/0, capability/0, limits/0, grants/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 -type level() :: trusted | default | strict.
 %% `trusted': the application's own code; only limits hold, if any are given.

@@ -7,7 +7,7 @@
 
 -export_type([calls/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 -define(RESPONSE, #{tag => py_response, reply => true}).
 

@@ -5,7 +5,7 @@
 
 -export([result/6]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 -define(REFS, (?FLAG_RETURN_REF bor ?FLAG_STREAM)).
 

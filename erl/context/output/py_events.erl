@@ -27,7 +27,7 @@
 
 -export_type([name/0, handler_id/0, mode/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 -include_lib("kernel/include/logger.hrl").
 
 -define(CALLS, py_events_calls).

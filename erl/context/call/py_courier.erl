@@ -20,7 +20,7 @@
 
 -export_type([receiver/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 -include_lib("kernel/include/logger.hrl").
 
 -type receiver() :: pid() | atom() | {atom(), node()}.

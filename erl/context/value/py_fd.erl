@@ -11,7 +11,7 @@
 
 -export_type([claim/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 %% What the helper chooses is below (c_src/helper/segment_open.c).
 -define(TOKENS, (1 bsl 63)).

@@ -16,7 +16,7 @@
 
 -export_type([options/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 %% In the process of a call: whoever casts has been told.
 -define(BEGUN, '$py_begun').

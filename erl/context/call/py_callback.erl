@@ -14,7 +14,7 @@
 
 -export_type([function_name/0, answer/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 -define(CALL, '$py_callback').
 %% No term with a segment in it has fewer bytes.

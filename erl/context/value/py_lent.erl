@@ -18,7 +18,7 @@
 
 -export_type([lent/0]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 -define(TABLE, py_lent).
 %% How long a result may be on its way.

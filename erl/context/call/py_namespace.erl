@@ -11,7 +11,7 @@
 -export([start_link/0, declare/1, scope/2, scope_call/2, scoped_for/2, in_name_of/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
--include("../port/py_wire.hrl").
+-include("../../port/py_wire.hrl").
 
 -define(TABLE, py_namespaces).
 %% Set once there is a context with namespaces of processes.
