@@ -125,8 +125,9 @@ handoff(Context, Fd) ->
 %%
 %% `ok': it is Python's, and the VM's copy, `Fd', is closed.  `{error, Reason}': it
 %% is still the caller's, open as it was, and Python has none or closes it; `full':
-%% the context has as many connections as it may have; `ebadf': it is not open.  What
-%% the protocol has sent or read before it failed is sent and read.
+%% the context has as many connections as it may have; `ebadf': it is not open;
+%% `{denied, fd}': its policy denies descriptors.  What the protocol has sent or read
+%% before it failed is sent and read.
 %%
 %% `Fd' is a copy from `py:dup_fd/1', and none that the VM itself uses.
 -spec handoff(py_context:context(), pos_integer(), info()) -> ok | {error, term()}.

@@ -57,11 +57,13 @@ grants(_) ->
     {ok, P} = py_policy:check(#{level => strict, allow => [{call, [a, "b"]}, {send, [c]}],
                                 limits => #{output_bytes => 9}}),
     ?assertEqual(#{call => [<<"a">>, <<"b">>], send => [c], passed => false, output => 9,
-                   handles => 1024}, py_policy:grants(P)),
+                   fd => true, handles => 1024}, py_policy:grants(P)),
     {ok, Q} = py_policy:check(#{level => default, allow => [{call, all}, {send, passed}],
-                                deny => [call], limits => #{handles => 2}}),
-    ?assertEqual(#{call => [], send => [], passed => true, output => infinity, handles => 2},
-                 py_policy:grants(Q)).
+                                deny => [call, fd], limits => #{handles => 2}}),
+    ?assertEqual(#{call => [], send => [], passed => true, output => infinity, fd => false,
+                   handles => 2}, py_policy:grants(Q)),
+    {ok, T} = py_policy:check(#{level => trusted, limits => #{memory => 1}}),
+    ?assertEqual(all, py_policy:grants(T)).
 
 wrong(_) ->
     [?assertEqual({error, {invalid, Key, Value}}, py_policy:check(Given))

@@ -11,7 +11,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
-    [served, nothing_else, limits, strict].
+    [served, nothing_else, denied, limits, strict].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}, {log_output, false}]),
@@ -79,6 +79,22 @@ nothing_else(_) ->
         ok = gen_tcp:send(Ours, <<"try">>),
         ?assertEqual(<<"refused refused refused">>, heard(Ours, 23)),
         ok = gen_tcp:close(Ours)
+    end).
+
+%% A policy can say that it is given none: the descriptor is still ours.
+denied(_) ->
+    [with(Policy#{deny => [fd]}, 'Echo', fun(Ctx) ->
+         {Ours, Fd} = pair(),
+         ?assertEqual({error, {denied, fd}}, py_reactor_context:handoff(Ctx, Fd)),
+         ?assertEqual({ok, 2}, py:eval(Ctx, "1 + 1")),
+         ok = py:close_fd(Fd),
+         closed(Ours)
+     end) || Policy <- [#{level => default}, #{level => trusted}]],
+    with(#{level => default, deny => [fd], allow => [{fd, passed}]}, 'Echo', fun(Ctx) ->
+        {Ours, Fd} = pair(),
+        ?assertEqual({error, {denied, fd}}, py_reactor_context:handoff(Ctx, Fd)),
+        ok = py:close_fd(Fd),
+        closed(Ours)
     end).
 
 %% Each takes one of the context's descriptors; too many are an error of the handoff.

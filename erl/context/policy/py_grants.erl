@@ -7,7 +7,8 @@
 %% The context writes them; processes that run callbacks read them.
 -module(py_grants).
 
--export([put/2, drop/1, is_stranger/1, may_call/2, may_send/2, enforce/2, is_over/1]).
+-export([put/2, drop/1, is_stranger/1, may_call/2, may_send/2, may_have_fds/1, enforce/2,
+         is_over/1]).
 
 %% Services that any helper needs: to print what requests print, to end waits, to
 %% have a segment of shared memory that it was given (and names by its secret).
@@ -70,6 +71,15 @@ named(Dest, Names) when is_atom(Dest) -> lists:member(Dest, Names);
 named(Dest, Names) when is_binary(Dest) ->
     lists:any(fun(Name) -> atom_to_binary(Name) =:= Dest end, Names);
 named(_, _) -> false.
+
+%% @doc May descriptors be handed over to it?  `gone': it has ended.
+-spec may_have_fds(port()) -> boolean() | gone.
+may_have_fds(Port) ->
+    case py_registry:grants(Port) of
+        {all, _} -> true;
+        {#{fd := May}, _} -> May;
+        none -> gone
+    end.
 
 %% @doc It has printed so many bytes more: if that is too much, it is killed.
 -spec enforce(port(), non_neg_integer()) -> ok.

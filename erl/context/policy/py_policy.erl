@@ -26,15 +26,16 @@
     {read, [file:name_all()]} | {write, [file:name_all()]} | {tmp, Bytes :: pos_integer()}
   | {net, connect, [inet:port_number()]} | threads | exec_memory
   | {import, [file:name_all()]}
-  | {call, all | [terrarium_config:name()]} | {send, [atom()] | passed}.
-%% `{send, passed}': to processes whose pids it was given.
+  | {call, all | [terrarium_config:name()]} | {send, [atom()] | passed} | {fd, passed}.
+%% `{send, passed}': to processes whose pids it was given.  `{fd, passed}': descriptors
+%% that are handed over to it; all levels have that one.
 
 -type limits() :: #{wall_ms | cpu_ms | grace_ms | memory | address_space | open_files | file_bytes
                     | fs_bytes | output_bytes | threads | frame_bytes | term_depth | term_words
                     | callbacks | callback_depth | inflight | handles | procs => pos_integer()}.
 
 -type given() :: level()
-               | #{level := level(), allow => [capability()], deny => [threads | tmp | call],
+               | #{level := level(), allow => [capability()], deny => [threads | tmp | call | fd],
                    limits => limits(), require => [layer()], without => [layer()],
                    preload => [terrarium_config:name()], spawn => fork | exec,
                    diagnose => boolean()}.
@@ -44,7 +45,8 @@
 %% programs begun anew.
 
 -type grants() :: all | #{call := all | [binary()], send := all | [atom()], passed => boolean(),
-                          output := pos_integer() | infinity, handles => pos_integer()}.
+                          fd := boolean(), output := pos_integer() | infinity,
+                          handles => pos_integer()}.
 %% What Python may ask of this VM.  With `handles' it has identifiers only as handles
 %% (py_handles), of which so many are remembered.
 
@@ -123,9 +125,9 @@ said_limits() ->
     #{frame_bytes => 16 bsl 20, term_words => 16 bsl 20, callbacks => 100000,
       callback_depth => 100, handles => 1024}.
 
-level_grants(default) -> #{threads => true, call => [], send => [], passed => false};
-level_grants(strict) -> #{call => [], send => [], passed => false};
-level_grants(trusted) -> #{call => all, send => all}.
+level_grants(default) -> (level_grants(strict))#{threads => true};
+level_grants(strict) -> #{call => [], send => [], passed => false, fd => true};
+level_grants(trusted) -> #{call => all, send => all, fd => true}.
 
 %%% Limits
 
@@ -188,6 +190,8 @@ allow_one({send, passed}, G) ->
 allow_one({send, Names} = Send, G) when is_list(Names), length(Names) >= 0 ->
     _ = [throw({invalid, allow, Send}) || N <- Names, not is_atom(N)],
     G#{send => Names};
+allow_one({fd, passed}, G) ->
+    G#{fd => true};
 allow_one(Other, _) ->
     throw({invalid, allow, Other}).
 
@@ -202,6 +206,7 @@ paths(Key, Other) ->
 deny(Kinds, Granted) ->
     lists:foldl(fun(Kind, G) when Kind =:= threads; Kind =:= tmp -> maps:remove(Kind, G);
                    (call, G) -> G#{call => []};
+                   (fd, G) -> G#{fd => false};
                    (Other, _) -> throw({invalid, deny, Other})
                 end, Granted, Kinds).
 
@@ -246,13 +251,13 @@ diagnose(#{diagnose := B}) when is_boolean(B) -> B;
 diagnose(#{diagnose := Other}) -> throw({invalid, diagnose, Other});
 diagnose(_) -> false.
 
-grants(trusted, _, #{output_bytes := Max}) ->
-    #{call => all, send => all, output => Max};
-grants(trusted, _, _) ->
+grants(trusted, #{fd := true}, Limits) when not is_map_key(output_bytes, Limits) ->
     all;
-grants(_, #{call := Call, send := Send, passed := Passed}, #{handles := Handles} = Limits) ->
-    #{call => Call, send => Send, passed => Passed, handles => Handles,
-      output => maps:get(output_bytes, Limits, infinity)}.
+grants(trusted, #{fd := Fd}, Limits) ->
+    #{call => all, send => all, fd => Fd, output => maps:get(output_bytes, Limits, infinity)};
+grants(_, Granted, #{handles := Handles} = Limits) ->
+    (maps:with([call, send, passed, fd], Granted))#{
+        handles => Handles, output => maps:get(output_bytes, Limits, infinity)}.
 
 %%% What others ask
 

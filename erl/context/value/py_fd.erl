@@ -91,7 +91,16 @@ try_it(#gift{context = Context, deadline = Deadline} = Gift) ->
 
 %% Until its context knows that a helper is down, there is nothing but to ask it again.
 
-send({ready, Port, _, _, _}, #gift{fd = Fd} = Gift) ->
+send({ready, Port, _, _, _}, Gift) ->
+    case py_grants:may_have_fds(Port) of
+        true -> pass(Port, Gift);
+        false -> {{error, {denied, fd}}, fun nothing/0};
+        gone -> try_it(Gift)
+    end;
+send(_, Gift) ->
+    try_it(Gift).
+
+pass(Port, #gift{fd = Fd} = Gift) ->
     Token = ?TOKENS bor (erlang:unique_integer([positive]) band (?TOKENS - 1)),
     case py_port:pass(Port, Token, Fd) of
         ok -> answered(ask(Token, Gift), Token, Gift);
@@ -99,9 +108,7 @@ send({ready, Port, _, _, _}, #gift{fd = Fd} = Gift) ->
         {error, <<"down">>} -> try_it(Gift);
         {error, <<"ebadf">>} -> {{error, ebadf}, fun nothing/0};
         {error, Why} -> {{error, {refused, Why}}, fun nothing/0}
-    end;
-send(_, Gift) ->
-    try_it(Gift).
+    end.
 
 answered({ok, <<"taken">>}, Token, #gift{fd = Fd, claim = Claim} = Gift) ->
     case settle(Claim, ?TAKEN) of
