@@ -1,5 +1,5 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% @doc Pids, ports and references in contexts with a policy: handles that can be
+%% @doc Pids, ports, references and funs in contexts with a policy: handles that can be
 %% kept, compared and given back, and sent to if that is granted; nothing else comes
 %% out.
 -module(py_handles_SUITE).
@@ -228,13 +228,18 @@ made_up(_) ->
     ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
     ok = py_context:stop(C).
 
-%% They come in, for what they are worth, and do not get out.
+%% Neither their code nor what they hold gets there, and they come back whole.
 functions(_) ->
     C = new(),
-    ?assertEqual({ok, <<"Fun">>},
-                 py_context:eval(C, "type(x).__name__", #{x => fun erlang:abs/1})),
-    ?assertMatch({error, {"EncodeError", _}},
-                 py_context:eval(C, "x", #{x => fun erlang:abs/1})),
+    Secret = <<"secret", (crypto:strong_rand_bytes(8))/binary>>,
+    Own = fun() -> Secret end,
+    ?assertEqual({ok, <<"Ref">>}, py_context:eval(C, "type(x).__name__", #{x => Own})),
+    ?assertEqual({ok, true}, py_context:eval(C, "x == y", #{x => Own, y => Own})),
+    ?assertEqual({ok, false}, py_context:eval(C, "x == y", #{x => Own, y => fun erlang:abs/1})),
+    ?assertEqual({ok, false},
+                 py_context:eval(C, "b'secret' in __import__('pickle').dumps(x)", #{x => Own})),
+    {ok, {Back, [Abs]}} = py_context:eval(C, "(x, [y])", #{x => Own, y => fun erlang:abs/1}),
+    ?assertEqual({Secret, 5}, {Back(), Abs(-5)}),
     ok = py_context:stop(C).
 
 %% Those of a former helper mean nothing to the next one.

@@ -1,9 +1,10 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc Identifiers that a helper has only as handles.
 %%
-%% A pid, port or reference that goes to a helper that is not trusted is put down in
-%% a table of that helper, and what goes is a handle: an identifier of a node that
-%% there can not be (`c_src/wire/etf_handle.h'), with the number of its place.  What
+%% A pid, port, reference or fun that goes to a helper that is not trusted is put down
+%% in a table of that helper, and what goes is a handle: an identifier of a node that
+%% there can not be (`c_src/wire/etf_handle.h'), with the number of its place.  That of
+%% a fun, whose code and environment are nobody's business, is a reference.  What
 %% comes back is looked up: so a helper can give back what it was given, and nothing
 %% else.  The driver has refused all other identifiers by then.
 %%
@@ -110,7 +111,7 @@ made(Id, N) when is_pid(Id) ->
     decoded(<<88, (node_atom())/binary, N:32, 0:32, 1:32>>);
 made(Id, N) when is_port(Id) ->
     decoded(<<89, (node_atom())/binary, N:32, 1:32>>);
-made(Id, N) when is_reference(Id) ->
+made(Id, N) when is_reference(Id); is_function(Id) ->
     decoded(<<90, 3:16, (node_atom())/binary, 1:32, 0:32, N:32, 0:32>>).
 
 node_atom() ->
@@ -165,7 +166,7 @@ missing(_, _) -> forged.
 
 same_kind(Handle, Id) when is_pid(Handle), is_pid(Id) -> Id;
 same_kind(Handle, Id) when is_port(Handle), is_port(Id) -> Id;
-same_kind(Handle, Id) when is_reference(Handle), is_reference(Id) -> Id;
+same_kind(Handle, Id) when is_reference(Handle), is_reference(Id) orelse is_function(Id) -> Id;
 same_kind(_, _) -> throw({?MODULE, forged}).
 
 %% Equal handles are made for equal numbers only.
@@ -184,19 +185,21 @@ number(Handle) ->
 
 %%% Terms
 
+-define(IS_ID(T), (is_pid(T) orelse is_port(T) orelse is_reference(T) orelse is_function(T))).
+
 %% To the helper those inside of references and segments are left as they are: Python
 %% gets an object in the place of either.
 -define(IS_OWN(T), (tuple_size(T) =:= 5 andalso element(1, T) =:= py_ref
                     orelse tuple_size(T) =:= 6 andalso element(1, T) =:= py_shm)).
 
-has_id(T) when is_pid(T); is_port(T); is_reference(T) -> true;
+has_id(T) when ?IS_ID(T) -> true;
 has_id([H | T]) -> has_id(H) orelse has_id(T);
 has_id(T) when is_tuple(T), ?IS_OWN(T) -> false;
 has_id(T) when is_tuple(T) -> has_id(tuple_to_list(T));
 has_id(T) when is_map(T), map_size(T) > 0 -> has_id(maps:to_list(T));
 has_id(_) -> false.
 
-map(T, F, _) when is_pid(T); is_port(T); is_reference(T) -> F(T);
+map(T, F, _) when ?IS_ID(T) -> F(T);
 map([H | T], F, Own) -> [map(H, F, Own) | map(T, F, Own)];
 map(T, _, keep) when is_tuple(T), ?IS_OWN(T) -> T;
 map(T, F, Own) when is_tuple(T) -> list_to_tuple(map(tuple_to_list(T), F, Own));
