@@ -119,6 +119,8 @@ settle(struct helper *h, struct pending *q, uint8_t opcode, const uint8_t *body,
        size_t n, ErlDrvBinary *bin)
 {
     size_t bytes = q->bytes;
+    if (!(q->flags & WIRE_FLAG_NESTED))
+        h->ended++;
     if (pending_listed(q))
         pending_unlink(&h->pending, q);
     else if (q->state == PENDING_DETACHED) {

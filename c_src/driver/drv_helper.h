@@ -76,6 +76,7 @@ struct helper {
     struct pending_table pending;
     struct waiters waiters;
     struct helper_stats stats;
+    uint64_t ended; /* requests answered that were not nested */
     struct latency latency;
     struct load load;
     uint64_t tell_at; /* so many requests, and the owner is told; 0: never */

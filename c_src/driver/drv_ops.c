@@ -174,6 +174,15 @@ op_stats(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
     return drv_reply_data(r, DRV_REPLY_OK, etf, at);
 }
 
+static ErlDrvSSizeT
+op_ended(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
+{
+    (void)body;
+    (void)n;
+    return drv_reply_data(r, DRV_REPLY_OK, (const uint8_t *)&h->ended,
+                          sizeof h->ended);
+}
+
 typedef ErlDrvSSizeT (*helper_op)(struct helper *h, const uint8_t *body,
                                   size_t n, struct drv_reply *r);
 
@@ -199,6 +208,7 @@ static const helper_op ops[] = {
     [DRV_OP_WATCH] = op_watch,
     [DRV_OP_BACKTRACE] = op_backtrace,
     [DRV_OP_PASS] = hatch_pass,
+    [DRV_OP_ENDED] = op_ended,
 };
 
 ErlDrvSSizeT

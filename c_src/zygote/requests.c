@@ -195,6 +195,17 @@ on_probe(struct zygote *z, const struct ctl_map *m)
 }
 
 static void
+on_budget(struct zygote *z, const struct ctl_map *m)
+{
+    uint64_t id;
+    int renew;
+    if (ctl_get_uint(m, "id", &id) && ctl_get_bool(m, "renew", &renew))
+        budget_answered(z, id, renew);
+    else
+        state_log(z, "warning", "budget without id or renew: ignored");
+}
+
+static void
 on_shutdown(struct zygote *z, const struct ctl_map *m)
 {
     (void)m;
@@ -207,7 +218,7 @@ static const struct {
 } table[] = {
     {CTL_hello, greeting_receive}, {CTL_spawn, on_spawn},
     {CTL_probe, on_probe},         {CTL_settings, on_settings},
-    {CTL_shutdown, on_shutdown},
+    {CTL_budget, on_budget},       {CTL_shutdown, on_shutdown},
 };
 
 static void

@@ -51,7 +51,9 @@ struct child {
     int blackbox;       /* what we read once it is dead */
     int fds[CHILD_FDS]; /* until they are handed to the VM; then -1 */
     timer_t budget;     /* of CPU time, where has_budget */
+    uint64_t budget_ms; /* for how long it is armed each time */
     int has_budget;
+    int spent;           /* it has run out, and the VM has not said what then */
     const char *limit;   /* that it was ended for; NULL: none; static */
     struct cgroup group; /* its own, until that is removed */
     int nested;          /* forked from its breed's nest */

@@ -32,7 +32,7 @@ startup(Policy, Options, Boot) ->
 open(Fds, Zygote, Job, Runtime, Options) ->
     Opened = py_port:open_helper(Fds, maps:get(lane, Options), flags(Options)),
     Valid = erlang:port_info(Zygote, id) =/= undefined,
-    ok = py_runtime:adopted(Runtime, Job),
+    ok = py_runtime:adopted(Runtime, Job, case Opened of {ok, P} -> P; _ -> none end),
     case Opened of
         {ok, Stale} when not Valid ->
             %% Without settings the port has neither read from them nor will

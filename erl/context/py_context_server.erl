@@ -287,7 +287,7 @@ locked(#data{opts = #{policy := Policy}}) ->
 %% A helper that we no longer wait for ends when nobody takes it.  One's last
 %% output may come after its end.
 stray({py_helper, _, {spawned, Job, _, _, _, _}}, #data{runtime = Runtime}) ->
-    ok = py_runtime:adopted(Runtime, Job),
+    ok = py_runtime:adopted(Runtime, Job, none),
     keep_state_and_data;
 stray({Port, Message}, #data{old = Old} = Data) when is_map_key(Port, Old) ->
     {keep_state, py_context_old:message(Port, Message, Data)};

@@ -9,8 +9,8 @@
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, doom/2, kill_zygote/1]).
 %% Ports of helpers.
 -export([open_helper/3, settings/2, kill/1, violated/1, interrupt/1, fail/2, stderr/1,
-         more_output/1, notice/3, reply/4, served/2, backtrace/2, pass/3, stats/1, watch/3, drain/1,
-         drain_but_objects/1, carry/1, carried/2]).
+         more_output/1, notice/3, reply/4, served/2, backtrace/2, pass/3, stats/1, ended/1, watch/3,
+         drain/1, drain_but_objects/1, carry/1, carried/2]).
 %% Ports of loads.
 -export([open_load/0, least/3]).
 %% Descriptors of the VM.
@@ -200,6 +200,15 @@ stats(Port) ->
     case control(Port, ?OP_STATS, <<>>) of
         <<?REPLY_OK, Etf/binary>> -> {ok, binary_to_term(Etf)};
         Other -> done(Other)
+    end.
+
+%% @doc How many of its requests were answered, but for those that others waited for;
+%% 0 if it is closed.
+-spec ended(port()) -> non_neg_integer().
+ended(Port) ->
+    case control(Port, ?OP_ENDED, <<>>) of
+        <<?REPLY_OK, Ended:64/native>> -> Ended;
+        _ -> 0
     end.
 
 %% @doc Send `{Port, calls}' when so many requests were accepted (0: never), and

@@ -19,7 +19,7 @@
 -export([put_worker/2, worker/1, remove_worker/1]).
 -export([put_function/2, remove_function/1, function/1, functions/0]).
 -export([put_courier/2, courier/1, drop_courier/1]).
--export([put_grants/2, drop_grants/1, grants/1, count_output/2]).
+-export([put_grants/2, drop_grants/1, grants/1, count_output/3]).
 -export([put_handles/2, handles/1]).
 -export([enter_wait/3, take_wait/2, waits/1]).
 -export([put_reactor/2, reactor/1, drop_reactor/1]).
@@ -223,27 +223,36 @@ courier(Port) ->
 drop_courier(Port) ->
     drop_row(?HELPERS, {courier, Port}).
 
-%% @doc What the helper of this port may ask for; the number counts what it prints.
+%% @doc What the helper of this port may ask for; the numbers count what it prints, and
+%% since how many requests.
 -spec put_grants(port(), term()) -> ok.
 put_grants(Port, Grants) ->
-    true = ets:insert(?HELPERS, {{grants, Port}, Grants, 0}),
+    true = ets:insert(?HELPERS, {{grants, Port}, Grants, 0, 0}),
     ok.
 
 %% @doc Its grants, and how much it has printed.
 -spec grants(port()) -> {term(), non_neg_integer()} | none.
 grants(Port) ->
     try ets:lookup(?HELPERS, {grants, Port}) of
-        [{_, Grants, Printed}] -> {Grants, Printed};
+        [{_, Grants, Printed, _}] -> {Grants, Printed};
         [] -> none
     catch
         error:badarg -> none
     end.
 
-%% @doc It has printed more; the sum.
--spec count_output(port(), non_neg_integer()) -> non_neg_integer().
-count_output(Port, Bytes) ->
+%% @doc It has printed more, after this many requests had ended; the sum since.  Of two
+%% processes that begin anew at once, the bytes of one may not be counted.
+-spec count_output(port(), non_neg_integer(), non_neg_integer()) -> non_neg_integer().
+count_output(Port, Bytes, Ended) ->
+    Key = {grants, Port},
     try
-        ets:update_counter(?HELPERS, {grants, Port}, {3, Bytes})
+        case Ended > ets:lookup_element(?HELPERS, Key, 4) of
+            true ->
+                _ = ets:update_element(?HELPERS, Key, [{3, Bytes}, {4, Ended}]),
+                Bytes;
+            false ->
+                ets:update_counter(?HELPERS, Key, {3, Bytes})
+        end
     catch
         error:badarg -> 0
     end.

@@ -11,7 +11,7 @@
 -module(py_runtime).
 -behaviour(gen_server).
 
--export([start_link/2, spawn_helper/2, adopted/2, cancel/2, info/1]).
+-export([start_link/2, spawn_helper/2, adopted/3, cancel/2, info/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -include_lib("kernel/include/logger.hrl").
@@ -51,9 +51,9 @@ spawn_helper(Name, #{boot := _} = Request) ->
     end.
 
 %% @doc The helper's descriptors have been taken over.
--spec adopted(pid(), pos_integer()) -> ok.
-adopted(Runtime, Job) ->
-    gen_server:cast(Runtime, {adopted, Job}).
+-spec adopted(pid(), pos_integer(), none | port()) -> ok.
+adopted(Runtime, Job, Port) ->
+    gen_server:cast(Runtime, {adopted, Job, Port}).
 
 %% @doc The helper asked for under this reference is not wanted any more.
 -spec cancel(pid(), reference()) -> ok.
@@ -107,8 +107,8 @@ handle_cast({spawn, Context, Ref, _}, #state{status = backoff, reason = Why} = S
 handle_cast({spawn, Context, Ref, Request}, #state{jobs = Jobs} = S) ->
     Mon = erlang:monitor(process, Context),
     {noreply, flush(S#state{jobs = py_runtime_jobs:add(Ref, Context, Mon, Request, Jobs)})};
-handle_cast({adopted, Id}, #state{jobs = Jobs, port = Port} = S) ->
-    case py_runtime_jobs:adopted(Id, Jobs) of
+handle_cast({adopted, Id, Helper}, #state{jobs = Jobs, port = Port} = S) ->
+    case py_runtime_jobs:adopted(Id, Helper, Jobs) of
         {Token, Exited, Next} ->
             _ = py_port:drop_fds(Port, Token),
             {noreply, flush(exited(Id, Exited, S#state{jobs = Next}))};
@@ -205,6 +205,11 @@ control(#{<<"type">> := <<"probed">>} = M, #state{probes = Probes} = S) ->
     S#state{probes = py_runtime_probes:answered(M, Probes)};
 control(#{<<"type">> := <<"exited">>, <<"id">> := Id} = M, S) ->
     exited(Id, M, S);
+control(#{<<"type">> := <<"spent">>, <<"id">> := Id}, #state{jobs = Jobs, port = Port} = S) ->
+    {Renew, Next} = py_runtime_jobs:spent(Id, served(py_runtime_jobs:port(Id, Jobs)), Jobs),
+    %% Were it not to be sent, the zygote would have to take it for a no.
+    _ = py_port:send(Port, #{type => budget, id => Id, renew => Renew}),
+    S#state{jobs = Next};
 control(#{<<"type">> := <<"log">>} = M, #state{name = Name} = S) ->
     py_zygote_log:log(Name, M),
     S;
@@ -246,6 +251,9 @@ delivery(#{<<"type">> := <<"spawned">>, <<"id">> := Id, <<"pid">> := OsPid} = M,
 delivery(_Other, Token, _Fds, S) ->
     _ = py_port:drop_fds(S#state.port, Token),
     S.
+
+served(none) -> 0;
+served(Helper) -> py_port:ended(Helper).
 
 %%% Jobs
 

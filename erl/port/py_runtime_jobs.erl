@@ -7,9 +7,8 @@
 %% between sent and live, because the driver keeps only so many descriptors.
 -module(py_runtime_jobs).
 
--export([new/0, add/5, next/1, postponed/2, spawned/3, exited/3, adopted/2, take/2, of_monitor/2,
-         of_context/3, lost/1, ids/1, count/1,
-         sent/1]).
+-export([new/0, add/5, next/1, postponed/2, spawned/3, exited/3, adopted/3, spent/3, port/2,
+         take/2, of_monitor/2, of_context/3, lost/1, ids/1, count/1, sent/1]).
 
 -export_type([jobs/0, job/0, event/0]).
 
@@ -18,7 +17,7 @@
 -type event() ::
     {spawned, Job :: pos_integer(), OsPid :: integer(), Fds :: [non_neg_integer()], port(),
      Layers :: [binary()]}
-    %% open a port with these descriptors, then call `adopted/2'.  The numbers
+    %% open a port with these descriptors, then call `adopted/3'.  The numbers
     %% were right if the zygote's port is open even after that
   | {failed, term()}
   | {exited, map()}
@@ -29,8 +28,9 @@
 
 -type job() :: #{ref := reference(), context := pid(), mon := reference(), request := map(),
                  stage := stage(), token := none | non_neg_integer(),
-                 exited := none | map()}.
-%% Who asked, under which reference, for what.
+                 exited := none | map(), port := none | port(), ended := non_neg_integer()}.
+%% Who asked, under which reference, for what; the port of the helper, and how many
+%% of its requests had ended when its budget began.
 
 -record(jobs, {all = #{} :: #{pos_integer() => job()},
                queue = queue:new() :: queue:queue(pos_integer()),
@@ -50,7 +50,7 @@ new() ->
 -spec add(reference(), pid(), reference(), map(), jobs()) -> jobs().
 add(Ref, Context, Mon, Request, #jobs{all = All, queue = Q, mons = Mons, next = Id} = J) ->
     Job = #{ref => Ref, context => Context, mon => Mon, request => Request, stage => queued,
-            token => none, exited => none},
+            token => none, exited => none, port => none, ended => 0},
     J#jobs{all = All#{Id => Job}, queue = queue:in(Id, Q), mons = Mons#{Mon => Id},
            next = Id + 1}.
 
@@ -103,14 +103,34 @@ exited(Id, Message, #jobs{all = All} = J) ->
 
 %% @doc Its descriptors have been taken over: the token to drop, and what
 %% `exited/3' remembered.
--spec adopted(pos_integer(), jobs()) ->
+-spec adopted(pos_integer(), none | port(), jobs()) ->
     {Token :: non_neg_integer(), none | map(), jobs()} | unknown.
-adopted(Id, #jobs{all = All} = J) ->
+adopted(Id, Port, #jobs{all = All} = J) ->
     case All of
         #{Id := #{stage := spawned, token := Token, exited := Exited} = Job} ->
-            {Token, Exited, stage(Id, Job#{token := none, exited := none}, live, J)};
+            Adopted = Job#{token := none, exited := none, port := Port},
+            {Token, Exited, stage(Id, Adopted, live, J)};
         _ ->
             unknown
+    end.
+
+%% @doc Its processor time is used up.  It may have as much again if a request has
+%% ended since it was given that; one that has ended none may not.
+-spec spent(pos_integer(), Ended :: non_neg_integer(), jobs()) -> {Renew :: boolean(), jobs()}.
+spent(Id, Ended, #jobs{all = All} = J) ->
+    case All of
+        #{Id := #{ended := Before} = Job} when Ended > Before ->
+            {true, J#jobs{all = All#{Id := Job#{ended := Ended}}}};
+        _ ->
+            {false, J}
+    end.
+
+%% @doc The port of this helper, if it has one.
+-spec port(pos_integer(), jobs()) -> port() | none.
+port(Id, #jobs{all = All}) ->
+    case All of
+        #{Id := #{port := Port}} -> Port;
+        _ -> none
     end.
 
 %% @doc It is over.

@@ -107,7 +107,6 @@ files(Map) when is_map(Map) ->
 files(_) ->
     error.
 
-%% The limits of a run that are none of a context's level.
 with_context([_, _, _, _, Max] = Args, Options) when is_integer(Max), Max > 0 ->
     Given = given(maps:get(policy, Options, default)),
     case py_policy:check(Given) of
@@ -126,18 +125,24 @@ with_context([_, _, _, _, Max], _) ->
 given(Level) when is_atom(Level) ->
     given(#{level => Level});
 given(#{level := Level, limits := Limits} = Map) when is_map(Limits) ->
-    Map#{limits := maps:merge(run_limits(Level), Limits),
-         preload => [<<"erlang._sandboxed">> | preload(Map)]};
+    preloading(Map#{limits := maps:merge(run_limits(Level), Limits)});
 given(#{level := _} = Map) when not is_map_key(limits, Map) ->
     given(Map#{limits => #{}});
+given(#{level := _} = Map) ->
+    preloading(Map);
 given(Other) ->
     Other.
 
-preload(#{preload := Names}) when is_list(Names) -> Names;
-preload(_) -> [].
+preloading(Map) ->
+    case maps:get(preload, Map, []) of
+        Names when is_list(Names) -> Map#{preload => [<<"erlang._sandboxed">> | Names]};
+        _ -> Map
+    end.
 
-run_limits(strict) -> #{cpu_ms => 1000, output_bytes => 65536};
-run_limits(_) -> #{wall_ms => 5000, cpu_ms => 5000, output_bytes => 1048576}.
+%% What is over is over: no state is kept for which it would be interrupted before.
+run_limits(trusted) -> #{wall_ms => 5000, cpu_ms => 5000, output_bytes => 1 bsl 20};
+run_limits(strict) -> #{cpu_ms => 1000};
+run_limits(_) -> #{cpu_ms => 5000}.
 
 %%% The run
 

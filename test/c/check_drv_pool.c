@@ -297,6 +297,28 @@ START_TEST(test_answers_are_timed)
 }
 END_TEST
 
+static uint64_t
+ended(void)
+{
+    uint64_t n;
+    ck_assert_int_eq(
+        fake_control(f.port, DRV_OP_ENDED, "", 0, reply, sizeof reply),
+        1 + sizeof n);
+    ck_assert_int_eq(reply[0], DRV_REPLY_OK);
+    memcpy(&n, reply + 1, sizeof n);
+    return n;
+}
+
+START_TEST(test_ended_are_counted)
+{
+    ck_assert_uint_eq(ended(), 0);
+    for (unsigned i = 1; i <= 5; i++) {
+        one();
+        ck_assert_uint_eq(ended(), i);
+    }
+}
+END_TEST
+
 Suite *make_drv_pool_suite(void);
 Suite *
 make_drv_pool_suite(void)
@@ -319,6 +341,7 @@ make_drv_pool_suite(void)
     tcase_add_test(tc, test_buckets);
     tcase_add_test(tc, test_one_in_some_is_due);
     tcase_add_test(tc, test_answers_are_timed);
+    tcase_add_test(tc, test_ended_are_counted);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -131,7 +131,7 @@ late_contexts(_) ->
     {#{ref := Job}, Spawned} = py_runtime_jobs:spawned(1, 77, Sent),
     {later, Ended} = py_runtime_jobs:exited(1, #{status => 70}, Spawned),
     ?assertEqual({ok, 1}, py_runtime_jobs:of_monitor(Mon, Ended)),
-    {77, #{status := 70}, Adopted} = py_runtime_jobs:adopted(1, Ended),
+    {77, #{status := 70}, Adopted} = py_runtime_jobs:adopted(1, none, Ended),
     ?assertEqual(now, py_runtime_jobs:exited(1, #{status => 70}, Adopted)),
     {#{token := none}, Empty} = py_runtime_jobs:take(1, Adopted),
     ?assertEqual(0, py_runtime_jobs:count(Empty)).

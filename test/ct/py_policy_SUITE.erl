@@ -41,7 +41,11 @@ limits(_) ->
     {ok, P} = py_policy:check(#{level => default, limits => #{wall_ms => 7}}),
     ?assertEqual(7, py_policy:limit({wall_ms, P}, infinity)),
     ?assertEqual(16 bsl 20, py_policy:limit({frame_bytes, P}, infinity)),
-    ?assertEqual(infinity, py_policy:limit({cpu_ms, P}, infinity)),
+    ?assertEqual(14, py_policy:limit({cpu_ms, P}, infinity)),
+    [?assertMatch(#{wall_ms := Wall, cpu_ms := Cpu, output_bytes := Output},
+                  py_policy:limits(element(2, py_policy:check(Level))))
+     || {Level, Wall, Cpu, Output} <- [{default, 5000, 10000, 1048576},
+                                       {strict, 1000, 2000, 65536}]],
     ?assertEqual(infinity, py_policy:limit({wall_ms, py_policy:trusted()}, infinity)),
     Tmp = fun(Allow, Bytes) ->
                   {ok, Q} = py_policy:check(#{level => default, allow => Allow,
@@ -60,7 +64,7 @@ grants(_) ->
                    fd => true, handles => 1024}, py_policy:grants(P)),
     {ok, Q} = py_policy:check(#{level => default, allow => [{call, all}, {send, passed}],
                                 deny => [call, fd], limits => #{handles => 2}}),
-    ?assertEqual(#{call => [], send => [], passed => true, output => infinity, fd => false,
+    ?assertEqual(#{call => [], send => [], passed => true, output => 1 bsl 20, fd => false,
                    handles => 2}, py_policy:grants(Q)),
     {ok, T} = py_policy:check(#{level => trusted, limits => #{memory => 1}}),
     ?assertEqual(all, py_policy:grants(T)).

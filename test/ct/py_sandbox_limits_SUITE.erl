@@ -10,8 +10,8 @@ suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
     [term_depth, term_words, callbacks, callbacks_of_each_request, callbacks_of_threads, services,
-     callback_depth, inflight, inflight_is_given_back, inflight_and_renewal, fs_bytes, life,
-     large_integers, trusted].
+     callback_depth, inflight, inflight_is_given_back, inflight_and_renewal, fs_bytes, output,
+     cpu, cpu_of_nested, cpu_of_threads, large_integers, trusted].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}, {log_output, false}]),
@@ -178,15 +178,48 @@ fs_bytes(_) ->
                  py_context:exec(C, "open('/tmp/b', 'wb').write(bytes(60000))")),
     ok = py_context:stop(C).
 
-%% Output and processor time are those of a helper; a fresh one begins anew.
-life(_) ->
+%% Each request has all of it, but not those that it has others make for it.
+output(_) ->
     C = new(#{output_bytes => 1000}),
-    Print = fun() -> py_context:exec(C, "print('x' * 600)", #{output => capture}) end,
-    {ok, #{stdout := _}} = Print(),
-    ?assertEqual({error, {limit, output_bytes}}, Print()),
-    {ok, #{stdout := _}} = Print(),
-    ok = py_context:renew(C),
-    {ok, #{stdout := _}} = Print(),
+    Print = fun(N) -> py_context:exec(C, io_lib:format("print('x' * ~b)", [N]),
+                                      #{output => capture}) end,
+    [?assertMatch({ok, #{stdout := <<"xxx", _/binary>>}}, Print(900)) || _ <- lists:seq(1, 5)],
+    ?assertEqual({error, {limit, output_bytes}}, Print(1001)),
+    {ok, #{stdout := _}} = Print(900),
+    Nested = "for i in range(10): print('x' * 400); erlang.call('py_limits_again', 0)",
+    ?assertEqual({error, {limit, output_bytes}}, py_context:exec(C, ["import erlang\n", Nested])),
+    ok = py_context:stop(C).
+
+%% Five requests that take most of it each, and then one that takes more.
+cpu(_) ->
+    C = new(#{cpu_ms => 500}),
+    ok = py_context:exec(C, "import time\n"
+                            "def burn(seconds):\n"
+                            "    end = time.process_time() + seconds\n"
+                            "    while time.process_time() < end: pass"),
+    [?assertEqual({ok, none}, py_context:call(C, '__main__', burn, [0.4])) || _ <- lists:seq(1, 5)],
+    ?assertEqual({error, {limit, cpu_ms}}, py_context:call(C, '__main__', burn, [100])),
+    ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
+    ok = py_context:stop(C).
+
+%% What is asked for it by its own functions does not give it more.
+cpu_of_nested(_) ->
+    C = new(#{cpu_ms => 300}),
+    ok = py_context:exec(C, "import erlang"),
+    ?assertEqual({error, {limit, cpu_ms}},
+                 py_context:exec(C, "while True: erlang.call('py_limits_again', 1)")),
+    ok = py_context:stop(C).
+
+%% Nor has a thread more that goes on when nothing is asked.
+cpu_of_threads(_) ->
+    C = new(#{cpu_ms => 300}),
+    {ok, #{os_pid := Helper}} = py_context:info(C),
+    ok = py_context:exec(C, "import threading\n"
+                            "def loop():\n"
+                            "    while True: pass\n"
+                            "threading.Thread(target=loop).start()"),
+    py_ct:eventually(fun() -> not py_ct:alive(Helper) end),
+    ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
     ok = py_context:stop(C).
 
 %% The same limits hold where nothing is locked up.

@@ -81,12 +81,14 @@ may_have_fds(Port) ->
         none -> gone
     end.
 
-%% @doc It has printed so many bytes more: if that is too much, it is killed.
+%% @doc It has printed so many bytes more: if that is too much for one request, it is
+%% killed.
 -spec enforce(port(), non_neg_integer()) -> ok.
 enforce(Port, Bytes) ->
     case py_registry:grants(Port) of
         {#{output := Max}, _} when is_integer(Max) ->
-            _ = [py_port:kill(Port) || py_registry:count_output(Port, Bytes) > Max],
+            Sum = py_registry:count_output(Port, Bytes, py_port:ended(Port)),
+            _ = [py_port:kill(Port) || Sum > Max],
             ok;
         _ ->
             ok

@@ -96,7 +96,8 @@ check(Other) ->
 
 checked(#{level := Level} = Map) ->
     _ = lists:member(Level, ?LEVELS) orelse throw({invalid, level, Level}),
-    Limits = maps:merge(level_limits(Level), limits_of(maps:get(limits, Map, #{}))),
+    Limits = budget(Level, maps:merge(level_limits(Level),
+                                      limits_of(maps:get(limits, Map, #{})))),
     Allowed = allow(list(allow, Map), level_grants(Level)),
     Granted = within(Limits, deny(list(deny, Map), Allowed)),
     Wire = wire(Level, Granted, Limits, Map),
@@ -115,15 +116,22 @@ level_limits(trusted) ->
     #{};
 level_limits(default) ->
     (said_limits())#{wall_ms => 5000, memory => 512 bsl 20, open_files => 64,
-                     file_bytes => 8 bsl 20, threads => 16};
+                     file_bytes => 8 bsl 20, threads => 16, output_bytes => 1 bsl 20};
 level_limits(strict) ->
     (said_limits())#{wall_ms => 1000, memory => 256 bsl 20, open_files => 32,
-                     file_bytes => 1 bsl 20}.
+                     file_bytes => 1 bsl 20, output_bytes => 64 bsl 10}.
 
 %% Of what it may say to this VM.
 said_limits() ->
     #{frame_bytes => 16 bsl 20, term_words => 16 bsl 20, callbacks => 100000,
       callback_depth => 100, handles => 1024}.
+
+%% Twice its time: one thread that does not end is interrupted before, and what it has
+%% done is kept.  Whoever gives a request more time gives it more of a processor.
+budget(Level, #{wall_ms := Ms} = Limits) when Level =/= trusted, not is_map_key(cpu_ms, Limits) ->
+    Limits#{cpu_ms => 2 * Ms};
+budget(_, Limits) ->
+    Limits.
 
 level_grants(default) -> (level_grants(strict))#{threads => true};
 level_grants(strict) -> #{call => [], send => [], passed => false, fd => true};
