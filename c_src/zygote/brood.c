@@ -17,12 +17,15 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "handoff.h"
 #include "helper.h"
+#include "image.h"
 #include "interp.h"
 #include "io.h"
 #include "lockup.h"
@@ -59,20 +62,60 @@ brood_is_possible(void)
 #endif
 }
 
-/* A child of our parent's, which hears of its death as of ours: by SIGCHLD. */
+/* With CLONE_PARENT it is a child of our parent's, which hears of its death as
+ * of ours: by SIGCHLD. */
 static pid_t
-fork_sibling(int *tid)
+fork_copy(int *tid, uint64_t flags)
 {
 #ifdef SYS_clone3
     struct clone_args args;
     memset(&args, 0, sizeof args);
-    args.flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    args.flags = flags | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    args.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD;
     args.child_tid = (uint64_t)(uintptr_t)tid;
     return (pid_t)syscall(SYS_clone3, &args, sizeof args);
 #else
     (void)tid;
+    (void)flags;
     return -1;
 #endif
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
+static struct image image; /* singleton, as the process's memory is */
+
+/* In a child that nobody will ever use: what a helper does that all do. */
+static _Noreturn void
+try_a_life(struct image *seen)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    *seen = image;
+    if (lockup_seed() == 0) {
+        lockup_rehearse("least");
+        image_look(seen);
+    }
+    _exit(HANDOFF_EXIT_OK);
+}
+
+/* Have our memory in a file, and find out what of it helpers write. */
+static int
+settle_memory(int *tid)
+{
+    if (image_take(&image) != 0)
+        return -1;
+    struct image *seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (image.count == 0 || seen == MAP_FAILED)
+        return 0;
+    pid_t pid = fork_copy(tid, 0);
+    if (pid == 0)
+        try_a_life(seen);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    image = *seen;
+    munmap(seen, sizeof *seen);
+    return 0;
 }
 
 /* ---- a helper ------------------------------------------------------------ */
@@ -117,6 +160,7 @@ be_helper(const struct zygote *z, struct breed *b, int orders, const int *fds,
     io_close(&out);
     io_close(&err);
     join_groups(fds + NEST_GROUPS, count - NEST_GROUPS);
+    image_warm(&image);
     helper_main(fds[NEST_SOCKET], fds[NEST_BLACKBOX], fds[NEST_LANE],
                 fds[NEST_HATCH], &lock);
 }
@@ -135,7 +179,7 @@ close_all_but(const struct profile *p, int orders)
 /* What is said here nobody hears: the zygote then forks a helper by itself, and
  * that one says it again. */
 static int
-get_ready(struct zygote *z, struct breed *b, int orders)
+get_ready(struct zygote *z, struct breed *b, int orders, int *tid)
 {
     char why[512];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -149,8 +193,10 @@ get_ready(struct zygote *z, struct breed *b, int orders)
     PyOS_AfterFork_Child();
     if (helper_prepare() != 0 || lockup_begin(b, why, sizeof why) != 0)
         return -1;
-    lockup_rehearse();
-    return interp_settle() < 0 ? -1 : profile_begin(&b->profile);
+    lockup_rehearse("rehearsal");
+    if (interp_settle() < 0 || settle_memory(tid) != 0)
+        return -1;
+    return profile_begin(&b->profile);
 }
 
 /* Orders until the zygote closes its end. */
@@ -164,7 +210,7 @@ serve(const struct zygote *z, struct breed *b, int orders, int *tid)
         int e = io_recv_packet(orders, &order, 1, &n, fds, &count);
         if (e != 0 || order != BROOD_FORK || count < NEST_GROUPS)
             return;
-        int32_t pid = fork_sibling(tid);
+        int32_t pid = fork_copy(tid, CLONE_PARENT);
         if (pid == 0)
             be_helper(z, b, orders, fds, count);
         while (count > 0)
@@ -180,7 +226,7 @@ brood_main(struct zygote *z, struct breed *b, int orders)
 {
     int32_t ready = BROOD_READY;
     int *tid = tid_address();
-    if (tid != NULL && get_ready(z, b, orders) == 0 &&
+    if (tid != NULL && get_ready(z, b, orders, tid) == 0 &&
         io_send_packet(orders, &ready, sizeof ready, NULL, 0) == 0)
         serve(z, b, orders, tid);
     _exit(HANDOFF_EXIT_OK);

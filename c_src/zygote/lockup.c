@@ -212,9 +212,15 @@ lockup_begin(struct breed *b, char *why, size_t n)
 }
 
 int
+lockup_seed(void)
+{
+    return seed("random");
+}
+
+int
 lockup_again(void *breed, char *why, size_t n)
 {
-    if (seed("random") < 0) {
+    if (lockup_seed() < 0) {
         say_exception("random", why, n);
         return E_SYS;
     }
@@ -233,11 +239,11 @@ lockup(void *breed, char *why, size_t n)
 
 /* The module is there in breeds that run strangers' code once. */
 void
-lockup_rehearse(void)
+lockup_rehearse(const char *which)
 {
     PyObject *name = PyUnicode_FromString("erlang._sandboxed");
     PyObject *m = name ? PyImport_GetModule(name) : NULL;
-    PyObject *call = m ? PyObject_CallMethod(m, "rehearsal", NULL) : NULL;
+    PyObject *call = m ? PyObject_CallMethod(m, which, NULL) : NULL;
     if (call != NULL && PyBytes_Check(call))
         (void)helper_rehearse(PyBytes_AS_STRING(call),
                               (size_t)PyBytes_GET_SIZE(call));

@@ -26,12 +26,14 @@ int lockup(void *breed, char *why, size_t n);
  * what all of a breed have in common, and what each does. */
 int lockup_begin(struct breed *b, char *why, size_t n);
 int lockup_again(void *breed, char *why, size_t n);
+/* A part of the latter, without the lock: -1 with an exception set. */
+int lockup_seed(void);
 
 /* Are all modules of this policy of those that lockup_prepare would import? */
 int lockup_has_only_ours(const struct policy *p);
 
-/* Run what helpers of this breed will run, if that is known (helper_rehearse).
- */
-void lockup_rehearse(void);
+/* Run what helpers of this breed will run, if that is known (helper_rehearse):
+ * the call that this function of erlang._sandboxed gives. */
+void lockup_rehearse(const char *which);
 
 #endif

@@ -37,7 +37,15 @@ def run(
 
 def rehearsal() -> bytes:
     """A call of ``run``, as the VM sends it, for what many are forked from."""
-    code = "import math\ndef f(x): return [x, str(x)]\nf(1)\n2 + 2"
+    return _call("import math\ndef f(x): return [x, str(x)]\nf(1)\n2 + 2")
+
+
+def least() -> bytes:
+    """One that does no more than any call does."""
+    return _call("2 + 2")
+
+
+def _call(code: str) -> bytes:
     args = [code.encode(), {}, {}, [], 1]
     return encode((b"erlang._sandboxed", b"run", args, {}))
 
