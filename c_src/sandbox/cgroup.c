@@ -21,6 +21,10 @@ enum { ROUNDS = 16 };
 /* Bytes below a limit that are still at it. */
 enum { NEARLY = 4 << 20 };
 
+/* Bytes that may still be charged to a group that goes to the next: what the
+ * kernel keeps ready for each processor, and has not freed yet. */
+enum { LEFT = 2 << 20 };
+
 /* Processes of who may have one thread, by other means than this. */
 enum { BEFORE_LOCK = 17 };
 
@@ -106,19 +110,27 @@ read_text(int at, const char *file, char *text, size_t n)
     return k > 0 ? (size_t)k : 0;
 }
 
+/* What follows key at the beginning of a line; NULL: no line is like that. */
+static const char *
+line_with(const char *text, const char *key)
+{
+    size_t n = strlen(key);
+    for (const char *line = text; line != NULL && *line != 0;) {
+        if (strncmp(line, key, n) == 0)
+            return line + n;
+        line = strchr(line, '\n');
+        line = line != NULL ? line + 1 : NULL;
+    }
+    return NULL;
+}
+
 unsigned long long
 cgroup_read(int at, const char *file, const char *key)
 {
     char text[1024];
-    size_t n = strlen(key);
     read_text(at, file, text, sizeof text);
-    for (char *line = text; line != NULL && *line != 0;) {
-        if (strncmp(line, key, n) == 0)
-            return strtoull(line + n, NULL, 10);
-        line = strchr(line, '\n');
-        line = line != NULL ? line + 1 : NULL;
-    }
-    return 0;
+    const char *found = line_with(text, key);
+    return found != NULL ? strtoull(found, NULL, 10) : 0;
 }
 
 /* ---- limits -------------------------------------------------------------- */
@@ -300,6 +312,56 @@ cgroup_look(const struct cgroup_host *h, const struct cgroup *g,
                                         : cgroup_read(at, file, "oom ") > 0;
         close(at);
     }
+}
+
+/* ---- another one in it --------------------------------------------------- */
+
+/* Is the number after key in a file at most this?  No, where there is none. */
+static int
+is_at_most(int at, const char *file, const char *key, unsigned long long most)
+{
+    char text[1024];
+    const char *found = NULL;
+    if (read_text(at, file, text, sizeof text) > 0)
+        found = line_with(text, key);
+    return found != NULL && strtoull(found, NULL, 10) <= most;
+}
+
+/* Where failures are not counted, or not any more, what it had at most tells
+ * (was_at_limit). */
+static int
+memory_is_spotless(int at, int version)
+{
+    if (version == 2)
+        return is_at_most(at, "memory.current", "", LEFT) &&
+               is_at_most(at, "memory.events", "max ", 0) &&
+               is_at_most(at, "memory.events", "oom ", 0) &&
+               is_at_most(at, "memory.events", "oom_kill ", 0);
+    return is_at_most(at, "memory.usage_in_bytes", "", LEFT) &&
+           is_at_most(at, "memory.oom_control", "oom_kill ", 0) &&
+           is_at_most(at, "memory.max_usage_in_bytes", "", ~0ull) &&
+           !was_at_limit(at);
+}
+
+/* Who was in one place was in all of them; only `pids' also counts who is dead
+ * and waits to be reaped. */
+int
+cgroup_is_spotless(const struct cgroup_host *h, const struct cgroup *g)
+{
+    int is = 1, counted = 0;
+    for (int i = 0; is && i < h->count; i++) {
+        const struct cgroup_place *p = &h->places[i];
+        int at = open_group(h, p, g);
+        is = at >= 0;
+        if (is && (p->controllers & 1u << CGROUP_PIDS)) {
+            is = is_at_most(at, "pids.current", "", 0);
+            counted = 1;
+        }
+        if (is && (p->controllers & 1u << CGROUP_MEMORY))
+            is = memory_is_spotless(at, p->version);
+        io_close(&at);
+    }
+    return is && counted;
 }
 
 /* ---- its end ------------------------------------------------------------- */

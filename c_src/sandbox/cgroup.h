@@ -81,6 +81,9 @@ int cgroup_doors(const struct cgroup_host *h, const struct cgroup *g,
 int cgroup_go(int door);
 void cgroup_look(const struct cgroup_host *h, const struct cgroup *g,
                  struct cgroup_end *end);
+/* Can the next one with its limits have it, and find nothing of the last: no
+ * process, no failure or death that was counted, and little that is charged? */
+int cgroup_is_spotless(const struct cgroup_host *h, const struct cgroup *g);
 /* End what is in it, and remove it: 0, then it is none; E_AGAIN: something in
  * it has still to end. */
 int cgroup_remove(const struct cgroup_host *h, struct cgroup *g);

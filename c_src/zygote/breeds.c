@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "groups.h"
 #include "lockup.h"
 #include "mem.h"
 #include "wire.h"
@@ -17,9 +18,10 @@ same_key(const struct breed *b, const struct buf *key)
 }
 
 static void
-breed_free(struct breed *b)
+breed_free(struct zygote *z, struct breed *b)
 {
     nest_end(&b->nest);
+    groups_forget(z, b);
     profile_free(&b->profile);
     buf_fini(&b->key);
     mem_free(b);
@@ -51,7 +53,7 @@ make_room(struct zygote *z, char *why, size_t n)
     struct breed *b = *at;
     *at = b->next;
     z->breeds--;
-    breed_free(b);
+    breed_free(z, b);
     return 0;
 }
 

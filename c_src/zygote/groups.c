@@ -10,8 +10,13 @@ enum { AGAIN_MS = 20 };
 int
 groups_begin(struct zygote *z, struct child *c)
 {
-    if (!(c->breed->profile.layers & LAYER_CGROUP))
+    struct breed *b = c->breed;
+    if (!(b->profile.layers & LAYER_CGROUP))
         return 0;
+    if (b->kept_count > 0) {
+        c->group = b->kept[--b->kept_count];
+        return 0;
+    }
     return cgroup_make(&z->cgroups, &c->breed->profile.policy, &c->group);
 }
 
@@ -30,6 +35,29 @@ groups_was_memory(struct zygote *z, struct child *c)
     return end.was_killed;
 }
 
+/* Its limits are those of its breed's next helper.  Who wants none ahead will
+ * hardly want many. */
+static int
+is_kept(struct zygote *z, struct child *c)
+{
+    struct breed *b = c->breed;
+    if (c->group.number == 0 || c->limit != NULL || b->wanted == 0 ||
+        b->kept_count >= BREED_KEPT_GROUPS ||
+        !cgroup_is_spotless(&z->cgroups, &c->group))
+        return 0;
+    b->kept[b->kept_count++] = c->group;
+    c->group.number = 0;
+    return 1;
+}
+
+void
+groups_forget(struct zygote *z, struct breed *b)
+{
+    while (b->kept_count > 0 &&
+           cgroup_remove(&z->cgroups, &b->kept[b->kept_count - 1]) == 0)
+        b->kept_count--;
+}
+
 static int
 is_removed(struct zygote *z, struct child *c)
 {
@@ -39,7 +67,7 @@ is_removed(struct zygote *z, struct child *c)
 void
 groups_end(struct zygote *z, struct child *c)
 {
-    if (is_removed(z, c)) {
+    if (is_kept(z, c) || is_removed(z, c)) {
         spawn_free(c);
         return;
     }

@@ -103,6 +103,10 @@ reap_at_end(struct zygote *z)
     struct pollfd p = {.fd = z->signals.fd, .events = POLLIN};
     for (struct child *c = z->children; c != NULL; c = c->next)
         spawn_kill(c);
+    for (struct breed *b = &z->plain; b != NULL; b = b->next) {
+        b->wanted = 0; /* nor will it keep what it gets from now on */
+        groups_forget(z, b);
+    }
     while ((z->children != NULL || z->lingering != NULL) &&
            now_ms() < deadline) {
         (void)signals_read(&z->signals);

@@ -2,6 +2,7 @@
 #include "spares.h"
 
 #include "breeds.h"
+#include "groups.h"
 #include "nest.h"
 #include "spawn.h"
 
@@ -75,12 +76,14 @@ rests(const struct zygote *z, const struct breed *b)
 
 /* Who wants none ahead will hardly want many. */
 static void
-keep_nest(struct zygote *z, struct breed *b)
+keep_for_many(struct zygote *z, struct breed *b)
 {
-    if (b->wanted > 0)
+    if (b->wanted > 0) {
         nest_begin(z, b);
-    else
-        nest_end(&b->nest);
+        return;
+    }
+    nest_end(&b->nest);
+    groups_forget(z, b);
 }
 
 /* How long until this breed may have its next one, or gives its spares up; -1:
@@ -105,7 +108,7 @@ spares_keep(struct zygote *z)
         if (rests(z, b))
             b->wanted = 0;
         if (b != &z->plain)
-            keep_nest(z, b);
+            keep_for_many(z, b);
         while (b->spares > b->wanted)
             spawn_doom(spares_oldest(z, b));
         if (b->spares < b->wanted && breed_timeout(z, b) == 0)

@@ -65,6 +65,8 @@ struct throttle {
     int64_t not_before_ms; /* of the next fork ahead */
 };
 
+enum { BREED_KEPT_GROUPS = 16 };
+
 /* Helpers that are alike: with the same policy, forked ahead of their use. */
 struct breed {
     struct breed *next;
@@ -76,6 +78,8 @@ struct breed {
     int64_t used_ms;   /* when one was asked for */
     struct throttle throttle;
     struct nest nest; /* from which they are forked; may be none */
+    struct cgroup kept[BREED_KEPT_GROUPS]; /* empty, for its next helpers */
+    int kept_count;
 };
 
 struct zygote {

@@ -24,12 +24,14 @@ static char why[200];
 
 /* ---- a folder in place of a kernel's ------------------------------------- */
 
-static const char *const files[2][8] = {
+static const char *const files[2][12] = {
     {"memory.limit_in_bytes", "memory.memsw.limit_in_bytes",
-     "memory.oom_control", "memory.max_usage_in_bytes", "pids.max",
+     "memory.oom_control", "memory.max_usage_in_bytes", "memory.usage_in_bytes",
+     "memory.failcnt", "memory.memsw.failcnt", "pids.max", "pids.current",
      "cgroup.procs", "tasks", NULL},
     {"memory.max", "memory.swap.max", "memory.oom.group", "memory.events",
-     "pids.max", "cgroup.procs", "cgroup.kill", NULL}};
+     "memory.current", "pids.max", "pids.current", "cgroup.procs",
+     "cgroup.kill", NULL}};
 static int version, refuses, is_busy;
 
 static int
@@ -189,6 +191,74 @@ START_TEST(finds_the_one_of_version_2)
     ck_assert_str_eq(in_group("c/us", g.number, "cgroup.kill"), "1");
     is_busy = 0;
     ck_ok(cgroup_remove(&host, &g));
+}
+END_TEST
+
+/* What a group says of itself once it is empty, and what of that is spotless.
+ */
+static const struct {
+    const char *file, *spotless, *not ;
+} says[2][8] = {
+    {{"memory.usage_in_bytes", "2097152", "2097153"},
+     {"memory.oom_control", "under_oom 0\noom_kill 0\n", "oom_kill 1\n"},
+     {"memory.failcnt", "0", "1"},
+     {"memory.memsw.failcnt", "0", "3"},
+     {"memory.max_usage_in_bytes", "100000000", "139460608"},
+     {"pids.current", "0", "1"}},
+    {{"memory.current", "2097152", "2097153"},
+     {"memory.events", "max 0\noom 0\noom_kill 0\n",
+      "max 1\noom 0\noom_kill 0\n"},
+     {"memory.events", "max 0\noom 0\noom_kill 0\n",
+      "max 0\noom 1\noom_kill 0\n"},
+     {"memory.events", "max 0\noom 0\noom_kill 0\n",
+      "max 0\noom 0\noom_kill 2\n"},
+     {"pids.current", "0", "2"}}};
+
+static void
+say(const struct cgroup *g, const char *file, const char *text)
+{
+    static const char *const places[] = {"m", "p/us", "c/us"};
+    const char *place = version == 2                    ? places[2]
+                        : strncmp(file, "pids", 4) == 0 ? places[1]
+                                                        : places[0];
+    char path[200];
+    snprintf(path, sizeof path, "%s/terrarium.%d.%u/%s", place, (int)getpid(),
+             g->number, file);
+    process_write_file(&root, path, text);
+}
+
+static void
+check_spots(void)
+{
+    struct cgroup g;
+    ck_assert_int_eq(cgroup_host_probe(&host, why, sizeof why), 0);
+    ck_ok(cgroup_make(&host, &some, &g));
+    ck_assert(!cgroup_is_spotless(&host, &g)); /* it says nothing */
+    for (int i = 0; says[version - 1][i].file != NULL; i++)
+        say(&g, says[version - 1][i].file, says[version - 1][i].spotless);
+    for (int i = 0; says[version - 1][i].file != NULL; i++) {
+        ck_assert(cgroup_is_spotless(&host, &g));
+        say(&g, says[version - 1][i].file, says[version - 1][i].not );
+        ck_assert_msg(!cgroup_is_spotless(&host, &g), "%s: %s",
+                      says[version - 1][i].file, says[version - 1][i].not );
+        say(&g, says[version - 1][i].file, says[version - 1][i].spotless);
+    }
+    ck_ok(cgroup_remove(&host, &g));
+    g.number = 77;
+    ck_assert(!cgroup_is_spotless(&host, &g)); /* there is no such one */
+}
+
+START_TEST(sees_spots_by_version_1)
+{
+    version_1();
+    check_spots();
+}
+END_TEST
+
+START_TEST(sees_spots_by_version_2)
+{
+    version_2("/us", "cpu memory pids\n");
+    check_spots();
 }
 END_TEST
 
@@ -389,6 +459,36 @@ END_TEST
 
 static int left_behind[2];
 
+static void
+do_nothing(void)
+{
+}
+
+static int
+counts_processes(void)
+{
+    unsigned all = 0;
+    for (int i = 0; i < host.count; i++)
+        all |= host.places[i].controllers;
+    return (all & 1u << CGROUP_PIDS) != 0;
+}
+
+START_TEST(a_group_is_spotless_until_it_was_full)
+{
+    struct policy p = {.level = LEVEL_TRUSTED, .memory = 16 << 20};
+    struct cgroup g;
+    if (!has_groups() || !counts_processes())
+        return;
+    ck_ok(cgroup_make(&host, &p, &g));
+    ck_assert(cgroup_is_spotless(&host, &g));
+    ck_assert_int_eq(inside(&g, do_nothing), 0);
+    ck_assert(cgroup_is_spotless(&host, &g));
+    (void)inside(&g, share_much);
+    ck_assert(!cgroup_is_spotless(&host, &g));
+    remove_in_time(&g);
+}
+END_TEST
+
 /* In another session, as a daemon is. */
 static void
 leave_one_behind(void)
@@ -413,6 +513,7 @@ START_TEST(nothing_outlives_its_group)
     ck_assert_int_eq(pipe(left_behind), 0);
     ck_ok(cgroup_make(&host, &p, &g));
     ck_assert_int_eq(inside(&g, leave_one_behind), 0);
+    ck_assert(!cgroup_is_spotless(&host, &g));
     close(left_behind[1]);
     remove_in_time(&g);
     ck_assert_int_eq(read(left_behind[0], &c, 1), 0);
@@ -427,12 +528,15 @@ make_sandbox_cgroup_suite(void)
 {
     const TTest *const tests[] = {finds_both_hierarchies_of_version_1,
                                   finds_the_one_of_version_2,
+                                  sees_spots_by_version_1,
+                                  sees_spots_by_version_2,
                                   takes_the_group_above_where_it_was_given,
                                   says_why_there_are_none,
                                   removes_what_a_dead_zygote_left,
                                   limits_what_the_policy_does,
                                   a_group_ends_who_takes_too_much,
                                   a_group_bounds_processes,
+                                  a_group_is_spotless_until_it_was_full,
                                   nothing_outlives_its_group};
     Suite *s = suite_create("sandbox_cgroup");
     TCase *c = tcase_create("sandbox_cgroup");

@@ -24,6 +24,7 @@ enum { HAS_SHADOW = 0 };
 
 static struct cgroup_host host;
 static struct zyg z;
+static uint64_t ahead; /* helpers that are to be forked ahead */
 
 static int
 has_groups(void)
@@ -40,6 +41,7 @@ static void
 set_up(void)
 {
     const char *const args[] = {"--spares", "0", NULL};
+    ahead = 0;
     zyg_open(&z, args);
 }
 
@@ -85,6 +87,8 @@ ask(uint64_t id, uint64_t memory, uint64_t procs, const char *without)
     ctl_begin(&out);
     ctl_put_type(&out, CTL_spawn);
     ctl_put_uint(&out, "id", id);
+    if (ahead > 0)
+        ctl_put_uint(&out, "ahead", ahead);
     ctl_put_map(&out, "policy", &policy);
     ck_ok(zyg_send(&z, &out));
     ctl_free(&policy);
@@ -128,6 +132,78 @@ START_TEST(names_the_limit_that_ended_it)
     zyg_message_free(&m);
     zyg_helper_close(&h);
     wait_for_groups(z.pid, 0);
+}
+END_TEST
+
+/* The number of the group that a process is in; 0: of none of ours. */
+static unsigned
+group_of(pid_t pid)
+{
+    char path[64], line[4096], *at = NULL;
+    unsigned zygote = 0, number = 0;
+    snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+    FILE *f = fopen(path, "r");
+    while (f != NULL && at == NULL && fgets(line, sizeof line, f) != NULL)
+        at = strstr(line, "/terrarium.");
+    if (f != NULL)
+        fclose(f);
+    if (at == NULL || sscanf(at, "/terrarium.%u.%u", &zygote, &number) != 2)
+        return 0;
+    return number;
+}
+
+/* End one by this code (NULL: by SIGKILL), and say whether it was told to have
+ * reached its limit. */
+static int
+end_one(struct zyg_helper *h, const char *code)
+{
+    struct zyg_message m;
+    if (code != NULL)
+        zyg_exec(h, 1, code);
+    else
+        kill(h->pid, SIGKILL);
+    zyg_expect(&z, CTL_exited, &m);
+    int was_limit = ctl_has(&m.map, "limit");
+    zyg_message_free(&m);
+    zyg_helper_close(h);
+    return was_limit;
+}
+
+/* Get helpers until one is in this group; 0: not within so many. */
+static int
+get_in(unsigned group, uint64_t first_id, struct zyg_helper *h)
+{
+    for (uint64_t id = first_id; id < first_id + 6; id++) {
+        get(id, 64 << 20, 0, h);
+        if (group_of(h->pid) == group)
+            return 1;
+        ck_assert_int_eq(end_one(h, NULL), 0);
+    }
+    return 0;
+}
+
+/* The group of one that ended in peace is the next one's, who is not told of a
+ * limit that it did not reach.  That of one that reached it is nobody's. */
+START_TEST(gives_a_spotless_group_to_the_next)
+{
+    struct zyg_helper h;
+    if (!has_groups() || HAS_SHADOW)
+        return;
+    ahead = 1;
+    get(1, 64 << 20, 0, &h);
+    unsigned group = group_of(h.pid);
+    ck_assert_uint_ne(group, 0);
+    ck_assert_int_eq(end_one(&h, NULL), 0);
+    ck_assert_int_eq(get_in(group, 2, &h), 1);
+    ck_assert_int_eq(end_one(&h, NULL), 0);
+    ck_assert_int_eq(get_in(group, 10, &h), 1);
+    ck_assert_int_eq(end_one(&h, "import mmap\n"
+                                 "m = mmap.mmap(-1, 1 << 28)\n"
+                                 "for i in range(0, 1 << 28, 4096): m[i] = 1"),
+                     1);
+    ck_assert_int_eq(get_in(group, 20, &h), 0);
+    zyg_close(&z);
+    ck_assert_int_eq(groups_of(z.pid), 0);
 }
 END_TEST
 
@@ -226,7 +302,9 @@ Suite *
 make_zygote_cgroup_suite(void)
 {
     const TTest *const tests[] = {names_the_limit_that_ended_it,
-                                  ends_what_a_helper_left, stops_a_fork_bomb,
+                                  gives_a_spotless_group_to_the_next,
+                                  ends_what_a_helper_left,
+                                  stops_a_fork_bomb,
                                   refuses_what_it_can_not_limit,
                                   cleans_up_after_a_zygote_that_was_killed};
     Suite *s = suite_create("zygote_cgroup");
