@@ -18,13 +18,6 @@
 /* So often what is in a group of version 1 is looked for, to be ended. */
 enum { ROUNDS = 16 };
 
-/* Bytes below a limit that are still at it. */
-enum { NEARLY = 4 << 20 };
-
-/* Bytes that may still be charged to a group that goes to the next: what the
- * kernel keeps ready for each processor, and has not freed yet. */
-enum { LEFT = 2 << 20 };
-
 /* Processes of who may have one thread, by other means than this. */
 enum { BEFORE_LOCK = 17 };
 
@@ -72,9 +65,9 @@ name_of(const struct cgroup_host *h, const struct cgroup *g,
     snprintf(name, CGROUP_NAME, "%s%d.%u", prefix, (int)h->owner, g->number);
 }
 
-static int
-open_group(const struct cgroup_host *h, const struct cgroup_place *p,
-           const struct cgroup *g)
+int
+cgroup_open(const struct cgroup_host *h, const struct cgroup_place *p,
+            const struct cgroup *g)
 {
     char name[CGROUP_NAME];
     name_of(h, g, name);
@@ -100,37 +93,14 @@ write_number(int at, const char *file, uint64_t v)
     return cgroup_write(at, file, text);
 }
 
-static size_t
-read_text(int at, const char *file, char *text, size_t n)
+size_t
+cgroup_text(int at, const char *file, char *text, size_t n)
 {
     int fd = openat(at, file, O_RDONLY | O_CLOEXEC);
     ssize_t k = fd < 0 ? -1 : read(fd, text, n - 1);
     io_close(&fd);
     text[k > 0 ? k : 0] = 0;
     return k > 0 ? (size_t)k : 0;
-}
-
-/* What follows key at the beginning of a line; NULL: no line is like that. */
-static const char *
-line_with(const char *text, const char *key)
-{
-    size_t n = strlen(key);
-    for (const char *line = text; line != NULL && *line != 0;) {
-        if (strncmp(line, key, n) == 0)
-            return line + n;
-        line = strchr(line, '\n');
-        line = line != NULL ? line + 1 : NULL;
-    }
-    return NULL;
-}
-
-unsigned long long
-cgroup_read(int at, const char *file, const char *key)
-{
-    char text[1024];
-    read_text(at, file, text, sizeof text);
-    const char *found = line_with(text, key);
-    return found != NULL ? strtoull(found, NULL, 10) : 0;
 }
 
 /* ---- limits -------------------------------------------------------------- */
@@ -204,7 +174,7 @@ make_at(struct cgroup_host *h, const struct cgroup_place *place,
     name_of(h, g, name);
     if (h->ways->make(place->fd, name) != 0)
         return E_SYS;
-    int at = open_group(h, place, g);
+    int at = cgroup_open(h, place, g);
     int e = at < 0 ? E_SYS : limit(at, place, p);
     int saved = errno;
     io_close(&at);
@@ -236,7 +206,7 @@ open_door(const struct cgroup_host *h, const struct cgroup_place *p,
           const struct cgroup *g)
 {
     const char *file = p->version == 1 ? "tasks" : "cgroup.procs";
-    int at = open_group(h, p, g);
+    int at = cgroup_open(h, p, g);
     int door = at < 0 ? -1 : openat(at, file, O_WRONLY | O_CLOEXEC);
     int saved = errno;
     io_close(&at);
@@ -283,87 +253,6 @@ cgroup_join(const struct cgroup_host *h, const struct cgroup *g)
     return n < 0 ? n : e;
 }
 
-/* Newer kernels do not count failures; what did not fit may have been a huge
- * page. */
-static int
-was_at_limit(int at)
-{
-    return cgroup_read(at, "memory.failcnt", "") > 0 ||
-           cgroup_read(at, "memory.memsw.failcnt", "") > 0 ||
-           cgroup_read(at, "memory.max_usage_in_bytes", "") + NEARLY >=
-               cgroup_read(at, "memory.limit_in_bytes", "");
-}
-
-void
-cgroup_look(const struct cgroup_host *h, const struct cgroup *g,
-            struct cgroup_end *end)
-{
-    *end = (struct cgroup_end){0};
-    for (int i = 0; i < h->count; i++) {
-        const struct cgroup_place *p = &h->places[i];
-        int at =
-            p->controllers & 1u << CGROUP_MEMORY ? open_group(h, p, g) : -1;
-        if (at < 0)
-            continue;
-        const char *file =
-            p->version == 1 ? "memory.oom_control" : "memory.events";
-        end->was_killed = cgroup_read(at, file, "oom_kill ") > 0;
-        end->was_full = p->version == 1 ? was_at_limit(at)
-                                        : cgroup_read(at, file, "oom ") > 0;
-        close(at);
-    }
-}
-
-/* ---- another one in it --------------------------------------------------- */
-
-/* Is the number after key in a file at most this?  No, where there is none. */
-static int
-is_at_most(int at, const char *file, const char *key, unsigned long long most)
-{
-    char text[1024];
-    const char *found = NULL;
-    if (read_text(at, file, text, sizeof text) > 0)
-        found = line_with(text, key);
-    return found != NULL && strtoull(found, NULL, 10) <= most;
-}
-
-/* Where failures are not counted, or not any more, what it had at most tells
- * (was_at_limit). */
-static int
-memory_is_spotless(int at, int version)
-{
-    if (version == 2)
-        return is_at_most(at, "memory.current", "", LEFT) &&
-               is_at_most(at, "memory.events", "max ", 0) &&
-               is_at_most(at, "memory.events", "oom ", 0) &&
-               is_at_most(at, "memory.events", "oom_kill ", 0);
-    return is_at_most(at, "memory.usage_in_bytes", "", LEFT) &&
-           is_at_most(at, "memory.oom_control", "oom_kill ", 0) &&
-           is_at_most(at, "memory.max_usage_in_bytes", "", ~0ull) &&
-           !was_at_limit(at);
-}
-
-/* Who was in one place was in all of them; only `pids' also counts who is dead
- * and waits to be reaped. */
-int
-cgroup_is_spotless(const struct cgroup_host *h, const struct cgroup *g)
-{
-    int is = 1, counted = 0;
-    for (int i = 0; is && i < h->count; i++) {
-        const struct cgroup_place *p = &h->places[i];
-        int at = open_group(h, p, g);
-        is = at >= 0;
-        if (is && (p->controllers & 1u << CGROUP_PIDS)) {
-            is = is_at_most(at, "pids.current", "", 0);
-            counted = 1;
-        }
-        if (is && (p->controllers & 1u << CGROUP_MEMORY))
-            is = memory_is_spotless(at, p->version);
-        io_close(&at);
-    }
-    return is && counted;
-}
-
 /* ---- its end ------------------------------------------------------------- */
 
 /* Nothing new can begin, so what is there is fewer each time. */
@@ -372,7 +261,7 @@ kill_listed(int at)
 {
     char text[4096];
     for (int i = 0;
-         i < ROUNDS && read_text(at, "cgroup.procs", text, sizeof text) > 0;
+         i < ROUNDS && cgroup_text(at, "cgroup.procs", text, sizeof text) > 0;
          i++)
         for (char *s = text; *s != 0;) {
             long pid = strtol(s, &s, 10);
@@ -388,7 +277,7 @@ static void
 kill_all(const struct cgroup_host *h, const struct cgroup *g)
 {
     for (int i = h->count; i-- > 0;) {
-        int at = open_group(h, &h->places[i], g);
+        int at = cgroup_open(h, &h->places[i], g);
         if (at < 0)
             continue;
         if (h->places[i].controllers & 1u << CGROUP_PIDS)

@@ -79,22 +79,32 @@ int cgroup_doors(const struct cgroup_host *h, const struct cgroup *g,
                  int doors[CGROUP_CONTROLLERS]);
 /* Go through one of them. */
 int cgroup_go(int door);
+/* End what is in it, and remove it: 0, then it is none; E_AGAIN: something in
+ * it has still to end. */
+int cgroup_remove(const struct cgroup_host *h, struct cgroup *g);
+
+/* ---- cgroup_look.c ------------------------------------------------------- */
+
 void cgroup_look(const struct cgroup_host *h, const struct cgroup *g,
                  struct cgroup_end *end);
 /* Can the next one with its limits have it, and find nothing of the last: no
  * process, no failure or death that was counted, and little that is charged? */
 int cgroup_is_spotless(const struct cgroup_host *h, const struct cgroup *g);
-/* End what is in it, and remove it: 0, then it is none; E_AGAIN: something in
- * it has still to end. */
-int cgroup_remove(const struct cgroup_host *h, struct cgroup *g);
 
 /* ---- cgroup_find.c ------------------------------------------------------- */
 
 /* Fill places: where this process's own groups are.  0 or E_REFUSED. */
 int cgroup_find(struct cgroup_host *h);
 
-/* Small files of a group. */
+/* ---- between its files --------------------------------------------------- */
+
+/* The directory of a group in a place: a descriptor, or -1. */
+int cgroup_open(const struct cgroup_host *h, const struct cgroup_place *p,
+                const struct cgroup *g);
+/* Small files of a group: the text of one, cut to n - 1 bytes, and its length.
+ */
 int cgroup_write(int at, const char *file, const char *text);
+size_t cgroup_text(int at, const char *file, char *text, size_t n);
 /* The number after key ("oom_kill "; "": the first) in a file; 0: none. */
 unsigned long long cgroup_read(int at, const char *file, const char *key);
 
