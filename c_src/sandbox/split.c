@@ -231,22 +231,73 @@ make_early(const struct filter *whole, struct filter *early)
     return e != 0 ? e : put_all(early, whole->code, whole->count);
 }
 
-/* If it is this call: what the whole one does; else go on behind that. */
+/* What the whole one does with some of these calls, from one place on. */
+struct block {
+    size_t from; /* there */
+    size_t to;   /* here */
+};
+
 static int
-put_call(const struct filter *whole, int nr, struct filter *late)
+is_same(const struct filter *whole, size_t a, size_t b)
 {
-    const struct sock_filter head[] = {
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)nr, 1, 0),
-        BPF_STMT(BPF_JMP | BPF_JA, 0)};
-    size_t from = 0, jump = late->count + 1;
-    int e = follow(whole, (uint32_t)nr, &from);
-    if (e != 0 || memcmp(&whole->code[from], &allow, sizeof allow) == 0)
-        return e;
-    e = put_all(late, head, 2);
-    if (e == 0)
-        e = copy_from(whole, from, late);
-    if (e == 0)
-        late->code[jump].k = (uint32_t)(late->count - jump - 1);
+    const struct sock_filter *x = &whole->code[a], *y = &whole->code[b];
+    return a == b || (x->code == RETURN && memcmp(x, y, sizeof *x) == 0);
+}
+
+/* A question for each of these calls that the whole one does not just allow: if
+ * it is this, go to its block, whose place is not known yet.  The kernel goes
+ * through all of them for each other call, to know what is always allowed. */
+static int
+put_questions(const struct filter *whole, struct filter *late, size_t *from)
+{
+    int e = 0;
+    for (int i = 0; e == 0 && i < EARLY; i++) {
+        e = follow(whole, (uint32_t)early_calls[i], &from[i]);
+        if (e == 0 &&
+            memcmp(&whole->code[from[i]], &allow, sizeof allow) == 0) {
+            from[i] = whole->count;
+            continue;
+        }
+        const struct sock_filter question =
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)early_calls[i], 0, 0);
+        if (e == 0)
+            e = put(late, question);
+    }
+    return e != 0 ? e : put(late, allow);
+}
+
+/* Where the block is that does what the whole one does from there on: one that
+ * is there already, or a new one. */
+static int
+find_block(const struct filter *whole, struct filter *late, size_t from,
+           struct block *blocks, int *count, size_t *to)
+{
+    for (int i = 0; i < *count; i++)
+        if (is_same(whole, blocks[i].from, from)) {
+            *to = blocks[i].to;
+            return 0;
+        }
+    *to = late->count;
+    blocks[(*count)++] = (struct block){from, late->count};
+    return copy_from(whole, from, late);
+}
+
+static int
+put_calls(const struct filter *whole, struct filter *late)
+{
+    struct block blocks[EARLY];
+    size_t from[EARLY], at = late->count, to = 0;
+    int count = 0, e = put_questions(whole, late, from);
+    for (int i = 0; e == 0 && i < EARLY; i++) {
+        if (from[i] == whole->count)
+            continue;
+        e = find_block(whole, late, from[i], blocks, &count, &to);
+        if (e == 0 && to - at - 1 > UINT8_MAX)
+            e = E_FORMAT;
+        if (e == 0)
+            late->code[at].jt = (uint8_t)(to - at - 1);
+        at++;
+    }
     return e;
 }
 
@@ -258,13 +309,13 @@ make_late(const struct filter *whole, struct filter *late)
     struct sock_filter selfkill[SELFKILL_COUNT];
     selfkill_make(selfkill, 0);
     int e = put_all(late, selfkill, SELFKILL_COUNT);
-    size_t at = late->count;
     if (e == 0)
         e = begin(late, 0);
-    for (int i = 0; e == 0 && i < EARLY; i++)
-        e = put_call(whole, early_calls[i], late);
+    size_t elsewhere = late->count - 2;
+    if (e == 0)
+        e = put_calls(whole, late);
     if (e == 0) /* another architecture: to the end */
-        late->code[at + 2].k = (uint32_t)(late->count - at - 3);
+        late->code[elsewhere].k = (uint32_t)(late->count - elsewhere - 1);
     return e != 0 ? e : put(late, allow);
 }
 
