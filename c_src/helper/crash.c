@@ -225,7 +225,7 @@ crash_text(size_t *n)
 }
 
 /* While this runs SIGSYS is blocked, so the next forbidden call is the end: the
- * kernel then takes the default action. */
+ * kernel then takes the default action, for all threads. */
 static void
 on_forbidden_call(int sig, siginfo_t *si, void *ucontext)
 {

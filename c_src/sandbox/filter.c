@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,9 @@ rule(struct maker *m, uint32_t action, const char *name, unsigned count,
         rule(m, action, name, sizeof args_ / sizeof args_[0], args_);          \
     } while (0)
 
+/* A trapped call is not made either.  Its signal is forced: where it is blocked
+ * or has no handler it ends the process, and the only handler that there can be
+ * is ours (signal_rules), which notes the number and ends it. */
 static uint32_t
 kill_action(const struct policy *p)
 {
@@ -157,6 +161,21 @@ thread_rules(struct maker *m)
     }
     RULE(m, DENY, "clone", BITS(0, CLONE_THREAD, 0));
     RULE(m, SCMP_ACT_ALLOW, "clone", BITS(0, LOW & ~may, needed));
+}
+
+/* What SIGSYS does is not changed, neither to a handler nor to be ignored; it
+ * may be asked.  "Any number but 31" is said bit by bit, for only the low half
+ * counts: a bit that 31 has is missing, or one is set that it has not. */
+static void
+signal_rules(struct maker *m)
+{
+    enum { SIGNAL_BITS = 7 };
+    for (uint32_t bit = 1; bit < 1u << SIGNAL_BITS; bit <<= 1)
+        RULE(m, SCMP_ACT_ALLOW, "rt_sigaction", BITS(0, bit, ~SIGSYS & bit));
+    RULE(m, SCMP_ACT_ALLOW, "rt_sigaction", IS(0, SIGSYS),
+         SCMP_CMP(1, SCMP_CMP_EQ, 0, 0));
+    RULE(m, DENY, "rt_sigaction", IS(0, SIGSYS),
+         SCMP_CMP(1, SCMP_CMP_NE, 0, 0));
 }
 
 static void
@@ -272,12 +291,13 @@ static int
 rules(struct maker *m)
 {
     m->error = seccomp_attr_set(m->ctx, SCMP_FLTATR_ACT_BADARCH,
-                                kill_action(m->policy));
+                                SCMP_ACT_KILL_PROCESS);
     if (m->error == 0)
         m->error = seccomp_attr_set(m->ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     table_rules(m);
     map_rules(m);
     thread_rules(m);
+    signal_rules(m);
     fcntl_rules(m);
     file_rules(m);
     socket_rules(m);

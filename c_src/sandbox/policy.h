@@ -29,7 +29,7 @@ struct policy {
     int threads;      /* may start threads */
     int exec_memory;  /* may map memory both writable and executable */
     int exec;         /* each helper is a process begun anew */
-    int diagnose;     /* name a forbidden system call: not for production */
+    int diagnose;     /* a forbidden system call leaves its name */
     struct args_list read;    /* paths to be read, beside what imports need */
     struct args_list write;   /* paths to be read and written */
     struct args_list import;  /* directories of modules */

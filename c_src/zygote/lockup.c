@@ -206,7 +206,7 @@ lockup_begin(struct breed *b, char *why, size_t n)
          * limited; under the GIL one is enough. */
         (void)mallopt(M_ARENA_MAX, 1);
     }
-    if (p->diagnose)
+    if (p->diagnose && b->profile.layers & LAYER_SECCOMP)
         crash_watch_calls();
     return 0;
 }

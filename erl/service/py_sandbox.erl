@@ -61,8 +61,8 @@ run(Code) ->
 %% <dl>
 %% <dt>`{limit, wall_ms | cpu_ms | memory | output_bytes}'</dt><dd>it was over
 %%   that limit</dd>
-%% <dt>`{sandbox, {syscall, Name}}'</dt><dd>it tried what only exploits do; the name
-%%   is `unknown' without `diagnose'</dd>
+%% <dt>`{sandbox, {syscall, Name}}'</dt><dd>it tried what only exploits do; `Name'
+%%   is a binary, or `unknown' where the call left none</dd>
 %% <dt>`{sandbox, {unavailable, Layers}}'</dt><dd>this host has not what the policy
 %%   requires</dd>
 %% </dl>

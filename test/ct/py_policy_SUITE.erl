@@ -30,9 +30,12 @@ wire(_) ->
                    import := [<<"/d">>], connect := [<<"443">>], tmp := 4096,
                    exec_memory := true, preload := [<<"json">>], require := [own_uid],
                    without := [namespaces], memory := 268435456, cpu_ms := 7, procs := 9,
-                   diagnose := false}, py_policy:wire(P)),
+                   diagnose := true}, py_policy:wire(P)),
     ?assertNot(maps:is_key(threads, py_policy:wire(P))),
     ?assertNot(maps:is_key(thread_count, py_policy:wire(P))),
+    {ok, Kill} = py_policy:check(#{level => strict, diagnose => false}),
+    {ok, Trusted} = py_policy:check(#{level => trusted, limits => #{memory => 1 bsl 28}}),
+    [?assertMatch(#{diagnose := false}, py_policy:wire(W)) || W <- [Kill, Trusted]],
     {ok, D} = py_policy:check(default),
     ?assertMatch(#{threads := true, thread_count := 16, require := [seccomp, landlock]},
                  py_policy:wire(D)).

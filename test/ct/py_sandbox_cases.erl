@@ -15,7 +15,7 @@
 %%   survives                            whatever comes of it, the context goes on
 -module(py_sandbox_cases).
 
--export([all/0, names/0, expected/2, prelude/0, calls/0]).
+-export([all/0, names/0, expected/2, prelude/0, calls/0, stubborn/0, stubbornness/0]).
 
 names() ->
     [Name || {Name, _, _} <- all()].
@@ -195,6 +195,32 @@ calls() ->
      {ioperm, 173}, {quotactl, 179}, {clock_settime, 227}, {settimeofday, 164},
      {adjtimex, 159}, {fanotify_init, 300}, {landlock_create_ruleset, 444},
      {landlock_restrict_self, 446}].
+
+%% What comes before a forbidden call, and the name that is heard all the same.
+stubborn() ->
+    [{"refused(signal.signal, signal.SIGSYS, handler)", <<"ptrace">>},
+     {"refused(signal.signal, signal.SIGSYS, signal.SIG_IGN)", <<"ptrace">>},
+     {"refused(signal.signal, signal.SIGSYS, signal.SIG_DFL)", <<"ptrace">>},
+     {"refused(signal.siginterrupt, signal.SIGSYS, True)", <<"ptrace">>},
+     {"libc.signal.restype = ctypes.c_ssize_t\n"
+      "assert libc.signal(31, ctypes.c_void_p(1)) == -1", <<"ptrace">>},
+     {"act = ctypes.create_string_buffer(64)\n"
+      "for sig in (31, 31 | 1 << 40, 31 | 1 << 63):\n"
+      "    assert raw(13, sig, ctypes.addressof(act), 0, 8) == -1", <<"ptrace">>},
+     {"stack = ctypes.create_string_buffer(24)\n"
+      "stack[8] = 2\n"
+      "assert raw(131, ctypes.addressof(stack), 0) == 0", <<"ptrace">>},
+     %% One that is blocked comes all the same, and the handler is not asked.
+     {"signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))", unknown},
+     {"os.kill(os.getpid(), signal.SIGSYS)", unknown}].
+
+stubbornness() ->
+    "libc = ctypes.CDLL(None)\n"
+    "def handler(*_): os._exit(0)\n"
+    "def refused(f, *args):\n"
+    "    try: f(*args)\n"
+    "    except OSError as e: assert e.errno == errno.EPERM\n"
+    "    else: raise AssertionError(args)\n".
 
 kernel() ->
     [{violation_in_a_thread,

@@ -42,7 +42,8 @@
 %% What a user writes.  `require': layers without which no context starts;
 %% `without': layers to leave out, for tests of poorer hosts; `preload': modules
 %% that are imported before the rest is locked; `spawn': whether helpers are forked, or
-%% programs begun anew.
+%% programs begun anew; `diagnose': whether a forbidden system call leaves its name, as it
+%% does unless said otherwise.
 
 -type grants() :: all | #{call := all | [binary()], send := all | [atom()], passed => boolean(),
                           fd := boolean(), output := pos_integer() | infinity,
@@ -226,7 +227,7 @@ wire(trusted, _, Limits, Map) when map_size(Limits) =:= 0, map_size(Map) =:= 1 -
 wire(Level, Granted, Limits, Map) ->
     Required = layers(require, Map, default_require(Level)),
     Bare = #{level => Level, require => Required, without => layers(without, Map, []),
-             preload => preload(Level, Map), spawn => spawning(Map), diagnose => diagnose(Map)},
+             preload => preload(Level, Map), spawn => spawning(Map), diagnose => diagnose(Level, Map)},
     Lists = maps:with([read, write, import, tmp, threads, exec_memory], Granted),
     Numbers = maps:with([memory, address_space, open_files, file_bytes, cpu_ms, procs], Limits),
     Ports = [integer_to_binary(P) || P <- maps:get(connect, Granted, [])],
@@ -255,9 +256,9 @@ spawning(#{spawn := How}) when How =:= fork; How =:= exec -> How;
 spawning(#{spawn := Other}) -> throw({invalid, spawn, Other});
 spawning(_) -> fork.
 
-diagnose(#{diagnose := B}) when is_boolean(B) -> B;
-diagnose(#{diagnose := Other}) -> throw({invalid, diagnose, Other});
-diagnose(_) -> false.
+diagnose(_, #{diagnose := B}) when is_boolean(B) -> B;
+diagnose(_, #{diagnose := Other}) -> throw({invalid, diagnose, Other});
+diagnose(Level, _) -> Level =/= trusted.
 
 grants(trusted, #{fd := true}, Limits) when not is_map_key(output_bytes, Limits) ->
     all;
