@@ -213,11 +213,12 @@ serve(const struct zygote *z, struct breed *b, int orders, int *tid)
         int32_t pid = fork_copy(tid, CLONE_PARENT);
         if (pid == 0)
             be_helper(z, b, orders, fds, count);
-        while (count > 0)
-            io_close(&fds[--count]);
-        /* What its id is outside of its namespace the helper says. */
+        /* What its id is outside of its namespace the helper says.  Once these
+         * are closed the zygote sees that there is none. */
         if (pid < 0 && io_send_packet(orders, &pid, sizeof pid, NULL, 0) != 0)
             return;
+        while (count > 0)
+            io_close(&fds[--count]);
     }
 }
 

@@ -17,16 +17,15 @@
 #include "lockup.h"
 #include "state.h"
 
-/* A nest that takes longer for one fork is stuck. */
-enum { PATIENCE_MS = 2000 };
-
 /* P_PIDFD, which older headers lack. */
 enum { NEST_PIDFD = 3 };
 
 void
 nest_init(struct nest *n)
 {
-    *n = (struct nest){.state = NEST_NONE, .socket = -1, .pidfd = -1};
+    *n = (struct nest){.state = NEST_NONE, .socket = -1,
+                        .pidfd = -1,
+                        .patience_ms = NEST_PATIENCE_MS};
 }
 
 void
@@ -109,14 +108,18 @@ nest_begin(struct zygote *z, struct breed *b)
         n->state = NEST_GROWING;
 }
 
-/* 1 with what it says; 0: nothing within this time; -1: it is gone. */
+/* 1 with what it says; 0: nothing within this time, or before `other' (-1:
+ * none) has hung up; -1: it is gone. */
 static int
-hear(const struct nest *n, int timeout, int32_t *what)
+hear(const struct nest *n, int other, int timeout, int32_t *what)
 {
-    struct pollfd p = {.fd = n->socket, .events = POLLIN};
+    struct pollfd p[2] = {{.fd = n->socket, .events = POLLIN}, {.fd = other}};
     int fds[IO_MAX_FDS], count = 0;
     size_t k = 0;
-    if (poll(&p, 1, timeout) <= 0)
+    if (poll(p, 2, timeout) <= 0)
+        return 0;
+    /* Who has hung up may have spoken before, after we had looked. */
+    if (p[0].revents == 0 && poll(p, 1, 0) <= 0)
         return 0;
     int e = io_recv_packet(n->socket, what, sizeof *what, &k, fds, &count);
     while (count > 0)
@@ -130,7 +133,7 @@ nest_is_ready(struct nest *n)
     int32_t what;
     if (n->state != NEST_GROWING)
         return n->state == NEST_READY;
-    int r = hear(n, 0, &what);
+    int r = hear(n, -1, 0, &what);
     if (r > 0)
         n->state = NEST_READY;
     else if (r < 0)
@@ -139,15 +142,16 @@ nest_is_ready(struct nest *n)
 }
 
 pid_t
-nest_fork(struct breed *b, const int *fds, int count)
+nest_fork(struct breed *b, int *fds, int count, int other)
 {
     struct nest *n = &b->nest;
     char order = BROOD_FORK;
     int32_t pid;
-    /* A helper that was forked too late finds its ends closed, and ends. */
-    if (io_send_packet(n->socket, &order, 1, fds, count) == 0 &&
-        hear(n, PATIENCE_MS, &pid) > 0 && pid > 0)
+    int e = io_send_packet(n->socket, &order, 1, fds, count);
+    io_close(&fds[NEST_SOCKET]);
+    if (e == 0 && hear(n, other, n->patience_ms, &pid) > 0 && pid > 0)
         return pid;
+    /* A helper that was forked too late can not tell its pid, and ends. */
     nest_give_up(n);
     return 0;
 }

@@ -41,7 +41,11 @@ struct nest {
     enum nest_state state;
     int socket; /* -1: none */
     int pidfd;
+    int patience_ms; /* with one fork */
 };
+
+/* A nest that takes longer for one fork is stuck. */
+enum { NEST_PATIENCE_MS = 2000 };
 
 /* What a helper is given, as numbers of the one who has them. */
 enum nest_fd {
@@ -63,9 +67,11 @@ void nest_begin(struct zygote *z, struct breed *b);
 /* Would it fork one now? */
 int nest_is_ready(struct nest *n);
 
-/* Fork a helper with these descriptors, which stay the caller's: its pid; 0
- * where there is no nest that would. */
-pid_t nest_fork(struct breed *b, const int *fds, int count);
+/* Fork a helper with these descriptors, which stay the caller's but for
+ * NEST_SOCKET: that is closed, so that its other end, `other', hangs up when
+ * a helper dies before it has told its pid.  The pid; 0 where there is no nest
+ * that would. */
+pid_t nest_fork(struct breed *b, int *fds, int count, int other);
 
 /* End it; the breed may have another one. */
 void nest_end(struct nest *n);

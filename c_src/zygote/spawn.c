@@ -197,9 +197,10 @@ spawn_free(struct child *c)
     mem_free(c);
 }
 
-/* Where it can not be, it is forked from here. */
+/* 1 where it was; 0: it has to be forked from here; or an error.  What was
+ * given away for nothing is opened anew. */
 static int
-fork_nested(struct zygote *z, struct child *c, const struct ends *e)
+fork_nested(struct zygote *z, struct child *c, struct ends *e)
 {
     int fds[NEST_MOST_FDS] = {
         [NEST_SOCKET] = e->socket,     [NEST_HATCH] = e->hatch,
@@ -210,19 +211,26 @@ fork_nested(struct zygote *z, struct child *c, const struct ends *e)
     int groups = cgroup_doors(&z->cgroups, &c->group, fds + NEST_GROUPS);
     if (groups < 0)
         return 0;
-    c->pid = nest_fork(c->breed, fds, NEST_GROUPS + groups);
+    c->pid = nest_fork(c->breed, fds, NEST_GROUPS + groups,
+                       c->fds[CHILD_SOCKET]);
     c->nested = c->pid > 0;
+    e->socket = fds[NEST_SOCKET];
     while (groups > 0)
         io_close(&fds[NEST_GROUPS + --groups]);
-    return c->nested;
+    if (c->nested)
+        return 1;
+    spawn_release(c);
+    ends_close(e);
+    return open_all(c, e);
 }
 
 static int
 fork_child(struct zygote *z, struct child *c, struct ends *e)
 {
     const struct cell *cell = &c->breed->profile.cell;
-    if (fork_nested(z, c, e))
-        return 0;
+    int nested = fork_nested(z, c, e);
+    if (nested != 0)
+        return nested > 0 ? 0 : nested;
     if (cell_fork_begin(cell) != 0)
         return E_SYS;
     PyOS_BeforeFork();
