@@ -3,7 +3,8 @@
  * after the death, or given to the breed's next helper.
  * Used by: spawn, reap, the loop.   Knows: cgroup.h.
  * Ownership: a child owns its group, a breed those that it keeps; a child that
- * is dead and whose group can not be removed yet waits in z->lingering.   Errors: E_SYS.   Threads: none. */
+ * is dead and whose group can not be removed yet waits in z->lingering.
+ * Errors: E_SYS.   Threads: none. */
 #ifndef TERRARIUM_ZYGOTE_GROUPS_H
 #define TERRARIUM_ZYGOTE_GROUPS_H
 

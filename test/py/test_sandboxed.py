@@ -29,7 +29,18 @@ PLAIN = [
     "1" + " + 1" * 300,
 ]
 
-WRONG = ["def", "x := 5", " 2 + 2", "yield 1", "await x", "1 /", "0 1", "a\0b", "1 / 0", "nobody"]
+WRONG = [
+    "def",
+    "x := 5",
+    " 2 + 2",
+    "yield 1",
+    "await x",
+    "1 /",
+    "0 1",
+    "a\0b",
+    "1 / 0",
+    "nobody",
+]
 
 
 def outcome(code: str) -> Any:
@@ -51,7 +62,9 @@ class Sandboxed(unittest.TestCase):
                     self.assertEqual(outcome(code), short)
 
     def test_short_way_is_gone(self) -> None:
-        with mock.patch.object(_sandboxed.ast, "Expression", side_effect=AssertionError):
+        with mock.patch.object(
+            _sandboxed.ast, "Expression", side_effect=AssertionError
+        ):
             self.assertEqual(outcome("2 + 2"), (4, {}))
             self.assertEqual(outcome("1 / 0"), (ZeroDivisionError, "division by zero"))
 
