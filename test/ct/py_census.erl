@@ -2,7 +2,7 @@
 %% @doc Counts all that an application could leave behind, in this VM and outside.
 -module(py_census).
 
--export([take/0, compare/2]).
+-export([take/0, compare/2, atoms_since/1]).
 
 %% What is there now.  To be compared where the application stands in the same
 %% state, and nobody works with it.
@@ -67,7 +67,7 @@ compare(Before, Now) ->
                            end
                    end, Before).
 
-more(atoms, Was, Is) -> {Was, Is, [atom(N) || N <- lists:seq(Was, min(Was + 20, Is - 1))]};
+more(atoms, Was, Is) -> {Was, Is, atoms(Was, Is)};
 more(processes, Was, Is) -> {Was, Is, youngest(Is - Was)};
 more(_, Was, Is) when is_list(Was) -> {Was -- Is, Is -- Was};
 more(_, Was, Is) -> {Was, Is}.
@@ -77,6 +77,13 @@ youngest(N) ->
     Info = [registered_name, dictionary, initial_call, current_stacktrace, monitors, messages],
     [{P, process_info(P, Info)} || P <- lists:nthtail(length(erlang:processes()) - N,
                                                      lists:sort(erlang:processes()))].
+
+%% Those that were made since there were so many; twenty at most.
+atoms_since(Was) ->
+    atoms(Was, erlang:system_info(atom_count)).
+
+atoms(Was, Is) ->
+    [atom(N) || N <- lists:seq(Was, min(Was + 20, Is) - 1)].
 
 %% The N-th atom of this VM.
 atom(N) ->

@@ -8,7 +8,7 @@
 -export([all/0, groups/0, suite/0, init_per_suite/1, end_per_suite/1, init_per_group/2,
          end_per_group/2]).
 -export([frames/1, answers/1, terms/1, callbacks/1, floods/1, descriptors/1, boot/1, lane/1,
-         deadline/1, stolen_id/1, harmless/1, untrusted/1, stories/1, handles/1, queue/1]).
+         deadline/1, stolen_id/1, harmless/1, untrusted/1, stories/1, handles/1, queue/1, cut_off/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 -include("../../erl/port/py_wire.hrl").
@@ -33,7 +33,7 @@ all() -> [{group, over_lane}, {group, over_socket}].
 
 groups() ->
     Both = [frames, answers, terms, callbacks, floods, descriptors, boot, deadline, stolen_id,
-            harmless, untrusted, stories, handles, queue],
+            harmless, untrusted, stories, handles, queue, cut_off],
     [{over_lane, [], [lane | Both]}, {over_socket, [], Both}].
 
 init_per_suite(Config) ->
@@ -265,6 +265,21 @@ stories(Config) ->
           end,
     {error, #{type := <<"unknown">>}} = py_evil:deed("error_story_bomb", Lane, Ask),
     ok.
+
+%% It dies at each byte of an answer: nobody gets a part of it.
+cut_off(Config) ->
+    Options = #{lane => proplists:get_value(lane, Config), max_frame => ?MIB},
+    Whole = ?WIRE_HEADER_SIZE + 200,
+    [{error, {crashed, #{exit_status := 3}}} = dies_after(Options, N)
+     || N <- lists:seq(0, Whole - 1)],
+    ok.
+
+dies_after(Options, N) ->
+    ok = file:write_file(filename:join(py_evil:dir(), "cut"), integer_to_list(N)),
+    {ok, Context} = py_evil:new("cut_off", Options),
+    Result = py_evil:ask(Context, 20000),
+    ok = py_context:stop(Context),
+    Result.
 
 %% Handles that nobody gave out are good for nothing.
 handles(Config) ->

@@ -6,7 +6,7 @@
 
 -export([all/0, groups/0, suite/0, init_per_suite/1, end_per_suite/1, init_per_group/2,
          end_per_group/2]).
--export([terms/1, callbacks/1, handles/1, identifiers/1, within/1]).
+-export([terms/1, callbacks/1, handles/1, identifiers/1, within/1, output/1]).
 
 -define(FORGED, {protocol, <<"an identifier that it was not given">>}).
 -define(REFUSED, {protocol, <<"not permitted here">>}).
@@ -17,7 +17,7 @@ suite() -> [{timetrap, {minutes, 3}}].
 all() -> [{group, over_lane}, {group, over_socket}].
 
 groups() ->
-    Both = [terms, callbacks, handles, identifiers, within],
+    Both = [terms, callbacks, handles, identifiers, within, output],
     [{over_lane, [], Both}, {over_socket, [], Both}].
 
 init_per_suite(Config) ->
@@ -86,6 +86,13 @@ identifiers(Config) ->
           [{Name, ?REFUSED, sandboxed()}
            || Name <- ["etf_pid", "etf_port", "etf_reference", "etf_export", "forged_ref",
                        "forged_shm"]]).
+
+%% What it writes is counted as it is read.
+output(Config) ->
+    table(Config,
+          [{Name, {limit, output_bytes}, Policy#{memory => 16 * ?MIB}}
+           || Name <- ["flood_stdout", "flood_stderr", "flood_line"],
+              Policy <- [with(#{output_bytes => 100000}), sandboxed(#{output_bytes => 100000})]]).
 
 %% What is within its limits is as ever.
 within(Config) ->

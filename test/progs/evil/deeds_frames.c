@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* deeds_frames.c - headers that lie, and frames that do not end. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,6 +103,25 @@ dies_in_a_frame(struct evil *e)
     _exit(3);
 }
 
+/* As much of an answer of 200 bytes as the file `cut' says, and death. */
+static void
+cut_off(struct evil *e)
+{
+    static uint8_t frame[WIRE_LIMIT_HEADER_SIZE + 200];
+    static const uint8_t head[] = {131, 109, 0, 0, 0, 194};
+    struct wire_header h = {200, WIRE_RESULT, 0, 0, e->id};
+    char path[512];
+    unsigned n = 0;
+    snprintf(path, sizeof path, "%s/cut", getenv("EVIL_DIR"));
+    FILE *f = fopen(path, "r");
+    if (f == NULL || fscanf(f, "%u", &n) != 1 || n > sizeof frame)
+        evil_broken("cannot read how much");
+    wire_put_header(frame, &h);
+    memcpy(frame + WIRE_LIMIT_HEADER_SIZE, head, sizeof head);
+    evil_say(e, frame, n);
+    _exit(3);
+}
+
 static void
 noise(struct evil *e)
 {
@@ -137,6 +157,7 @@ const struct deed deeds_frames[] = {
     {"one_byte_short", one_byte_short},
     {"drip", drip},
     {"dies_in_a_frame", dies_in_a_frame},
+    {"cut_off", cut_off},
     {"noise", noise},
     {"deep_while_growing", deep_while_growing},
     {NULL, NULL},
