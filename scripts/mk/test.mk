@@ -131,7 +131,7 @@ endif
 # Suites to which it is all one how requests travel, or that see to each way
 # themselves.
 ONE_WAY := api cluster docs elixir evil evil_policy handles lane policy python remote remote_end \
-  remote_ref remote_stream runtime sandbox sandbox_cli sandbox_limits shown venv
+  remote_ref remote_stream runtime sandbox sandbox_cli sandbox_grants sandbox_limits shown venv
 WAY_SUITES = $(filter-out $(ONE_WAY:%=py_%_SUITE),$(basename $(notdir $(wildcard test/ct/*_SUITE.erl))))
 
 test-ways: ## Common Test over the socket alone, and with no polling
@@ -140,7 +140,11 @@ test-ways: ## Common Test over the socket alone, and with no polling
 	done; exit $$rc
 
 # What a sandbox needs, a user must be able to have.
-UNPRIVILEGED := py_sandbox_SUITE py_sandbox_run_SUITE py_sandbox_cli_SUITE py_policy_SUITE
+UNPRIVILEGED := py_sandbox_SUITE py_sandbox_run_SUITE py_sandbox_cli_SUITE py_policy_SUITE \
+  py_sandbox_limits_SUITE py_sandbox_fd_SUITE py_sandbox_grants_SUITE py_handles_SUITE \
+  py_shown_SUITE
+# Those that take their time: once for each Python.
+UNPRIVILEGED_TOO := py_evil_SUITE py_evil_policy_SUITE py_handoff_SUITE
 
 test-unprivileged: erl-compile $(PROGS) ## sandboxes, as a user who is not root
 	@$(TEST_ENV) $(STEP)ct-unprivileged scripts/test_unprivileged $(APP) $(TEST_OUT) $(or $(T),$(UNPRIVILEGED))
@@ -156,6 +160,8 @@ test-pythons: ## what depends on Python, with every Python 3.10 to 3.14 found
 test-python: native
 	@rc=0; $(MAKE) --no-print-directory test-c || rc=1; \
 	for t in test-py test-asyncio test-prop test-ct; do \
-	  $(MAKE) --no-print-directory $$t || rc=1; done; exit $$rc
+	  $(MAKE) --no-print-directory $$t || rc=1; done; \
+	$(MAKE) --no-print-directory T='$(UNPRIVILEGED) $(UNPRIVILEGED_TOO)' test-unprivileged || rc=1; \
+	exit $$rc
 
 -include $(EVIL_OBJ:.o=.d) $(TEST_C_OBJ:.o=.d) $(TEST_PY_OBJ:.o=.d) $(TEST_DRV_OBJ:.o=.d)

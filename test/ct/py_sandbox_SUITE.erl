@@ -7,30 +7,56 @@
 -include_lib("stdlib/include/assert.hrl").
 
 -define(MODULES, [ctypes, mmap, re, resource, signal, socket, subprocess, threading, time, json,
-                  gc, marshal]).
+                  gc, marshal, '_posixshmem']).
 
 suite() -> [{timetrap, {minutes, 5}}].
 
+%% Layers that may be missing, each by itself.
+-define(OPTIONAL, [landlock, landlock_net, landlock_scope, namespaces, own_uid, pid_namespace,
+                   cgroup]).
+
 all() ->
-    [{group, trusted}, {group, default}, {group, strict}, {group, no_landlock},
-     {group, no_namespaces}, {group, no_own_uid}, {group, no_seccomp},
-     {group, begun_anew}, begun_anew, info, layers_are_told, unavailable, grants,
-     calls, sends, services, shared_memory, tmp, read_and_write, limits, cgroup, process_ids,
-     pools,
-     nothing_is_left].
+    [{group, Name} || {Name, _, _, _} <- groups_of_cases()] ++
+        [begun_anew, info, layers_are_told, unavailable, grants, calls, sends, services,
+         shared_memory, tmp, read_and_write, limits, cgroup, process_ids, pools, listed,
+         nothing_is_left].
 
 groups() ->
-    Cases = [cases, violations],
-    [{trusted, [], [cases]}, {default, [], Cases ++ [unnamed_violations]},
-     {strict, [], Cases},
-     {no_landlock, [], Cases}, {no_namespaces, [], Cases}, {no_own_uid, [], Cases},
-     {no_seccomp, [], [cases]}, {begun_anew, [], Cases}].
+    [{Name, [], Cases} || {Name, _, _, Cases} <- groups_of_cases()].
+
+%% With each, its level, the layers that are left out, and what is run.
+groups_of_cases() ->
+    [{trusted, trusted, [], [cases]},
+     {default, default, [], [cases, violations, unnamed_violations]},
+     {strict, strict, [], [cases, violations]},
+     {begun_anew, default, [], [cases, violations]},
+     {no_seccomp, default, [seccomp], [cases]},
+     {seccomp_alone, default, ?OPTIONAL, [cases, violations]}]
+        ++ [{name("no", [L]), default, [L], [cases]} || L <- ?OPTIONAL]
+        ++ more(os:getenv("TERRARIUM_SANDBOX_CASES", "some")).
+
+%% Any two are left out, and one of `strict'.
+more("some") ->
+    [];
+more("all") ->
+    [{name("strict_no", [L]), strict, [L], [cases, violations]} || L <- ?OPTIONAL]
+        ++ [{name("no", Two), default, Two, [cases, violations]}
+            || A <- ?OPTIONAL, B <- ?OPTIONAL, A < B, Two <- [[A, B]]].
+
+name(Prefix, Layers) ->
+    list_to_atom(lists:flatten([Prefix | ["_" ++ atom_to_list(L) || L <- Layers]])).
 
 init_per_suite(Config) ->
+    ok = py_ct:stop(),
+    Programs = programs(),
     ok = start(),
     Dir = filename:join(proplists:get_value(priv_dir, Config), "folder"),
     ok = filelib:ensure_dir(filename:join(Dir, "x")),
-    [{dir, Dir} | Config].
+    [{dir, Dir}, {programs, Programs} | Config].
+
+%% Zygotes and helpers of this installation.
+programs() ->
+    maps:get(programs, py_census:take()).
 
 start() ->
     py_ct:start([{contexts, 1}, {log_output, false}, {restart, #{free => 1000}},
@@ -38,38 +64,46 @@ start() ->
                  {runtimes, #{default => #{},
                               hiding => #{env => #{"TERRARIUM_TEST_SECRET" => "hidden"}}}}]).
 
-end_per_suite(_) ->
-    py_ct:stop().
+end_per_suite(Config) ->
+    ok = py_ct:stop(),
+    no_more(fun programs/0, proplists:get_value(programs, Config)).
+
+no_more(Count, Most) ->
+    py_ct:eventually(fun() ->
+                             Now = Count(),
+                             Now =< Most orelse {more, Now, Most}
+                     end).
 
 init_per_group(Group, Config) ->
-    case missing(Group) of
-        [] -> [{policy, policy(Group)} | Config];
+    {Group, Level, Without, _} = lists:keyfind(Group, 1, groups_of_cases()),
+    case missing(Level, Without) of
+        [] -> [{policy, policy(Group, Level, Without)}, {level, Level}, {without, Without}
+               | Config];
         Layers -> {skip, {not_on_this_host, Layers}}
     end.
 
 end_per_group(_, _) ->
     ok.
 
-level(Group) when Group =:= trusted; Group =:= strict -> Group;
-level(_) -> default.
+policy(_, trusted, []) ->
+    trusted;
+policy(Group, Level, Without) ->
+    Policy = #{level => Level, limits => #{wall_ms => 30000}, preload => ?MODULES,
+               without => Without, require => require(Without)},
+    case Group of
+        begun_anew -> Policy#{spawn => exec};
+        _ -> Policy
+    end.
 
-policy(trusted) -> trusted;
-policy(Group) ->
-    maps:merge(#{level => level(Group), limits => #{wall_ms => 30000}, preload => ?MODULES},
-               without(Group)).
+require([seccomp]) -> [landlock];
+require([landlock]) -> [seccomp, namespaces];
+require(Without) -> [seccomp, landlock] -- Without.
 
-without(no_landlock) -> #{without => [landlock], require => [seccomp, namespaces]};
-without(no_seccomp) -> #{without => [seccomp], require => [landlock]};
-without(no_namespaces) -> #{without => [namespaces]};
-without(no_own_uid) -> #{without => [own_uid]};
-without(begun_anew) -> #{spawn => exec};
-without(_) -> #{}.
-
-%% What a group is about must be there.
-missing(no_landlock) -> [namespaces] -- layers();
-missing(no_seccomp) -> [landlock, landlock_scope, namespaces, own_uid] -- layers();
-missing(trusted) -> [];
-missing(_) -> [seccomp, landlock] -- layers().
+%% What a group is about must be there, and what guards instead.
+missing(trusted, _) -> [];
+missing(_, ?OPTIONAL) -> [seccomp] -- layers();
+missing(_, [seccomp]) -> [landlock, landlock_scope, namespaces, own_uid] -- layers();
+missing(_, Without) -> lists:usort([seccomp, landlock | Without]) -- layers().
 
 layers() ->
     {ok, #{default := Layers}} = py:sandbox_info(),
@@ -83,12 +117,24 @@ cases(Config) ->
     ok = py_context:exec(Bystander, "x = 7"),
     Given = given(Config, Bystander),
     ok = prepare(C, Given),
-    Group = proplists:get_value(name, proplists:get_value(tc_group_properties, Config)),
-    Wrong = lists:append([attempt(C, Bystander, Given, Case, py_sandbox_cases:expected(Group, E))
+    [Level, Without] = [proplists:get_value(Key, Config) || Key <- [level, without]],
+    Before = look(),
+    Wrong = lists:append([attempt(C, Bystander, Given, Case,
+                                  py_sandbox_cases:expected(Level, Without, E))
                           || {_, _, E} = Case <- py_sandbox_cases:all()]),
     ok = py_context:stop(C),
     ok = py_context:stop(Bystander),
+    ok = py_ct:settled(maps:get(census, Before)),
+    ok = no_more(fun programs/0, maps:get(programs, Before) - 2),
+    ok = no_more(fun memory/0, maps:get(memory, Before) + (8 bsl 20)),
     ?assertEqual([], Wrong).
+
+look() ->
+    #{census => py_ct:census(), programs => programs(), memory => memory()}.
+
+memory() ->
+    true = erlang:garbage_collect(),
+    erlang:memory(total).
 
 context(Config) ->
     py_context:new(#{policy => proplists:get_value(policy, Config), grace_ms => 200,
@@ -115,7 +161,7 @@ attempt(C, Bystander, Given, {Name, Code, _}, Expected) ->
     end,
     Result = py_context:call(C, '__main__', 'case_', [], #{}, time(Expected)),
     %% Another one, or the same: it answers, and nobody has noticed.
-    {ok, 7} = py_context:eval(Bystander, "x"),
+    {ok, 7} = py_context:eval(Bystander, "x", #{}, 5000),
     ok = again(C, Given, Expected),
     [{Name, Expected, Result} || not fits(Expected, Result)].
 
@@ -137,6 +183,9 @@ fits({value, V}, {ok, V}) -> true;
 fits({most, N}, {ok, V}) -> is_integer(V) andalso V =< N;
 fits({least, N}, {ok, V}) -> is_integer(V) andalso V >= N;
 fits({raises, Types}, {error, {Type, _}}) -> lists:member(Type, Types);
+fits({size, N}, {ok, V}) -> byte_size(V) =:= N;
+fits({any, Some}, Result) -> lists:any(fun(One) -> fits(One, Result) end, Some);
+fits({limit, Which}, {error, {limit, What}}) -> lists:member(What, Which);
 fits(violation, {error, {sandbox, {syscall, _}}}) -> true;
 fits({crashed, Ends}, {error, {crashed, Report}}) ->
     lists:member(maps:get(signal, Report, maps:get(exit_status, Report, none)), Ends);
@@ -421,6 +470,50 @@ pools(_) ->
                   py:call(sandboxed, os, fork, [])) || _ <- lists:seq(1, 4)],
     ?assertEqual({ok, 4.0}, py:call(sandboxed, math, sqrt, [16])),
     ok = py_context_router:stop_pool(sandboxed).
+
+%%% The list of them
+
+%% Each test that test/sandbox.md names is there, and each case is in it.
+listed(_) ->
+    {ok, Text} = file:read_file(filename:join(root(), "test/sandbox.md")),
+    Rows = [Line || <<"|", _/binary>> = Line <- binary:split(Text, <<"\n">>, [global])],
+    {match, Words} = re:run(Rows, "`([A-Za-z_0-9 .,:]+)`",
+                            [global, {capture, all_but_first, binary}]),
+    Named = [N || [N] <- Words],
+    Cases = [atom_to_binary(N) || N <- py_sandbox_cases:names()]
+        ++ [atom_to_binary(N) || {N, _} <- py_sandbox_cases:calls()],
+    ?assertEqual([], Cases -- Named),
+    ?assertEqual([], [N || N <- Named, not lists:member(N, Cases), not is_test(N)]).
+
+%% Where the tests are, seen from where they run.
+root() ->
+    root(filename:absname(filename:dirname(code:which(?MODULE)))).
+
+root(Dir) ->
+    case filelib:is_file(filename:join(Dir, "test/sandbox.md")) of
+        true -> Dir;
+        false -> root(filename:dirname(Dir))
+    end.
+
+is_test(Name) ->
+    case string:split(Name, ":") of
+        [Suite, Case] -> defines(binary_to_list(Suite), binary_to_list(Case));
+        [_] -> false
+    end.
+
+%% A case of a suite, a test of a file of Check, a misdeed.
+defines("evil", Deed) ->
+    in_one_of("test/progs/evil/*.c", "\"" ++ Deed ++ "\"");
+defines("check_" ++ _ = File, Test) ->
+    in_one_of("test/c/" ++ File ++ ".c", "START_TEST(" ++ Test ++ ")");
+defines(Suite, Case) ->
+    in_one_of("test/ct/" ++ Suite ++ ".erl", "\n" ++ Case ++ "(").
+
+in_one_of(Pattern, Text) ->
+    lists:any(fun(File) ->
+                      {ok, Source} = file:read_file(File),
+                      binary:match(Source, list_to_binary(Text)) =/= nomatch
+              end, filelib:wildcard(filename:join(root(), Pattern))).
 
 %%% After all of it
 
