@@ -60,6 +60,8 @@ bystander() ->
 
 %% Code that is loaded later would make atoms then.
 load_all() ->
+    %% Said of a process that ends while it is looked at.
+    esrch = list_to_atom("esrch"),
     {ok, Modules} = application:get_key(terrarium, modules),
     [{module, M} = code:ensure_loaded(M) || M <- Modules],
     ok.

@@ -8,7 +8,8 @@
 -export([all/0, groups/0, suite/0, init_per_suite/1, end_per_suite/1, init_per_group/2,
          end_per_group/2]).
 -export([frames/1, answers/1, terms/1, callbacks/1, floods/1, descriptors/1, boot/1, lane/1,
-         deadline/1, stolen_id/1, harmless/1, untrusted/1, stories/1, handles/1, queue/1, cut_off/1]).
+         deadline/1, stolen_id/1, harmless/1, untrusted/1, stories/1, handles/1, queue/1,
+         cut_off/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 -include("../../erl/port/py_wire.hrl").
@@ -29,12 +30,14 @@
 
 suite() -> [{timetrap, {minutes, 8}}].
 
-all() -> [{group, over_lane}, {group, over_socket}].
+all() -> [{group, over_lane}, {group, over_socket}, {group, sandboxed}].
 
 groups() ->
     Both = [frames, answers, terms, callbacks, floods, descriptors, boot, deadline, stolen_id,
             harmless, untrusted, stories, handles, queue, cut_off],
-    [{over_lane, [], [lane | Both]}, {over_socket, [], Both}].
+    %% What is the same to strangers; what is not is in py_evil_policy_SUITE.
+    Strangers = [lane, frames, answers, terms, callbacks, descriptors, boot],
+    [{over_lane, [], [lane | Both]}, {over_socket, [], Both}, {sandboxed, [], Strangers}].
 
 init_per_suite(Config) ->
     ok = py_evil:start(Config),
@@ -47,7 +50,13 @@ init_per_suite(Config) ->
 end_per_suite(_) ->
     ok = py_evil:stop().
 
-init_per_group(Group, Config) -> [{lane, Group =:= over_lane} | Config].
+init_per_group(sandboxed, Config) ->
+    %% The evil zygote locks up nobody.
+    Policy = #{level => default, require => [], allow => [{call, all}],
+               limits => #{wall_ms => 60000}},
+    [{lane, true}, {policy, Policy} | Config];
+init_per_group(Group, Config) ->
+    [{lane, Group =:= over_lane}, {policy, trusted} | Config].
 
 end_per_group(_, _) -> ok.
 
@@ -172,10 +181,19 @@ deadline(Config) ->
             #{timeout => infinity}}]).
 
 table(Config, Rows) ->
-    Lane = #{lane => proplists:get_value(lane, Config)},
-    [ok = row(Name, Expected, maps:merge(Lane, Options))
+    Usual = maps:from_list([{Key, proplists:get_value(Key, Config)} || Key <- [lane, policy]]),
+    [ok = row(Name, held(Usual, Name, Expected), maps:merge(Usual, Options))
      || {Name, Expected, Options} <- [with_options(Row) || Row <- Rows]],
     ok.
+
+%% Of strangers the limits of their policy come first.
+held(#{policy := #{}}, "announce_2g", timeout) -> ?LIMIT;
+held(#{policy := #{}}, "etf_list_of_2g", ?EARLY) -> {limit, term_words};
+held(#{policy := #{}}, "etf_map_of_4g", ?EARLY) -> {limit, term_words};
+held(#{policy := #{}}, "etf_binary_of_4g", ?EARLY) -> {limit, term_words};
+held(#{policy := #{}}, "etf_no_bytes_of_bits", ?EARLY) -> {limit, term_words};
+held(#{policy := #{}}, "etf_fun", ?EARLY) -> ?REFUSED;
+held(_, _, Expected) -> Expected.
 
 with_options({Name, Expected}) -> {Name, Expected, #{}};
 with_options(Row) -> Row.

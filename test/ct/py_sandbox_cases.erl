@@ -25,8 +25,9 @@ names() ->
     [Name || {Name, _, _} <- all()].
 
 all() ->
-    without_seccomp(of_files(files()) ++ state() ++ loops()) ++ children() ++ privileges() ++
-        signals() ++ kernel() ++ network() ++ of_files(shared_files()) ++ memory().
+    without_seccomp(of_files(files() ++ looks()) ++ state() ++ loops()) ++ children() ++
+        threads() ++ privileges() ++ signals() ++ kernel() ++ network() ++ connections() ++
+        of_files(shared_files()) ++ memory() ++ bombs() ++ answers().
 
 without_seccomp(Cases) ->
     [{Name, Code, E#{no_seccomp => expected(default, [], E)}} || {Name, Code, E} <- Cases].
@@ -106,8 +107,10 @@ files() ->
      {make_setuid, "os.chmod(FOLDER, 0o4755)", #{locked => ?NO_WRITE}},
      {make_device, "os.mknod(FOLDER + '/node', 0o600 | 0o020000, os.makedev(1, 3))",
       #{locked => ?NO_WRITE}},
-     {change_owner, "os.chown(SECRET, 0, 0)", #{locked => ?NO_WRITE}},
-     {list_root, "return len(os.listdir('/')) > 0",
+     {change_owner, "os.chown(SECRET, 0, 0)", #{locked => ?NO_WRITE}}].
+
+looks() ->
+    [{list_root, "return len(os.listdir('/')) > 0",
       #{trusted => {value, true}, locked => ?NO_FILE, no_landlock => {value, true}}},
      {list_folder, "return os.listdir(FOLDER) != []",
       #{trusted => {value, true}, locked => ?NO_FILE}},
@@ -175,8 +178,10 @@ children() ->
      {clone_by_number, "return raw(56, 17, 0, 0, 0, 0)", #{locked => {value, -1}}},
      {vfork_by_number, "return raw(58)", #{locked => {value, -1}}},
      {execveat, "return raw(322, -1, 0, 0, 0, 0)",
-      #{trusted => {value, -14}, locked => {value, -1}}},
-     {one_thread,
+      #{trusted => {value, -14}, locked => {value, -1}}}].
+
+threads() ->
+    [{one_thread,
       "r = []\nt = threading.Thread(target=r.append, args=(1,))\nt.start(); t.join()\nreturn r[0]",
       #{trusted => {value, 1}, default => {value, 1}, strict => {raises, ["RuntimeError"]}}},
      {thread_bomb,
@@ -334,8 +339,10 @@ network() ->
      {fast_open_by_message,
       "a, b = socket.socketpair()\n"
       "return [raw(nr, a.fileno(), 0, 0x20000000, 0x20000000) for nr in (46, 307)]",
-      #{locked => {value, [-1, -1]}}},
-     {listen, "socket.create_server(('127.0.0.1', 0)).close(); return 1",
+      #{locked => {value, [-1, -1]}}}].
+
+connections() ->
+    [{listen, "socket.create_server(('127.0.0.1', 0)).close(); return 1",
       #{trusted => {value, 1}, locked => ?REFUSED}},
      {connect, "socket.create_connection(('127.0.0.1', 9), 5)",
       #{locked => {raises, ["PermissionError", "LookupError"]}}},
@@ -393,8 +400,10 @@ memory() ->
      {writable_code,
       "try:\n    mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 7); return 'mapped'\n"
       "except OSError: return 'refused'",
-      #{trusted => {value, <<"mapped">>}, locked => {value, <<"refused">>}}},
-     {descriptor_bomb,
+      #{trusted => {value, <<"mapped">>}, locked => {value, <<"refused">>}}}].
+
+bombs() ->
+    [{descriptor_bomb,
       "n = []\n"
       "try:\n    while len(n) < 500: n.append(os.dup(0))\nexcept OSError: pass\n"
       "for fd in n: os.close(fd)\nreturn len(n)",
@@ -415,8 +424,10 @@ memory() ->
       "        os.write(n[-1], bytes(1 << 20))\n"
       "except OSError: pass\n"
       "for fd in n: os.close(fd)\nreturn len(n)",
-      #{locked => {most, 64}, no_seccomp => {most, 64}}},
-     {large_answer, "return bytes(20 << 20)",
+      #{locked => {most, 64}, no_seccomp => {most, 64}}}].
+
+answers() ->
+    [{large_answer, "return bytes(20 << 20)",
       #{trusted => {size, 20 bsl 20}, locked => {any, [{raises, ["EncodeError", "OverflowError"]},
                                                        {limit, [frame_bytes]}]}}},
      {endless_answer, "x = []; x.append(x); return x",
