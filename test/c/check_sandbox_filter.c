@@ -559,12 +559,9 @@ END_TEST
 Suite *
 make_sandbox_filter_suite(void)
 {
-    const TTest *const tests[] = {splits_only_what_it_knows,
-                                  signals_only_itself,
-                                  kills_in_earnest,
-                                  refuses_in_earnest,
-                                  names_system_calls,
-                                  NULL};
+    const TTest *const tests[] = {
+        splits_only_what_it_knows, signals_only_itself, kills_in_earnest,
+        refuses_in_earnest,        names_system_calls,  NULL};
     Suite *s = suite_of("sandbox_filter", tests, 60);
     TCase *c = tcase_create("table");
     tcase_set_timeout(c, 120);

@@ -52,10 +52,10 @@ START_TEST(only_sigsys_is_kept)
             uint32_t ask = decided(&f, SYS_rt_sigaction, rest[r] | sig, 0);
             ck_assert_uint_eq(ask, SECCOMP_RET_ALLOW);
             for (int p = 0; p < 5; p++)
-                ck_assert_uint_eq(decided(&f, SYS_rt_sigaction, rest[r] | sig,
-                                          pointers[p]),
-                                  sig == SIGSYS ? SECCOMP_RET_ERRNO | EPERM
-                                                : SECCOMP_RET_ALLOW);
+                ck_assert_uint_eq(
+                    decided(&f, SYS_rt_sigaction, rest[r] | sig, pointers[p]),
+                    sig == SIGSYS ? SECCOMP_RET_ERRNO | EPERM
+                                  : SECCOMP_RET_ALLOW);
         }
     filter_free(&f);
 }
@@ -179,8 +179,10 @@ START_TEST(nothing_outlives_it)
     static const struct {
         void (*attempt)(void);
         int noted;
-    } all[] = {{forbidden, SYS_keyctl},      {change_handler, SYS_keyctl},
-               {thread, SYS_keyctl},         {no_stack, SYS_keyctl},
+    } all[] = {{forbidden, SYS_keyctl},
+               {change_handler, SYS_keyctl},
+               {thread, SYS_keyctl},
+               {no_stack, SYS_keyctl},
                {block, 0} /* by default */};
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);

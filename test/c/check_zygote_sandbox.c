@@ -395,10 +395,11 @@ START_TEST(nothing_of_preloaded_modules_is_open)
 }
 END_TEST
 
-START_TEST(ends_who_uses_up_the_cpu)
+/* A helper with 100 ms of a processor, which loops. */
+static void
+loop(struct zyg_helper *h)
 {
     struct zyg_message m;
-    struct zyg_helper h;
     struct ctl_out out, policy;
     ctl_begin(&policy);
     ctl_put_str(&policy, "level", "trusted");
@@ -411,14 +412,76 @@ START_TEST(ends_who_uses_up_the_cpu)
     ck_ok(zyg_send(&z, &out));
     ctl_free(&policy);
     zyg_expect(&z, CTL_spawned, &m);
-    zyg_take_helper(&m, &h);
-    ck_assert_int_eq(zyg_frame(&h, NULL), WIRE_HELLO);
-    zyg_exec(&h, 5, "while True: pass");
+    zyg_take_helper(&m, h);
+    ck_assert_int_eq(zyg_frame(h, NULL), WIRE_HELLO);
+    zyg_exec(h, 5, "while True: pass");
+}
+
+/* It is spent: what does the VM say to that? */
+static void
+expect_spent(void)
+{
+    struct zyg_message m;
+    zyg_expect(&z, CTL_spent, &m);
+    ck_assert_uint_eq(zyg_uint(&m, "id"), 1);
+    zyg_message_free(&m);
+}
+
+static void
+answer_spent(uint64_t id, int renew)
+{
+    struct ctl_out m;
+    ctl_begin(&m);
+    ctl_put_type(&m, CTL_budget);
+    ctl_put_uint(&m, "id", id);
+    ctl_put_bool(&m, "renew", renew);
+    ck_ok(zyg_send(&z, &m));
+}
+
+static void
+expect_over(struct zyg_helper *h)
+{
+    struct zyg_message m;
     zyg_expect(&z, CTL_exited, &m);
     ck_assert_uint_eq(zyg_uint(&m, "signal"), 9);
     ck_assert(zyg_has(&m, "limit", "cpu_ms"));
     zyg_message_free(&m);
-    zyg_helper_close(&h);
+    zyg_helper_close(h);
+}
+
+START_TEST(ends_who_uses_up_the_cpu)
+{
+    struct zyg_helper h;
+    loop(&h);
+    expect_spent();
+    answer_spent(1, 0);
+    expect_over(&h);
+}
+END_TEST
+
+/* As often as the VM says so; an answer about nobody changes nothing. */
+START_TEST(goes_on_who_may)
+{
+    struct zyg_helper h;
+    loop(&h);
+    for (int i = 0; i < 3; i++) {
+        expect_spent();
+        answer_spent(2, 0);
+        answer_spent(1, 1);
+    }
+    expect_spent();
+    answer_spent(1, 0);
+    expect_over(&h);
+}
+END_TEST
+
+/* The VM says nothing: that is a no. */
+START_TEST(ends_who_goes_on_unasked)
+{
+    struct zyg_helper h;
+    loop(&h);
+    expect_spent();
+    expect_over(&h);
 }
 END_TEST
 
@@ -542,6 +605,8 @@ START_TEST(a_namespace_of_process_ids_is_kept)
         ck_assert_int_eq(process_wait_gone(keeper[i], 10000), 1);
         zyg_send_spawn(&z, 9, 0); /* it has heard of it by then */
         zyg_expect(&z, CTL_spawned, &m);
+        zyg_message_free(&m); /* that closes its socket */
+        zyg_expect(&z, CTL_exited, &m);
         zyg_message_free(&m);
     }
     kill(z.pid, SIGKILL);
@@ -569,6 +634,8 @@ make_zygote_sandbox_suite(void)
                                   a_module_must_not_start_threads,
                                   nothing_of_preloaded_modules_is_open,
                                   ends_who_uses_up_the_cpu,
+                                  goes_on_who_may,
+                                  ends_who_goes_on_unasked,
                                   forgets_policies_that_nobody_uses,
                                   a_namespace_of_process_ids_is_kept,
                                   begins_anew};
