@@ -3,7 +3,7 @@
 %% A bad one is `{error, {invalid, Key, Value}}'.
 -module(py_context_opts).
 
--export([context/1, mode/1, boot/1, limits/1, counted/2, form/1, call/1]).
+-export([context/1, context/2, mode/1, boot/1, limits/1, counted/2, form/1, call/1]).
 
 -export_type([options/0, call/0]).
 
@@ -18,12 +18,17 @@
 %% @doc Check the options of a context and fill in the defaults.
 -spec context(term()) -> {ok, options()} | {error, {invalid, atom(), term()}}.
 context(Map) when is_map(Map) ->
-    case fold(maps:to_list(Map), defaults()) of
-        {ok, Options} -> {ok, with_policy(Options, Map)};
-        {error, _} = Error -> Error
-    end;
+    context(Map, terrarium_config:get(policy));
 context(Other) ->
     {error, {invalid, options, Other}}.
+
+%% @doc The same, where those without a policy have this one, which is checked.
+-spec context(map(), py_policy:policy()) -> {ok, options()} | {error, {invalid, atom(), term()}}.
+context(Map, Policy) ->
+    case fold(maps:to_list(Map), defaults(Policy)) of
+        {ok, Options} -> {ok, with_policy(Options, Map)};
+        {error, _} = Error -> Error
+    end.
 
 %% The policy's limits hold, unless the context has tighter ones of its own.
 with_policy(#{policy := Policy} = Options, Given) ->
@@ -35,9 +40,9 @@ with_policy(#{policy := Policy} = Options, Given) ->
     Depth = min(maps:get(max_depth, Options), py_policy:limit({term_depth, Policy}, infinity)),
     Options#{max_frame := Frame, grace_ms := Grace, max_depth := Depth}.
 
-defaults() ->
+defaults(Policy) ->
     #{runtime => default,
-      policy => terrarium_config:get(policy),
+      policy => Policy,
       name => <<>>,
       errors => pair,
       grace_ms => terrarium_config:get(grace_ms),

@@ -18,17 +18,23 @@
 
 %% How long the two halves of a helper's end may lie apart.
 -define(COLLECT_MS, 1000).
+%% What the process of a run makes, in words.
+-define(RUN_WORDS, 4096).
 
 %% @doc Start a context.  Its options are checked; `Owner' is the process with
 %% which it ends, or `none'.
 -spec start_link(term(), py_context_opts:options(), pid() | none) ->
     {ok, pid()} | {error, term()}.
 start_link(Id, Options, Owner) ->
-    case gen_statem:start_link(?MODULE, {Id, Options, Owner}, []) of
+    case gen_statem:start_link(?MODULE, {Id, Options, Owner}, room(Options)) of
         {ok, Pid} -> {ok, Pid};
         ignore -> {error, ignore};
         {error, _} = Error -> Error
     end.
+
+%% One that lives for a run only never needs to collect garbage.
+room(#{single_use := true}) -> [{spawn_opt, [{min_heap_size, ?RUN_WORDS}]}];
+room(_) -> [].
 
 %% @private
 -spec callback_mode() -> handle_event_function.
@@ -59,6 +65,7 @@ init({Id, Given, Owner}) ->
     end.
 
 %% How logs and the process itself call it.
+label({new, N}, #{name := <<>>}) -> <<"{new,", (integer_to_binary(N))/binary, "}">>;
 label(Id, #{name := <<>>}) -> iolist_to_binary(io_lib:format("~0tp", [Id]));
 label(_, #{name := Name}) -> Name.
 
@@ -66,7 +73,7 @@ label(_, #{name := Name}) -> Name.
 -spec handle_event(gen_statem:event_type(), term(), atom(), #data{}) ->
     gen_statem:event_handler_result(atom()).
 handle_event(internal, start, starting, Data) ->
-    ask(Data);
+    asked(Data);
 handle_event({call, From}, await, State, _) ->
     awaited(State, From);
 handle_event({call, From}, info, State, Data) ->
@@ -126,9 +133,10 @@ handle_event(_, _, _, _) ->
 %% @private
 -spec terminate(term(), atom(), #data{}) -> ok.
 terminate(Reason, State, #data{port = Port} = Data) ->
-    ok = py_registry:withdraw(self()),
+    ok = py_registry:withdraw(self(), Data#data.generation),
     ok = py_context_swap:close(Reason, Data#data.swap),
-    gen_server:cast(py_observer, {forget_context, self()}),
+    _ = [gen_server:cast(py_observer, {forget_context, self()})
+         || py_log_level:has_own(self())],
     Exited = case Port of
                  none ->
                      _ = cancel(Data),
@@ -160,8 +168,11 @@ awaited(_, _) ->
 
 %%% Getting a helper
 
-ask(#data{label = Label, opts = Options} = Data) ->
+ask(Data) ->
     ok = py_registry:publish(self(), starting),
+    asked(Data).
+
+asked(#data{label = Label, opts = Options} = Data) ->
     Request = py_context_helper:request(Label, Options),
     Fresh = Data#data{death = py_context_core:new(), boot_reason = none, hello = #{},
                       port = none, os_pid = none, ref = none},

@@ -5,7 +5,7 @@
 -module(py_context_sup).
 -behaviour(supervisor).
 
--export([start_link/0, start_context/3]).
+-export([start_link/0, start_context/3, start_new/2]).
 -export([init/1]).
 
 %% @doc Start the supervisor.
@@ -27,6 +27,11 @@ start_context(Id, Options, Owner) ->
     catch
         exit:_ -> {error, not_started}
     end.
+
+%% @doc The same for a context without an id of its own.
+-spec start_new(py_context_opts:options(), pid()) -> {ok, pid()} | {error, term()}.
+start_new(Options, Owner) ->
+    start_context({new, erlang:unique_integer([positive])}, Options, Owner).
 
 %% @private
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.

@@ -1,10 +1,11 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc Owns what must outlive the others: the driver's place in the VM, the
 %% table of contexts, the table of runtimes, the table of functions that Python
-%% may call, the table of what goes with a helper (its courier, its grants, and who
-%% waits for something on its behalf) or with a context (who hands descriptors over to
-%% it); the table of processes that work for a reference; the tables of what contexts
-%% begin with (py_startup) and of errors that are to be awaited (py_stories).
+%% may call, the table of what goes with a helper (its courier, its grants) or with a
+%% context (who hands descriptors over to it); the table of who waits for something on
+%% a helper's behalf; the table of processes that work for a reference; the tables of
+%% what contexts begin with (py_startup) and of errors that are to be awaited
+%% (py_stories).
 %%
 %% A context writes its own row of `py_contexts' and nobody else's; callers
 %% read it to find the port without asking a process.
@@ -12,7 +13,7 @@
 -behaviour(gen_server).
 
 -export([start_link/0]).
--export([publish/2, withdraw/1, find/1, contexts/0]).
+-export([publish/2, withdraw/2, find/1, contexts/0]).
 -export([keep/2, drop/2, find/2, note_objects/2, has_objects/2]).
 -export([put_runtime/2, remove_runtime/1, runtime/1, runtimes/0, put_inherited/2,
          take_inherited/1]).
@@ -33,8 +34,10 @@
 -define(FUNCTIONS, py_functions).
 -define(HELPERS, py_helpers).
 
+-define(FEW, 8). % helpers of a context
 -type function_key() :: binary() | {binary(), binary()}.
 %% The name of a user's function; or service and function of this library's own.
+-define(WAITS, py_waits).
 -define(WORKERS, py_workers).
 -define(STARTUP, py_startup).
 -define(STORIES, py_stories).
@@ -61,17 +64,23 @@ publish(Context, Row) ->
     true = ets:insert(?CONTEXTS, {Context, Row}),
     ok.
 
-%% @doc The context is no more, nor is any former helper of it.
--spec withdraw(pid()) -> ok.
-withdraw(Context) ->
+%% @doc The context is no more, nor is any helper of it, the last of this generation.
+-spec withdraw(pid(), non_neg_integer()) -> ok.
+withdraw(Context, Generation) ->
     try
         true = ets:delete(?CONTEXTS, Context),
-        true = ets:match_delete(?CONTEXTS, {{Context, '_'}, '_'}),
-        true = ets:match_delete(?CONTEXTS, {{objects, Context, '_'}, '_'}),
-        ok
+        forget_generations(Context, Generation)
     catch
         error:badarg -> ok
     end.
+
+%% One by one where there were few: a pattern looks at the rows of all contexts.
+forget_generations(Context, Last) when Last =< ?FEW ->
+    lists:foreach(fun(N) -> ok = drop(Context, N) end, lists:seq(1, Last));
+forget_generations(Context, _) ->
+    _ = [true = ets:match_delete(?CONTEXTS, {Key, '_'})
+         || Key <- [{Context, '_'}, {objects, Context, '_'}]],
+    ok.
 
 %% @doc A helper that the calling context had before still answers for its objects.
 -spec keep(pid(), row()) -> ok.
@@ -305,12 +314,12 @@ drop_reactor(Context) ->
 %% something is written there already.
 -spec enter_wait(port(), term(), term()) -> boolean().
 enter_wait(Port, Token, What) ->
-    ets:insert_new(?HELPERS, {{wait, Port, Token}, What}).
+    ets:insert_new(?WAITS, {{Port, 1, Token}, What}).
 
 %% @doc Take what is written there: only one can.
 -spec take_wait(port(), term()) -> {ok, term()} | none.
 take_wait(Port, Token) ->
-    try ets:take(?HELPERS, {wait, Port, Token}) of
+    try ets:take(?WAITS, {Port, 1, Token}) of
         [{_, What}] -> {ok, What};
         [] -> none
     catch
@@ -320,10 +329,13 @@ take_wait(Port, Token) ->
 %% @doc The tokens of all waits for this helper.
 -spec waits(port()) -> [term()].
 waits(Port) ->
-    try
-        [Token || [Token] <- ets:match(?HELPERS, {{wait, Port, '$1'}, '_'})]
-    catch
-        error:badarg -> []
+    try waits_after({Port, 0, none}, Port) catch error:badarg -> [] end.
+
+%% The table is ordered, so that the others' are not looked at.
+waits_after(Key, Port) ->
+    case ets:next(?WAITS, Key) of
+        {Port, 1, Token} = Next -> [Token | waits_after(Next, Port)];
+        _ -> []
     end.
 
 %% @doc The calling process works for this reference, on behalf of this owner.
@@ -371,7 +383,9 @@ init([]) ->
             ?HELPERS = ets:new(?HELPERS, [{write_concurrency, true} | Options]),
             ?STORIES = ets:new(?STORIES, [{write_concurrency, true} | Options]),
             ?STARTUP = ets:new(?STARTUP, Options),
-            ?WORKERS = ets:new(?WORKERS, [named_table, public, set, {write_concurrency, true}]),
+            Written = [named_table, public, {write_concurrency, true}],
+            ?WAITS = ets:new(?WAITS, [ordered_set | Written]),
+            ?WORKERS = ets:new(?WORKERS, [set | Written]),
             {ok, state};
         {error, Reason} ->
             {stop, Reason}

@@ -20,6 +20,8 @@
 -define(COLLECT_MS, 2000).
 %% How soon a full control socket is tried again.
 -define(RETRY_MS, 5).
+%% Room for the messages of some helpers: garbage is then collected once for many.
+-define(WORDS, 16384).
 
 -record(state, {name, options,
                 status = starting,   % starting | up | closing | backoff
@@ -34,7 +36,7 @@
 %% @doc Start the process of a runtime.
 -spec start_link(atom(), terrarium_config:runtime()) -> gen_server:start_ret().
 start_link(Name, Options) ->
-    gen_server:start_link(?MODULE, {Name, Options}, []).
+    gen_server:start_link(?MODULE, {Name, Options}, [{spawn_opt, [{min_heap_size, ?WORDS}]}]).
 
 %% @doc Ask for a helper on behalf of the calling process: `boot' is what it is
 %% told, `policy' how it is locked up.  The reference is a

@@ -69,7 +69,7 @@ run(Code) ->
 -spec run(terrarium_config:name(), options()) -> result().
 run(Code, Options) ->
     case prepare(Code, Options) of
-        {ok, Args, Context} -> in_context(Args, Context);
+        {ok, Args, Policy, Context} -> in_context(Args, Policy, Context);
         {error, _} = Error -> Error
     end.
 
@@ -112,10 +112,10 @@ with_context([_, _, _, _, Max] = Args, Options) when is_integer(Max), Max > 0 ->
     case py_policy:check(Given) of
         {ok, Policy} ->
             Bytes = py_policy:limit({output_bytes, Policy}, 1048576),
-            {ok, Args, #{policy => Given, runtime => maps:get(runtime, Options, default),
-                         ahead => maps:get(spares, Options, ?SPARES), single_use => true,
-                         log_output => false, lane => false, output => capture,
-                         output_max => Bytes}};
+            {ok, Args, Policy, #{runtime => maps:get(runtime, Options, default),
+                                 ahead => maps:get(spares, Options, ?SPARES),
+                                 single_use => true, log_output => false, lane => false,
+                                 output => capture, output_max => Bytes}};
         {error, _} = Error ->
             Error
     end;
@@ -146,8 +146,8 @@ run_limits(_) -> #{cpu_ms => 5000}.
 
 %%% The run
 
-in_context(Args, Options) ->
-    case py_context:new(Options) of
+in_context(Args, Policy, Options) ->
+    case py_context:new(Options, Policy) of
         {ok, Context} ->
             Begun = erlang:monotonic_time(millisecond),
             try py_context:call(Context, <<"erlang._sandboxed">>, <<"run">>, Args) of

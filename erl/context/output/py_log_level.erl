@@ -3,7 +3,7 @@
 %% of a runtime, of a pool, or one; the narrowest one that was set counts.
 -module(py_log_level).
 
--export([put/2, forget/1, clear/0, of_context/3, here/1, boot/2]).
+-export([put/2, forget/1, has_own/1, clear/0, of_context/3, here/1, boot/2]).
 -export([pool/1, number/1, level/1]).
 
 -export_type([scope/0, setting/0]).
@@ -16,6 +16,11 @@
 -spec put(scope(), setting()) -> ok.
 put(Scope, Level) ->
     persistent_term:put(?MODULE, (settings())#{Scope => Level}).
+
+%% @doc Does this context have a level of its own?
+-spec has_own(pid()) -> boolean().
+has_own(Context) ->
+    is_map_key({context, Context}, settings()).
 
 %% @doc The context is no more.
 -spec forget(pid()) -> ok.
