@@ -3,7 +3,7 @@
 %% the last word.
 -module(py_context_end).
 
--export([finish/1, wind_up/2]).
+-export([finish/1, close/3]).
 
 -include("../port/py_wire.hrl").
 -include("py_context_data.hrl").
@@ -23,9 +23,27 @@ finish(Context) ->
         exit:_ -> #{}
     end.
 
-%% @doc Ask the helper to end, and see to it that it does: what the zygote says of
+%% @doc The helper ends, and its port is closed, for this reason: what the zygote says of
 %% its end, if it says something in time.
--spec wind_up(atom(), #data{}) -> map() | none.
+-spec close(atom(), term(), #data{}) -> map() | none.
+close(ready, Reason, #data{port = Port, opts = #{single_use := true, log_output := false}} = Data) ->
+    %% Which kills it.  Nobody wants its last words, so nothing of it is looked at again.
+    ok = shut(Port, Reason),
+    {Exited, _} = await_exit(py_request:deadline(?COLLECT_MS), Data),
+    exited(Exited);
+close(State, Reason, #data{port = Port} = Data) ->
+    Exited = wind_up(State, Data),
+    ok = shut(Port, Reason),
+    Exited.
+
+shut(Port, Reason) ->
+    ok = py_wait:abandon(Port),
+    _ = py_port:fail(Port, {context_died, Reason}),
+    py_context_helper:close(Port).
+
+exited(timeout) -> none;
+exited(Exited) -> Exited.
+
 wind_up(ready, #data{opts = #{single_use := true}} = Data) ->
     wind_up(killed, Data);
 wind_up(ready, #data{port = Port} = Data) ->
@@ -37,10 +55,8 @@ wind_up(ready, #data{port = Port} = Data) ->
     end;
 wind_up(_, #data{port = Port} = Data) ->
     _ = py_port:kill(Port),
-    case await_exit(py_request:deadline(?COLLECT_MS), Data) of
-        {timeout, Last} -> last_words(none, Last);
-        {Exited, Last} -> last_words(Exited, Last)
-    end.
+    {Exited, Last} = await_exit(py_request:deadline(?COLLECT_MS), Data),
+    last_words(exited(Exited), Last).
 
 await_exit(Deadline, #data{port = Port, ref = Ref} = Data) ->
     receive

@@ -2,7 +2,7 @@
 %% @doc From the descriptors of a helper to a port that a context uses.
 -module(py_context_helper).
 
--export([request/2, open/5]).
+-export([request/2, open/5, close/1]).
 
 -include("../port/py_wire.hrl").
 
@@ -43,7 +43,7 @@ open(Fds, Zygote, Job, Runtime, Options) ->
             stale;
         {ok, Port} ->
             ok = py_grants:put(Port, py_policy:grants(maps:get(policy, Options))),
-            {ok, _} = py_courier:start_link(Port),
+            ok = courier(Port, Options),
             Limits = py_policy:limits(maps:get(policy, Options)),
             _ = py_port:settings(Port, maps:merge(Limits, Options#{deadline_ms =>
                                                                        ?WIRE_FRAME_DEADLINE_MS})),
@@ -52,6 +52,19 @@ open(Fds, Zygote, Job, Runtime, Options) ->
         {error, _} = Error ->
             Error
     end.
+
+%% A helper that is used once has hardly ever something for it to do.
+courier(_, #{single_use := true}) ->
+    ok;
+courier(Port, _) ->
+    {ok, _} = py_courier:start_link(Port),
+    ok.
+
+%% @doc Close a port that was opened here.
+-spec close(port()) -> ok.
+close(Port) ->
+    ok = py_port:close(Port),
+    py_courier:closed(Port).
 
 flags(#{policy := Policy}) ->
     case py_policy:level(Policy) of

@@ -58,7 +58,7 @@ linger(Port, Data) ->
 close(Port, Data) ->
     {Output, OsPid, Left} = take(Port, Data),
     ok = py_context_output:log(py_output:flush(Output), OsPid, Data),
-    ok = py_port:close(Port),
+    ok = py_context_helper:close(Port),
     Left.
 
 %% @doc Close them all.

@@ -142,11 +142,7 @@ terminate(Reason, State, #data{port = Port} = Data) ->
                      _ = cancel(Data),
                      none;
                  _ ->
-                     Last = py_context_end:wind_up(State, Data),
-                     ok = py_wait:abandon(Port),
-                     _ = py_port:fail(Port, {context_died, Reason}),
-                     ok = py_port:close(Port),
-                     Last
+                     py_context_end:close(State, Reason, Data)
              end,
     _ = py_context_old:close_all(Data),
     finished(Exited, Data).

@@ -285,5 +285,5 @@ close(Reason, Swap) ->
                           _ = py_port:kill(P),
                           ok = py_wait:abandon(P),
                           _ = py_port:fail(P, {context_died, Reason}),
-                          py_port:close(P)
+                          py_context_helper:close(P)
                   end, Ports).

@@ -212,11 +212,10 @@ function(Name) ->
 functions() ->
     [Name || {Name, _} <- ets:tab2list(?FUNCTIONS), is_binary(Name)].
 
-%% @doc This process delivers what the helper of this port sends.
--spec put_courier(port(), pid()) -> ok.
+%% @doc This process delivers what the helper of this port sends, if no other does.
+-spec put_courier(port(), pid()) -> boolean().
 put_courier(Port, Pid) ->
-    true = ets:insert(?HELPERS, {{courier, Port}, Pid}),
-    ok.
+    ets:insert_new(?HELPERS, {{courier, Port}, Pid}).
 
 %% @doc The courier of a helper.
 -spec courier(port()) -> pid() | none.

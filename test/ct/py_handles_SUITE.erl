@@ -12,7 +12,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 all() ->
     [come_back, anywhere, in_python, levels, callbacks, in_threads, errors, sending, not_granted,
      self_and_whereis, never_to_contexts, forgotten, many_at_once, made_up, functions, replaced,
-     objects_pass, trusted_as_ever, ended, nothing_is_left].
+     objects_pass, trusted_as_ever, ended, nothing_is_left, used_once, used_once_and_not_at_all].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}, {log_output, false}]),
@@ -265,6 +265,45 @@ trusted_as_ever(_) ->
     ?assert(binary:match(Text, atom_to_binary(node())) =/= nomatch),
     F = fun erlang:abs/1,
     ?assertEqual({ok, F}, py:eval("x", #{x => F})).
+
+once() ->
+    Policy = #{level => default, allow => [{send, passed}]},
+    {ok, C} = py_context:new(#{policy => Policy, single_use => true, log_output => false}),
+    {ready, Port, _, _, _} = py_registry:find(C),
+    {ok, 2} = py_context:eval(C, "1 + 1"),
+    ?assertEqual(none, py_registry:courier(Port)),
+    {C, Port}.
+
+%% Helpers that are used once have a courier when there is something for it to do:
+%% one, of the context, however many come at once.
+used_once(_) ->
+    {C, Port} = once(),
+    Pass = fun() -> [{ok, Id} = py_context:eval(C, "x", #{x => Id}) || Id <- ids()] end,
+    Down = [Mon || _ <- lists:seq(1, 8), {_, Mon} <- [spawn_monitor(Pass)]],
+    [receive {'DOWN', Mon, process, _, Why} -> ?assertEqual(normal, Why) end || Mon <- Down],
+    Courier = py_registry:courier(Port),
+    {links, Links} = process_info(C, links),
+    ?assert(lists:member(Courier, Links)),
+    ?assertEqual(process_info(C, group_leader), process_info(Courier, group_leader)),
+    {ok, _} = py_context:eval(C, "__import__('erlang').send(x, 7)", #{x => self()}),
+    receive 7 -> ok end,
+    Mon = monitor(process, C),
+    exit(Courier, kill),
+    receive {'DOWN', Mon, process, C, killed} -> ok end,
+    nothing_of(Port).
+
+used_once_and_not_at_all(_) ->
+    {C, Port} = once(),
+    ok = py_context:stop(C),
+    nothing_of(Port),
+    ?assertEqual(none, py_handles:of_port(Port)),
+    ?assertEqual(gone, py_courier:watch(Port, 1, self())).
+
+nothing_of(Port) ->
+    py_ct:eventually(fun() ->
+                             {py_registry:courier(Port), py_registry:grants(Port),
+                              py_registry:handles(Port)} =:= {none, none, none}
+                     end).
 
 %% The table is the courier's and goes with it.
 ended(_) ->

@@ -11,11 +11,14 @@
 %% (`py_holds'), so those of a helper that died are let go of with it.
 %%
 %% It lives as long as the port, and delivers what is in its mailbox before it
-%% ends.  The context's process starts it, and needs not know it.
+%% ends.  The context's process starts it, and needs not know it.  That of a helper
+%% which is used once is started by whoever has something for it: few ever have, and
+%% Python asks to have a receiver watched, or a segment held, before it sends the first
+%% message.  So a message without a courier is a violation, as the driver says.
 -module(py_courier).
 -behaviour(gen_server).
 
--export([start_link/1, watch/3, hold/3, held/2, in_transit/2]).
+-export([start_link/1, watch/3, hold/3, held/2, in_transit/2, handles/1, closed/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([receiver/0]).
@@ -75,8 +78,28 @@ in_transit(Port, Term) ->
     _ = ask(Port, {in_transit, Term}),
     ok.
 
+%% @doc What the helper has in the place of identifiers.
+-spec handles(port()) -> py_handles:handles() | none.
+handles(Port) ->
+    case ask(Port, handles) of
+        gone -> none;
+        Handles -> Handles
+    end.
+
+%% @doc The port is closed: where it had no courier, nothing of it is left now.
+-spec closed(port()) -> ok.
+closed(Port) ->
+    Courier = py_registry:courier(Port),
+    case is_pid(Courier) andalso is_process_alive(Courier) of
+        true ->
+            ok; % it sees to that
+        false ->
+            ok = py_grants:drop(Port),
+            py_registry:drop_courier(Port)
+    end.
+
 ask(Port, Question) ->
-    case py_registry:courier(Port) of
+    case of_port(Port) of
         none ->
             gone;
         Courier ->
@@ -87,19 +110,53 @@ ask(Port, Question) ->
             end
     end.
 
+of_port(Port) ->
+    case py_registry:courier(Port) of
+        none -> started(Port);
+        Courier -> Courier
+    end.
+
+%% Of those that several processes start at once one goes on.
+started(Port) ->
+    case gen_server:start(?MODULE, {on_demand, Port}, []) of
+        {ok, Courier} -> Courier;
+        ignore -> py_registry:courier(Port);
+        {error, _} -> none
+    end.
+
 %% @private
--spec init(port()) -> {ok, #state{}} | {stop, term()}.
+-spec init(port() | {on_demand, port()}) -> {ok, #state{}} | ignore | {stop, term()}.
+init({on_demand, Port}) ->
+    case erlang:port_info(Port, connected) of
+        {connected, Context} -> in_the_name_of(Context, Port);
+        undefined -> {stop, normal}
+    end;
 init(Port) ->
     process_flag(trap_exit, true),
-    case py_port:carry(Port) of
-        ok ->
-            _ = erlang:monitor(port, Port),
-            ok = py_handles:open(Port),
-            ok = py_registry:put_courier(Port, self()),
-            {ok, #state{port = Port, handles = py_handles:of_port(Port)}};
-        {error, Reason} ->
-            {stop, Reason}
+    case py_registry:put_courier(Port, self()) of
+        true -> begun(Port, py_port:carry(Port));
+        false -> ignore
     end.
+
+%% It belongs to the context, as if that had started it.
+in_the_name_of(Context, Port) ->
+    process_flag(trap_exit, true),
+    case erlang:process_info(Context, group_leader) of
+        {group_leader, Leader} ->
+            true = group_leader(Leader, self()),
+            true = link(Context),
+            init(Port);
+        undefined ->
+            {stop, normal}
+    end.
+
+begun(Port, ok) ->
+    _ = erlang:monitor(port, Port),
+    ok = py_handles:open(Port),
+    {ok, #state{port = Port, handles = py_registry:handles(Port)}};
+begun(Port, {error, Reason}) ->
+    ok = py_registry:drop_courier(Port),
+    {stop, {shutdown, Reason}}.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
@@ -115,6 +172,8 @@ handle_call({hold, Token, Shm}, _, #state{holds = Holds} = State) ->
     {reply, Answer, State#state{holds = More}};
 handle_call({held, Token}, _, #state{holds = Holds} = State) ->
     {reply, py_holds:held(Token, Holds), State};
+handle_call(handles, _, #state{handles = Handles} = State) ->
+    {reply, Handles, State};
 handle_call({in_transit, Term}, _, #state{holds = Holds} = State) ->
     {reply, ok, sweep_later(State#state{holds = py_holds:in_transit(Term, Holds)})};
 handle_call(_, _, State) ->

@@ -46,7 +46,17 @@ open(Port) ->
 %% @doc What the helper of this port has; `none' if it is trusted, or gone.
 -spec of_port(port()) -> handles() | none.
 of_port(Port) ->
-    py_registry:handles(Port).
+    case py_registry:handles(Port) of
+        none -> to_be_made(Port);
+        Handles -> Handles
+    end.
+
+%% Its courier may not have been needed before.
+to_be_made(Port) ->
+    case py_grants:is_stranger(Port) of
+        true -> py_courier:handles(Port);
+        false -> none
+    end.
 
 %%% To the helper
 
