@@ -2,11 +2,11 @@
 /* drv.c - the ErlDrvEntry: every callback goes to the port's own kind.
  *
  *   open_port({spawn_driver, "py_drv zygote"}, [binary])
- *   open_port({spawn_driver, "py_drv helper SOCKET STDOUT STDERR PIDFD LANE
- *             HATCH FLAGS"},
- *             [binary])
  *   open_port({spawn_driver, "py_drv load"}, [binary])
  *   open_port({spawn_driver, "py_drv fds"}, [binary])
+ *
+ * The port of a helper is made by a zygote's (DRV_OP_TAKE); tests, which have
+ * no zygote, open "py_drv helper SOCKET STDOUT STDERR PIDFD LANE HATCH FLAGS".
  *
  * docs/internals.md describes what each kind of port takes and sends. */
 #include "drv.h"

@@ -45,6 +45,12 @@ struct drv_port {
 /* Each returns a new port, or NULL with errno set. */
 struct drv_port *drv_zygote_start(ErlDrvPort port, const char *args);
 struct drv_port *drv_helper_start(ErlDrvPort port, const char *args);
+/* The same for a helper whose descriptors came over the port `from': it belongs
+ * to the process `owner' and takes of the descriptors what it needs, which then
+ * are -1 here. */
+struct drv_port *drv_helper_take(ErlDrvPort from, ErlDrvTermData owner,
+                                 int *given, int count, uint32_t flags,
+                                 int lane);
 struct drv_port *drv_load_start(ErlDrvPort port);
 struct drv_port *drv_fds_start(ErlDrvPort port);
 

@@ -119,7 +119,7 @@ helper_stop(struct drv_port *p)
     int signaled, status;
     end_channel(h);
     drv_output_stop(&h->output, p);
-    if (h->begun) {
+    if (h->begun || h->taken) {
         /* The port was closed, so nobody needs the helper any more.  If its
          * zygote died it may have become our child: then reap it. */
         drv_pidfd_kill(h->pidfd);
@@ -391,9 +391,9 @@ helper_drop_queue(struct drv_port *p)
     driver_deq(p->port, driver_sizeq(p->port));
 }
 
-/* ---- start -------------------------------------------------------------- */
+/* ---- its kind of port ---------------------------------------------------- */
 
-static const struct drv_ops helper_ops = {
+const struct drv_ops helper_ops = {
     .control = helper_control,
     .outputv = helper_outputv,
     .ready_input = helper_ready_input,
@@ -404,34 +404,8 @@ static const struct drv_ops helper_ops = {
     .stop = helper_stop,
 };
 
-enum { SOCKET, STDOUT, STDERR, PIDFD, HATCH, FDS }; /* not the lane's */
-
-static struct helper *
-helper_new(ErlDrvPort port, uint32_t etf_flags)
-{
-    struct helper *h = driver_alloc(sizeof *h);
-    if (h == NULL)
-        return NULL;
-    memset(h, 0, sizeof *h);
-    if (drv_reader_init(&h->reader, etf_flags) != 0) {
-        driver_free(h);
-        return NULL;
-    }
-    h->base.ops = &helper_ops;
-    h->base.port = port;
-    h->base.term = driver_mk_port(port);
-    h->grace_ms = WIRE_LIMIT_GRACE_MS;
-    h->deadline_ms = WIRE_LIMIT_FRAME_DEADLINE_MS;
-    h->atom_answer = driver_mk_atom("py_answer");
-    h->state = HELPER_BOOTING;
-    h->bet.lease.slot = -1;
-    pending_init(&h->pending);
-    return h;
-}
-
-/* Whoever opened the port may find only then that the numbers it gave were
- * those of a zygote that is gone.  So nothing is read, and nobody killed, until
- * it sends settings. */
+/* What the helper may do is written down after the port was made.  So nothing
+ * is read, and nobody killed, until its owner sends settings. */
 void
 helper_begin(struct helper *h)
 {
@@ -441,48 +415,4 @@ helper_begin(struct helper *h)
     h->armed = CHANNEL_READ; /* so a lane is made */
     drv_output_begin(&h->output, &h->base);
     drv_watch(&h->base, h->channel.fd, ERL_DRV_READ, 1);
-}
-
-static int
-open_channel(struct channel *c, int sock, int lane)
-{
-    if (lane < 0)
-        return channel_socket_init(c, sock);
-    int e = channel_lane_init(c, LANE_VM, lane, sock);
-    if (e != 0 && e != E_SYS)
-        errno = EINVAL;
-    return e;
-}
-
-struct drv_port *
-drv_helper_start(ErlDrvPort port, const char *args)
-{
-    int given[FDS], fds[FDS], lane;
-    unsigned flags;
-    struct helper *h = NULL;
-    if (sscanf(args, "%d %d %d %d %d %d %u", &given[SOCKET], &given[STDOUT],
-               &given[STDERR], &given[PIDFD], &lane, &given[HATCH],
-               &flags) != 7) {
-        errno = EINVAL;
-        return NULL;
-    }
-    if (io_dup(given, fds, FDS) != 0) /* in tests there is no hatch */
-        goto fail;
-    h = helper_new(port, flags);
-    if (h == NULL)
-        goto fail;
-    if (drv_output_open(&h->output, fds[STDOUT], fds[STDERR]) != 0 ||
-        open_channel(&h->channel, fds[SOCKET], lane) != 0)
-        goto fail;
-    h->pidfd = fds[PIDFD];
-    h->hatch = fds[HATCH];
-    return &h->base;
-fail:
-    for (int i = 0; i < FDS; i++)
-        io_close(&fds[i]);
-    if (h != NULL) {
-        drv_reader_fini(&h->reader);
-        driver_free(h);
-    }
-    return NULL;
 }

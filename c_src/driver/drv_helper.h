@@ -88,7 +88,8 @@ struct helper {
     int write_failed;   /* why: E_FORMAT, E_LIMIT, or the peer is gone, and
                            reading will say so */
     int boot_failed;    /* it has said why it will not serve */
-    int begun;          /* settings have come: the descriptors are ours */
+    int begun;          /* settings have come */
+    int taken;          /* from a zygote's port: it ends with this one */
     int armed;          /* what channel_arm was last told; 0: not armed */
     int again;          /* a turn was cut short: the timer begins the next */
     int unread;         /* the last helper_read was cut short */
@@ -148,6 +149,7 @@ int helper_read(struct helper *h);
 void helper_leave(struct helper *h);
 /* Read again, after courier.stalled: also what was read before. */
 void helper_resume(struct helper *h);
+extern const struct drv_ops helper_ops;
 /* The descriptors are what they should be: begin to use them. */
 void helper_begin(struct helper *h);
 

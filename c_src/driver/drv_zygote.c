@@ -14,27 +14,20 @@
 
 #include "buf.h"
 #include "ctl.h"
+#include "drv_held.h"
 #include "drv_spawn.h"
 #include "err.h"
 #include "io.h"
 #include "wire.h"
 
-enum { MAX_HELD = 256, MAX_PACKETS = 32, LAST_TURNS = 16 };
-
-/* Descriptors that came with one message. */
-struct held {
-    uint32_t token; /* 0: free */
-    int count;
-    int fds[IO_MAX_FDS];
-};
+enum { MAX_PACKETS = 32, LAST_TURNS = 16 };
 
 struct zygote_port {
     struct drv_port base;
     int fd;     /* control socket */
     int pidfd;  /* of a zygote that is our child; else -1 */
     int reaped; /* its outcome has been told */
-    uint32_t next_token;
-    struct held held[MAX_HELD];
+    struct held_table held;
     uint8_t packet[WIRE_LIMIT_MAX_CONTROL];
 };
 
@@ -42,39 +35,6 @@ static struct zygote_port *
 as_zygote(struct drv_port *p)
 {
     return (struct zygote_port *)p;
-}
-
-/* ---- received descriptors ----------------------------------------------- */
-
-static void
-close_fds(int *fds, int count)
-{
-    for (int i = 0; i < count; i++)
-        close(fds[i]);
-}
-
-static struct held *
-hold(struct zygote_port *z, const int *fds, int count)
-{
-    for (int i = 0; i < MAX_HELD; i++) {
-        struct held *x = &z->held[i];
-        if (x->token != 0)
-            continue;
-        if (++z->next_token == 0)
-            z->next_token = 1;
-        x->token = z->next_token;
-        x->count = count;
-        memcpy(x->fds, fds, sizeof *fds * (size_t)count);
-        return x;
-    }
-    return NULL;
-}
-
-static void
-drop(struct held *x)
-{
-    close_fds(x->fds, x->count);
-    x->token = 0;
 }
 
 /* ---- the end ------------------------------------------------------------ */
@@ -136,9 +96,7 @@ zygote_stop(struct drv_port *p)
         drv_pidfd_reap(z->pidfd, 1, &signaled, &status);
         drv_unwatch_close(p, &z->pidfd);
     }
-    for (int i = 0; i < MAX_HELD; i++)
-        if (z->held[i].token != 0)
-            drop(&z->held[i]);
+    held_drop_all(&z->held);
     driver_free(z);
 }
 
@@ -197,7 +155,7 @@ take_packet(struct zygote_port *z, size_t n, int *fds, int count)
     buf_init(&etf, WIRE_LIMIT_MAX_CONTROL * 2);
     int e = ctl_to_etf(z->packet, n, &etf);
     if (e == 0 && count > 0) {
-        x = hold(z, fds, count);
+        x = held_put(&z->held, fds, count);
         if (x == NULL)
             e = E_LIMIT;
     }
@@ -206,7 +164,7 @@ take_packet(struct zygote_port *z, size_t n, int *fds, int count)
             look_at_hello(z, z->packet, n);
         tell_control(z, &etf, x);
     } else {
-        close_fds(fds, count);
+        held_close(fds, count);
         zygote_close(z, "protocol", err_str(e));
     }
     buf_fini(&etf);
@@ -370,15 +328,51 @@ op_drop_fds(struct zygote_port *z, unsigned op, const uint8_t *body, size_t n,
     if (n != sizeof token)
         return drv_reply_refused(r, "drop_fds takes <<Token:32>>");
     memcpy(&token, body, sizeof token);
-    for (int i = 0; i < MAX_HELD; i++) {
-        if (token == 0 || z->held[i].token != token)
-            continue;
-        if (op == DRV_OP_DOOM)
-            doom(&z->held[i]);
-        drop(&z->held[i]);
-        return drv_reply(r, DRV_REPLY_OK);
-    }
-    return drv_reply(r, DRV_REPLY_GONE);
+    struct held *x = held_find(&z->held, token);
+    if (x == NULL)
+        return drv_reply(r, DRV_REPLY_GONE);
+    if (op == DRV_OP_DOOM)
+        doom(x);
+    held_drop(x);
+    return drv_reply(r, DRV_REPLY_OK);
+}
+
+/* {Port, {helper, HelperPort}} */
+static void
+tell_helper(struct zygote_port *z, ErlDrvTermData to, ErlDrvTermData helper)
+{
+    ErlDrvTermData spec[] = {ERL_DRV_PORT,  z->base.term,
+                             ERL_DRV_ATOM,  driver_mk_atom("helper"),
+                             ERL_DRV_PORT,  helper,
+                             ERL_DRV_TUPLE, 2,
+                             ERL_DRV_TUPLE, 2};
+    erl_drv_send_term(z->base.term, to, spec,
+                      (int)(sizeof spec / sizeof spec[0]));
+}
+
+/* The descriptors become the new port's; in any case they are not held here any
+ * more. */
+static ErlDrvSSizeT
+op_take(struct zygote_port *z, const uint8_t *body, size_t n,
+        struct drv_reply *r)
+{
+    uint32_t v[3]; /* token, flags, lane */
+    if (n != sizeof v)
+        return drv_reply_refused(r,
+                                 "take takes <<Token:32, Flags:32, Lane:32>>");
+    memcpy(v, body, sizeof v);
+    struct held *x = held_find(&z->held, v[0]);
+    if (x == NULL)
+        return drv_reply(r, DRV_REPLY_GONE);
+    ErlDrvTermData owner = driver_caller(z->base.port);
+    struct drv_port *p =
+        drv_helper_take(z->base.port, owner, x->fds, x->count, v[1], v[2] != 0);
+    int error = errno;
+    held_drop(x);
+    if (p == NULL)
+        return drv_reply_refused(r, erl_errno_id(error));
+    tell_helper(z, owner, p->term);
+    return drv_reply(r, DRV_REPLY_OK);
 }
 
 static ErlDrvSSizeT
@@ -405,6 +399,8 @@ zygote_control(struct drv_port *p, unsigned op, const uint8_t *body, size_t n,
     case DRV_OP_DROP_FDS:
     case DRV_OP_DOOM:
         return op_drop_fds(z, op, body, n, r);
+    case DRV_OP_TAKE:
+        return op_take(z, body, n, r);
     case DRV_OP_KILL_ZYGOTE:
         return op_kill_zygote(z, r);
     default:

@@ -25,32 +25,26 @@ startup(Policy, Options, Boot) ->
         _ -> Boot
     end.
 
-%% @doc Open a port with what came in `spawned'.  `stale': the zygote is gone,
-%% and with it, perhaps, what the numbers meant; another event will say so.
--spec open([integer()], port(), pos_integer(), pid(), py_context_opts:options()) ->
+%% @doc A port for what came in `spawned' under this token.  `stale': the zygote is gone,
+%% and with it the helper; another event will say so.
+-spec open(non_neg_integer(), port(), pos_integer(), pid(), py_context_opts:options()) ->
     {ok, port()} | stale | {error, term()}.
-open(Fds, Zygote, Job, Runtime, Options) ->
-    Opened = py_port:open_helper(Fds, maps:get(lane, Options), flags(Options)),
-    Valid = erlang:port_info(Zygote, id) =/= undefined,
-    ok = py_runtime:adopted(Runtime, Job, case Opened of {ok, P} -> P; _ -> none end),
-    case Opened of
-        {ok, Stale} when not Valid ->
-            %% Without settings the port has neither read from them nor will
-            %% it kill by them.
-            ok = py_port:close(Stale),
-            stale;
-        {error, _} when not Valid ->
-            stale;
+open(Token, Zygote, Job, Runtime, #{policy := Policy} = Options) ->
+    Taken = py_port:take_helper(Zygote, Token, maps:get(lane, Options), flags(Options)),
+    ok = py_runtime:adopted(Runtime, Job, case Taken of {ok, P} -> P; _ -> none end),
+    case Taken of
         {ok, Port} ->
-            ok = py_grants:put(Port, py_policy:grants(maps:get(policy, Options))),
+            ok = py_grants:put(Port, py_policy:grants(Policy)),
             ok = courier(Port, Options),
-            Limits = py_policy:limits(maps:get(policy, Options)),
-            _ = py_port:settings(Port, maps:merge(Limits, Options#{deadline_ms =>
-                                                                       ?WIRE_FRAME_DEADLINE_MS})),
+            _ = py_port:settings(Port, maps:merge(py_policy:limits(Policy),
+                                                  Options#{deadline_ms =>
+                                                               ?WIRE_FRAME_DEADLINE_MS})),
             watch(Port, Options),
             {ok, Port};
-        {error, _} = Error ->
-            Error
+        gone ->
+            stale;
+        {error, Reason} ->
+            {error, {open_port, Reason}}
     end.
 
 %% A helper that is used once has hardly ever something for it to do.

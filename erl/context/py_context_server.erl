@@ -180,8 +180,8 @@ asked(#data{label = Label, opts = Options} = Data) ->
             back_off(Reason, Fresh)
     end.
 
-helper({spawned, Job, OsPid, Fds, Zygote, Layers}, starting, #data{port = none} = Data) ->
-    case py_context_helper:open(Fds, Zygote, Job, Data#data.runtime, Data#data.opts) of
+helper({spawned, Job, OsPid, Token, Zygote, Layers}, starting, #data{port = none} = Data) ->
+    case py_context_helper:open(Token, Zygote, Job, Data#data.runtime, Data#data.opts) of
         {ok, Port} -> {keep_state, Data#data{port = Port, os_pid = OsPid, layers = Layers}};
         stale -> keep_state_and_data;
         {error, Reason} -> back_off(Reason, cancel(Data))

@@ -131,8 +131,8 @@ event(_, _) ->
 
 %%% The next one
 
-next({spawned, Job, OsPid, Fds, Zygote, Layers}, #{runtime := Runtime, opts := Opts} = Next, S) ->
-    case py_context_helper:open(Fds, Zygote, Job, Runtime, Opts) of
+next({spawned, Job, OsPid, Token, Zygote, Layers}, #{runtime := Runtime, opts := Opts} = Next, S) ->
+    case py_context_helper:open(Token, Zygote, Job, Runtime, Opts) of
         {ok, Port} -> {opened, Port, OsPid, S#swap{next = Next#{port := Port, os_pid := OsPid,
                                                                 layers => Layers}}};
         stale -> {keep, S};

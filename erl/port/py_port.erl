@@ -8,7 +8,7 @@
 %% Ports of zygotes.
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, doom/2, kill_zygote/1]).
 %% Ports of helpers.
--export([open_helper/3, settings/2, kill/1, violated/1, interrupt/1, fail/2, stderr/1,
+-export([take_helper/4, settings/2, kill/1, violated/1, interrupt/1, fail/2, stderr/1,
          more_output/1, notice/3, reply/4, served/2, backtrace/2, pass/3, stats/1, ended/1, watch/3,
          drain/1, drain_but_objects/1, carry/1, carried/2]).
 %% Ports of loads.
@@ -90,20 +90,23 @@ kill_zygote(Port) ->
 
 %%% Helpers
 
-%% @doc A port for a helper, from the descriptors `[Socket, Stdout, Stderr,
-%% Pidfd, Lane, Hatch]', which it duplicates; the lane is used or not.  The caller owns
-%% the port.
--spec open_helper([integer()], boolean(), non_neg_integer()) ->
-    {ok, port()} | {error, term()}.
-open_helper([Socket, Stdout, Stderr, Pidfd, _, Hatch], false, Flags) ->
-    open_helper([Socket, Stdout, Stderr, Pidfd, -1, Hatch], true, Flags);
-open_helper([_, _, _, _, _, _] = Fds, true, Flags) ->
-    Numbers = [[$\s, integer_to_list(N)] || N <- Fds ++ [Flags]],
-    Command = lists:flatten([?DRIVER, " helper", Numbers]),
-    try
-        {ok, open_port({spawn_driver, Command}, [binary])}
-    catch
-        error:Reason -> {error, {open_port, Reason}}
+%% @doc A port for the helper whose descriptors came over this port of a zygote under
+%% this token; its lane is used or not.  The caller owns it.  In any case nothing is held
+%% under the token any more.  `gone': the zygote's port is closed, or nothing is held.
+-spec take_helper(port(), non_neg_integer(), boolean(), non_neg_integer()) ->
+    {ok, port()} | gone | {error, binary()}.
+take_helper(Zygote, Token, Lane, Flags) ->
+    UseLane = case Lane of
+                  true -> 1;
+                  false -> 0
+              end,
+    case control(Zygote, ?OP_TAKE, <<Token:32/native, Flags:32/native, UseLane:32/native>>) of
+        <<?REPLY_OK>> ->
+            %% It was sent before the reply.
+            receive {Zygote, {helper, Port}} -> {ok, Port} end;
+        <<?REPLY_GONE>> -> gone;
+        <<?REPLY_DOWN>> -> gone;
+        Other -> done(Other)
     end.
 
 %% @doc Limits of this helper: `grace_ms', `deadline_ms', `max_frame',

@@ -159,11 +159,7 @@ remove_runtime(Name) ->
 %% @doc The process of a runtime.
 -spec runtime(atom()) -> pid() | none.
 runtime(Name) ->
-    try
-        ets:lookup_element(?RUNTIMES, Name, 2)
-    catch
-        error:badarg -> none
-    end.
+    try ets:lookup_element(?RUNTIMES, Name, 2) catch error:badarg -> none end.
 
 %% @doc All runtimes.
 -spec runtimes() -> [{atom(), pid()}].
@@ -280,11 +276,7 @@ put_handles(Port, Handles) ->
 %% @doc The same.
 -spec handles(port()) -> {ets:table(), pos_integer()} | none.
 handles(Port) ->
-    try
-        ets:lookup_element(?HELPERS, {handles, Port}, 2)
-    catch
-        error:badarg -> none
-    end.
+    try ets:lookup_element(?HELPERS, {handles, Port}, 2) catch error:badarg -> none end.
 
 %% @doc This process hands descriptors over to a context.
 -spec put_reactor(pid(), {pid(), timeout()}) -> ok | {error, not_started}.

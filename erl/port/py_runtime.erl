@@ -52,7 +52,7 @@ spawn_helper(Name, #{boot := _} = Request) ->
             {ok, Pid, Ref}
     end.
 
-%% @doc The helper's descriptors have been taken over.
+%% @doc The helper's descriptors have been taken over, or never will be.
 -spec adopted(pid(), pos_integer(), none | port()) -> ok.
 adopted(Runtime, Job, Port) ->
     gen_server:cast(Runtime, {adopted, Job, Port}).
@@ -129,8 +129,8 @@ handle_cast(_Message, S) ->
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
 handle_info({Port, {control, Etf}}, #state{port = Port} = S) ->
     {noreply, control(binary_to_term(Etf, [safe]), S)};
-handle_info({Port, {control, Etf, Token, Fds}}, #state{port = Port} = S) ->
-    {noreply, heard(delivery(binary_to_term(Etf, [safe]), Token, Fds, S))};
+handle_info({Port, {control, Etf, Token, _}}, #state{port = Port} = S) ->
+    {noreply, heard(delivery(binary_to_term(Etf, [safe]), Token, S))};
 handle_info({Port, {closed, Reason}}, #state{port = Port} = S) ->
     {noreply, ending(S#state{closed = Reason})};
 handle_info({Port, {zygote_exit, Status}}, #state{port = Port} = S) ->
@@ -238,11 +238,11 @@ refuse(Reason, #state{name = Name} = S) ->
     ?LOG_WARNING("Python runtime ~ts: ~ts", [Name, Reason]),
     S.
 
-delivery(#{<<"type">> := <<"spawned">>, <<"id">> := Id, <<"pid">> := OsPid} = M, Token, Fds,
+delivery(#{<<"type">> := <<"spawned">>, <<"id">> := Id, <<"pid">> := OsPid} = M, Token,
          #state{jobs = Jobs} = S) ->
     case py_runtime_jobs:spawned(Id, Token, Jobs) of
         {#{context := Context, ref := Ref}, Next} ->
-            Context ! {py_helper, Ref, {spawned, Id, OsPid, Fds, S#state.port,
+            Context ! {py_helper, Ref, {spawned, Id, OsPid, Token, S#state.port,
                                           maps:get(<<"layers">>, M, [])}},
             S#state{jobs = Next};
         unknown ->
@@ -250,7 +250,7 @@ delivery(#{<<"type">> := <<"spawned">>, <<"id">> := Id, <<"pid">> := OsPid} = M,
             _ = py_port:doom(S#state.port, Token),
             S
     end;
-delivery(_Other, Token, _Fds, S) ->
+delivery(_Other, Token, S) ->
     _ = py_port:drop_fds(S#state.port, Token),
     S.
 

@@ -15,10 +15,9 @@
 -define(MAX_COMING, 64).
 
 -type event() ::
-    {spawned, Job :: pos_integer(), OsPid :: integer(), Fds :: [non_neg_integer()], port(),
+    {spawned, Job :: pos_integer(), OsPid :: integer(), Token :: non_neg_integer(), port(),
      Layers :: [binary()]}
-    %% open a port with these descriptors, then call `adopted/3'.  The numbers
-    %% were right if the zygote's port is open even after that
+    %% take the helper from this port of its zygote, then call `py_runtime:adopted/3'
   | {failed, term()}
   | {exited, map()}
   | zygote_down.

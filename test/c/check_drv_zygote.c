@@ -114,6 +114,82 @@ START_TEST(test_descriptors_are_held_until_dropped)
 }
 END_TEST
 
+enum { SENT = 6 };
+
+/* A helper's, as a zygote sends them: no lane, and no process behind it. */
+static void
+send_helper(int *socket)
+{
+    int pair[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    int null = open("/dev/null", O_RDWR);
+    int fds[SENT] = {pair[0], null, null, null, null, null};
+    send_map("spawned", fds, SENT);
+    close(pair[0]);
+    close(null);
+    *socket = pair[1];
+    pump();
+}
+
+static int
+take(uint32_t token, ErlDrvTermData owner)
+{
+    uint32_t v[3] = {token, 3, 0};
+    fake_set_caller(owner);
+    fake_control(port, DRV_OP_TAKE, v, sizeof v, reply, sizeof reply);
+    return reply[0];
+}
+
+START_TEST(test_a_helper_is_taken)
+{
+    int before = open_fds(), socket;
+    send_helper(&socket);
+    ck_assert_int_eq(open_fds(), before + 1 + SENT);
+    ck_assert_int_eq(take(1, 7), DRV_REPLY_OK);
+    ck_assert_ptr_nonnull(strstr(fake_message(1), "helper"));
+    /* All but the lane are the new port's, and go with it. */
+    ck_assert_int_eq(open_fds(), before + SENT);
+    ck_assert_int_eq(take(1, 7), DRV_REPLY_GONE);
+    driver_init()->stop(fake_created());
+    ck_assert_int_eq(open_fds(), before + 1);
+    close(socket);
+}
+END_TEST
+
+START_TEST(test_a_helper_that_can_not_be_taken_is_dropped)
+{
+    int before = open_fds(), socket;
+    send_helper(&socket);
+    ck_assert_int_eq(take(1, 0), DRV_REPLY_REFUSED); /* the caller has died */
+    ck_assert_int_eq(open_fds(), before + 1);
+    ck_assert_int_eq(take(1, 7), DRV_REPLY_GONE);
+    close(socket);
+    int two[2] = {1, 2}; /* no helper has so few */
+    send_map("spawned", two, 2);
+    pump();
+    ck_assert_int_eq(take(2, 7), DRV_REPLY_REFUSED);
+    ck_assert_int_eq(open_fds(), before);
+}
+END_TEST
+
+START_TEST(test_no_memory_for_a_helper)
+{
+    int before = open_fds(), socket;
+    for (uint32_t n = 1; n < 4; n++) {
+        send_helper(&socket);
+        fake_fail_at(n);
+        int r = take(n, 7);
+        fake_fail_at(0);
+        if (r == DRV_REPLY_OK)
+            driver_init()->stop(fake_created());
+        else
+            ck_assert_int_eq(r, DRV_REPLY_REFUSED);
+        close(socket);
+        ck_assert_int_eq(open_fds(), before);
+    }
+}
+END_TEST
+
 START_TEST(test_descriptors_die_with_the_port)
 {
     int before = open_fds();
@@ -253,6 +329,9 @@ make_drv_zygote_suite(void)
     tcase_add_test(tc, test_adopt_refuses_other_descriptors);
     tcase_add_test(tc, test_message_up);
     tcase_add_test(tc, test_descriptors_are_held_until_dropped);
+    tcase_add_test(tc, test_a_helper_is_taken);
+    tcase_add_test(tc, test_a_helper_that_can_not_be_taken_is_dropped);
+    tcase_add_test(tc, test_no_memory_for_a_helper);
     tcase_add_test(tc, test_descriptors_die_with_the_port);
     tcase_add_test(tc, test_junk_closes_and_leaks_nothing);
     tcase_add_test(tc, test_too_many_descriptors_held);

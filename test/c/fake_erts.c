@@ -13,6 +13,7 @@ enum { MAX_ATOMS = 64, MAX_FD = 1024 };
 
 static ErlDrvEntry *entry;
 static ErlDrvTermData caller;
+static ErlDrvData created; /* of the last port that the driver made itself */
 static char messages[MAX_MESSAGES][MAX_TEXT];
 static int message_count;
 static unsigned char *last_binary;
@@ -49,6 +50,7 @@ fake_fail_at(long n)
 void
 fake_begin(void)
 {
+    created = NULL;
     entry = driver_init();
     message_count = 0;
     monitor_count = 0;
@@ -264,6 +266,25 @@ erl_errno_id(int error)
 {
     static char ebadf[] = "ebadf", einval[] = "einval", other[] = "unknown";
     return error == EBADF ? ebadf : error == EINVAL ? einval : other;
+}
+
+/* The port has no place of its own: its data is what the test needs. */
+ErlDrvPort
+driver_create_port(ErlDrvPort from, ErlDrvTermData owner, char *name,
+                   ErlDrvData data)
+{
+    (void)from;
+    (void)name;
+    if (owner == 0)
+        return (ErlDrvPort)-1;
+    created = data;
+    return NULL;
+}
+
+ErlDrvData
+fake_created(void)
+{
+    return created;
 }
 
 ErlDrvTermData

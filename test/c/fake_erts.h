@@ -28,6 +28,10 @@ long fake_control(ErlDrvData port, unsigned op, const void *body, size_t n,
 /* port_command with the bytes in one binary. */
 void fake_command(ErlDrvData port, const void *body, size_t n);
 
+/* The data of the port that the driver created last; no process 0 can own one.
+ */
+ErlDrvData fake_created(void);
+
 /* Messages so far; the i-th as text, NULL past the end. */
 int fake_messages(void);
 const char *fake_message(int i);

@@ -252,8 +252,8 @@ at_the_port(Name, Lane) ->
 closed_by(Name, Lane) ->
     Boot = #{name => list_to_binary(Name), lane => Lane},
     {ok, Runtime, Ref} = py_runtime:spawn_helper(evil, #{boot => Boot}),
-    {py_helper, Ref, {spawned, Job, _, Fds, _, _}} = next(),
-    {ok, Port} = py_port:open_helper(Fds, Lane, 0),
+    {py_helper, Ref, {spawned, Job, _, Token, Zygote, _}} = next(),
+    {ok, Port} = py_port:take_helper(Zygote, Token, Lane, 0),
     ok = py_runtime:adopted(Runtime, Job, none),
     ok = py_port:settings(Port, #{grace_ms => 200, deadline_ms => 5000, max_frame => ?MIB,
                                   max_depth => 1000, spin_us => 20}),
