@@ -23,9 +23,10 @@ enum { NEST_PIDFD = 3 };
 void
 nest_init(struct nest *n)
 {
-    *n = (struct nest){.state = NEST_NONE, .socket = -1,
-                        .pidfd = -1,
-                        .patience_ms = NEST_PATIENCE_MS};
+    *n = (struct nest){.state = NEST_NONE,
+                       .socket = -1,
+                       .pidfd = -1,
+                       .patience_ms = NEST_PATIENCE_MS};
 }
 
 void

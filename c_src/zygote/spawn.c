@@ -211,8 +211,8 @@ fork_nested(struct zygote *z, struct child *c, struct ends *e)
     int groups = cgroup_doors(&z->cgroups, &c->group, fds + NEST_GROUPS);
     if (groups < 0)
         return 0;
-    c->pid = nest_fork(c->breed, fds, NEST_GROUPS + groups,
-                       c->fds[CHILD_SOCKET]);
+    c->pid =
+        nest_fork(c->breed, fds, NEST_GROUPS + groups, c->fds[CHILD_SOCKET]);
     c->nested = c->pid > 0;
     e->socket = fds[NEST_SOCKET];
     while (groups > 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* support_bpf.h - run a seccomp filter here, as the kernel would.
- * Used by: check_sandbox_filter, _trap.   Knows: the instructions that such filters
- * consist of; any other one fails the test. */
+ * Used by: check_sandbox_filter, _trap.   Knows: the instructions that such
+ * filters consist of; any other one fails the test. */
 #ifndef TERRARIUM_SUPPORT_BPF_H
 #define TERRARIUM_SUPPORT_BPF_H
 
