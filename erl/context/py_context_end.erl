@@ -26,7 +26,8 @@ finish(Context) ->
 %% @doc The helper ends, and its port is closed, for this reason: what the zygote says of
 %% its end, if it says something in time.
 -spec close(atom(), term(), #data{}) -> map() | none.
-close(ready, Reason, #data{port = Port, opts = #{single_use := true, log_output := false}} = Data) ->
+close(ready, Reason,
+      #data{port = Port, opts = #{single_use := true, log_output := false}} = Data) ->
     %% Which kills it.  Nobody wants its last words, so nothing of it is looked at again.
     ok = shut(Port, Reason),
     {Exited, _} = await_exit(py_request:deadline(?COLLECT_MS), Data),
