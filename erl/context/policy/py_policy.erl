@@ -227,7 +227,8 @@ wire(trusted, _, Limits, Map) when map_size(Limits) =:= 0, map_size(Map) =:= 1 -
 wire(Level, Granted, Limits, Map) ->
     Required = layers(require, Map, default_require(Level)),
     Bare = #{level => Level, require => Required, without => layers(without, Map, []),
-             preload => preload(Level, Map), spawn => spawning(Map), diagnose => diagnose(Level, Map)},
+             preload => preload(Level, Map), spawn => spawning(Map),
+             diagnose => diagnose(Level, Map)},
     Lists = maps:with([read, write, import, tmp, threads, exec_memory], Granted),
     Numbers = maps:with([memory, address_space, open_files, file_bytes, cpu_ms, procs], Limits),
     Ports = [integer_to_binary(P) || P <- maps:get(connect, Granted, [])],
