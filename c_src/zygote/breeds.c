@@ -23,6 +23,7 @@ breed_free(struct zygote *z, struct breed *b)
     nest_end(&b->nest);
     groups_forget(z, b);
     profile_free(&b->profile);
+    places_free(&b->places);
     buf_fini(&b->key);
     mem_free(b);
 }
@@ -70,6 +71,10 @@ breed_new(struct zygote *z, const struct ctl_map *policy, struct buf *key,
     memset(b, 0, sizeof *b);
     nest_init(&b->nest);
     e = profile_make(&b->profile, policy, &z->host, missing, why, n);
+    if (e == 0 && (e = places_open(&b->places, &b->profile.policy)) != 0) {
+        snprintf(why, n, "%s", err_str(e));
+        profile_free(&b->profile);
+    }
     if (e != 0) {
         mem_free(b);
         return e;
@@ -83,6 +88,30 @@ breed_new(struct zygote *z, const struct ctl_map *policy, struct buf *key,
     z->breeds++;
     *out = b;
     return 0;
+}
+
+/* There will be no others of this breed.  Nobody asks for the empty key. */
+static void
+retire(struct breed *b)
+{
+    b->wanted = 0;
+    buf_fini(&b->key);
+    buf_init(&b->key, 0);
+}
+
+/* One whose policy means other directories by now is not it. */
+static struct breed *
+find(struct zygote *z, const struct buf *key)
+{
+    for (struct breed *b = z->plain.next; b != NULL; b = b->next) {
+        if (!same_key(b, key))
+            continue;
+        if (!places_moved(&b->places, &b->profile.policy))
+            return b;
+        retire(b);
+        return NULL;
+    }
+    return NULL;
 }
 
 int
@@ -102,9 +131,7 @@ breeds_find(struct zygote *z, const struct ctl_map *m, struct breed **out,
         buf_fini(&key);
         return e != 0 ? e : E_FORMAT;
     }
-    struct breed *b = z->plain.next;
-    while (b != NULL && !same_key(b, &key))
-        b = b->next;
+    struct breed *b = find(z, &key);
     if (b != NULL)
         *out = b;
     else
@@ -120,9 +147,7 @@ breeds_lost(struct zygote *z, pid_t pid)
         if (b->profile.cell.first != pid)
             continue;
         b->profile.cell.first = 0;
-        b->wanted = 0;
-        buf_fini(&b->key); /* nobody asks for the empty one */
-        buf_init(&b->key, 0);
+        retire(b);
     }
 }
 

@@ -67,6 +67,7 @@ state_close_in_child(struct zygote *z, struct child *self)
         io_close(&self->fds[i]);
     for (struct breed *b = z->plain.next; b != NULL; b = b->next) {
         nest_close(&b->nest);
+        places_close(&b->places);
         if (b != self->breed)
             profile_close(&b->profile);
     }

@@ -20,6 +20,7 @@
 #include "oom.h"
 #include "options.h"
 #include "outbox.h"
+#include "places.h"
 #include "profile.h"
 #include "signals.h"
 
@@ -72,10 +73,11 @@ struct breed {
     struct breed *next;
     struct buf key; /* the policy as the VM sent it; empty: there is none */
     struct profile profile;
-    unsigned wanted;   /* spares */
-    unsigned spares;   /* that there are */
-    unsigned children; /* those included */
-    int64_t used_ms;   /* when one was asked for */
+    struct places places; /* of its policy */
+    unsigned wanted;      /* spares */
+    unsigned spares;      /* that there are */
+    unsigned children;    /* those included */
+    int64_t used_ms;      /* when one was asked for */
     struct throttle throttle;
     struct nest nest; /* from which they are forked; may be none */
     struct cgroup kept[BREED_KEPT_GROUPS]; /* empty, for its next helpers */

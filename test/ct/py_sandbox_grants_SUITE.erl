@@ -10,7 +10,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
     [out_of_a_folder, links_into_a_folder, read_only, set_user_id, large_files, proc_by_mistake,
-     many_small_files, ports, other_architecture, numpy].
+     many_small_files, made_again, ports, other_architecture, numpy].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}, {log_output, false}]),
@@ -73,6 +73,30 @@ with(Config, Policy, Fun) ->
     Result = Fun(C),
     ok = py_context:stop(C),
     Result.
+
+%% A folder for each job may have the name of the last one.
+made_again(Config) ->
+    Policy = #{allow => [Grant = given(Config, write)]},
+    {_, [Given]} = Grant,
+    Write = fun() ->
+                    with(Config, Policy, fun(C) ->
+                        ?assertEqual({ok, <<"done">>},
+                                     py_context:eval(C, "tried(lambda: open(GIVEN + '/new', 'x'))"))
+                    end)
+            end,
+    [begin
+         Write(),
+         ?assert(filelib:is_regular(filename:join(Given, "new"))),
+         ok = file:del_dir_r(Given),
+         ok = file:make_dir(Given),
+         ok = file:change_mode(Given, 8#777)
+     end || _ <- [1, 2, 3]],
+    ok = file:del_dir_r(Given),
+    {error, Gone} = py_context:new(#{policy => Policy#{level => default}}),
+    ?assertMatch({match, _}, re:run(io_lib:format("~p", [Gone]), "given")),
+    ok = file:make_dir(Given),
+    ok = file:change_mode(Given, 8#777),
+    Write().
 
 %% Each way of saying it is tried by itself; `done' is none of the answers.
 refused(C, Codes, Tries) ->
