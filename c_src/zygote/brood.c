@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* brood.c - the nest itself, and the first steps of a helper that it forks.
  *
- * Such a fork is clone3(2) and nothing else.  What fork(3) and
- * PyOS_AfterFork_Child would repair is whole: there was one thread, which held
- * the GIL and no other lock, and the child has that thread with the same stack
- * and the same pthread_t.  What is not the same is its id: the kernel writes it
- * where libc keeps it.  Hooks for forks have threading, logging and random; the
- * first two only renew locks, and lockup_again has random seeded. */
+ * Such a fork is a copy and nothing else (copy.h).  What PyOS_AfterFork_Child
+ * would repair is whole as well: the one thread held the GIL and no other lock.
+ * Hooks for forks have threading, logging and random; the first two only renew
+ * locks, and lockup_again has random seeded. */
 #include "py.h"
 
 #include "brood.h"
 
 #include <errno.h>
 #include <linux/sched.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "handoff.h"
 #include "helper.h"
 #include "image.h"
@@ -33,53 +30,6 @@
 #include "self.h"
 #include "shut.h"
 #include "state.h"
-
-#ifndef PR_GET_TID_ADDRESS
-#define PR_GET_TID_ADDRESS 40
-#endif
-
-/* ---- fork ---------------------------------------------------------------- */
-
-/* Where libc keeps the id of this thread; NULL where the kernel will not say.
- */
-static int *
-tid_address(void)
-{
-    int *at = NULL;
-    if (prctl(PR_GET_TID_ADDRESS, &at, 0, 0, 0) != 0 || at == NULL ||
-        *at != (int)syscall(SYS_gettid))
-        return NULL;
-    return at;
-}
-
-int
-brood_is_possible(void)
-{
-#ifdef SYS_clone3
-    return tid_address() != NULL;
-#else
-    return 0;
-#endif
-}
-
-/* With CLONE_PARENT it is a child of our parent's, which hears of its death as
- * of ours: by SIGCHLD. */
-static pid_t
-fork_copy(int *tid, uint64_t flags)
-{
-#ifdef SYS_clone3
-    struct clone_args args;
-    memset(&args, 0, sizeof args);
-    args.flags = flags | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
-    args.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD;
-    args.child_tid = (uint64_t)(uintptr_t)tid;
-    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
-#else
-    (void)tid;
-    (void)flags;
-    return -1;
-#endif
-}
 
 /* ---- memory -------------------------------------------------------------- */
 
@@ -108,7 +58,7 @@ settle_memory(int *tid)
                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (image.count == 0 || seen == MAP_FAILED)
         return 0;
-    pid_t pid = fork_copy(tid, 0);
+    pid_t pid = copy_fork(tid, 0, NULL);
     if (pid == 0)
         try_a_life(seen);
     while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -210,7 +160,7 @@ serve(const struct zygote *z, struct breed *b, int orders, int *tid)
         int e = io_recv_packet(orders, &order, 1, &n, fds, &count);
         if (e != 0 || order != BROOD_FORK || count < NEST_GROUPS)
             return;
-        int32_t pid = fork_copy(tid, CLONE_PARENT);
+        int32_t pid = copy_fork(tid, CLONE_PARENT, NULL);
         if (pid == 0)
             be_helper(z, b, orders, fds, count);
         /* What its id is outside of its namespace the helper says.  Once these
@@ -226,7 +176,7 @@ _Noreturn void
 brood_main(struct zygote *z, struct breed *b, int orders)
 {
     int32_t ready = BROOD_READY;
-    int *tid = tid_address();
+    int *tid = copy_tid();
     if (tid != NULL && get_ready(z, b, orders, tid) == 0 &&
         io_send_packet(orders, &ready, sizeof ready, NULL, 0) == 0)
         serve(z, b, orders, tid);

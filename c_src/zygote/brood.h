@@ -11,9 +11,6 @@ struct zygote;
 
 enum { BROOD_READY = 0, BROOD_FORK = 'f' };
 
-/* Does this system have what it takes? */
-int brood_is_possible(void);
-
 /* Be the nest of a breed, in a child that was just forked by fork(2). */
 _Noreturn void brood_main(struct zygote *z, struct breed *b, int orders);
 

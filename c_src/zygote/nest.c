@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "brood.h"
+#include "copy.h"
 #include "handoff.h"
 #include "io.h"
 #include "lockup.h"
@@ -66,7 +67,7 @@ static int
 can_have_one(const struct zygote *z, const struct breed *b)
 {
     return z->options.preload.count == 0 && !b->profile.policy.exec &&
-           brood_is_possible() && lockup_has_only_ours(&b->profile.policy);
+           copy_is_possible() && lockup_has_only_ours(&b->profile.policy);
 }
 
 /* Returns in the parent only: the pid, negative for none. */
