@@ -10,9 +10,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "err.h"
 #include "io.h"
 #include "root.h"
@@ -81,44 +84,53 @@ cell_free(struct cell *c)
     c->first = 0;
 }
 
-/* ---- process ids --------------------------------------------------------- */
+/* ---- its first process --------------------------------------------------- */
 
-int
-cell_fork_begin(const struct cell *c)
-{
-    return c->pids < 0 || setns(c->pids, CLONE_NEWPID) == 0 ? 0 : E_SYS;
-}
+/* How it is to be made, as its child has to know it. */
+struct plan {
+    const struct policy *policy;
+    const struct args_list *readable;
+    int has_pids; /* the child is its first process */
+    unsigned uid, gid;
+    int socket; /* the child's end */
+};
 
-int
-cell_fork_end(const struct cell *c)
-{
-    return c->pids < 0 || setns(c->own_pids, CLONE_NEWPID) == 0 ? 0 : E_SYS;
-}
-
-/* The child that makes the namespaces: where that can be, the first process of
- * one of process ids.  *is_first: it is. */
+/* Out of memory on the way back, nobody could be forked any more. */
 static pid_t
-fork_builder(struct cell *c, const struct policy *p, int *is_first)
+fork_first_as_root(struct cell *c)
 {
-    *is_first = 0;
-    if (geteuid() == 0 && !(p->without & LAYER_PIDS)) {
-        c->own_pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-        *is_first = c->own_pids >= 0 && unshare(CLONE_NEWPID) == 0;
-    }
-    pid_t builder = fork();
+    c->own_pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (c->own_pids < 0 || unshare(CLONE_NEWPID) != 0)
+        return -1;
+    pid_t first = fork();
     int saved = errno;
-    if (builder != 0 && *is_first && setns(c->own_pids, CLONE_NEWPID) != 0) {
-        saved = errno; /* out of memory: nobody could be forked any more */
-        if (builder > 0)
-            end(builder);
-        builder = -1;
+    if (first != 0 && setns(c->own_pids, CLONE_NEWPID) != 0) {
+        saved = errno;
+        if (first > 0)
+            end(first);
+        first = -1;
     }
     errno = saved;
-    return builder;
+    return first;
+}
+
+/* Who is not root needs a user namespace for it to belong to.  Threads that a
+ * module has started may hold libc's locks; what the copy does takes none. */
+static pid_t
+fork_first(struct cell *c)
+{
+    int *tid = copy_tid();
+    if (geteuid() == 0)
+        return fork_first_as_root(c);
+    if (tid != NULL)
+        return copy_fork(tid, CLONE_NEWUSER | CLONE_NEWPID, NULL);
+    errno = ENOSYS;
+    return -1;
 }
 
 /* Those whose parents have ended are its own then: nobody waits for them.  It
- * keeps nothing open, and dies with the zygote, and all of them with it. */
+ * keeps nothing open, and dies with the zygote, and all of them with it.  From
+ * now on nobody can look at it. */
 static _Noreturn void
 be_first(void)
 {
@@ -156,16 +168,16 @@ become_ourselves(unsigned uid, unsigned gid)
     return write_file("/proc/self/gid_map", map);
 }
 
+/* The first process was born in its user namespace. */
 static int
-leave(const struct policy *p)
+leave(const struct plan *plan)
 {
-    int others = all_but_user(p);
-    unsigned uid = geteuid(), gid = getegid();
-    if (uid == 0)
+    int others = all_but_user(plan->policy);
+    if (plan->uid == 0)
         return unshare(others) == 0 ? 0 : E_SYS;
-    if (unshare(CLONE_NEWUSER) != 0)
+    if (!plan->has_pids && unshare(CLONE_NEWUSER) != 0)
         return E_SYS;
-    int e = become_ourselves(uid, gid);
+    int e = become_ourselves(plan->uid, plan->gid);
     return e != 0 || unshare(others) == 0 ? e : E_SYS;
 }
 
@@ -205,22 +217,22 @@ furnish(const struct policy *p, const struct args_list *readable)
 }
 
 /* In the child: say how it went (0 or errno), then wait to be looked at.  If
- * our parent has died before PDEATHSIG, nobody has the pipe's other end. */
+ * our parent has died before PDEATHSIG, nobody has the other end. */
 static _Noreturn void
-build(const struct policy *p, const struct args_list *readable, int pipe_fd,
-      int is_first)
+build(const struct plan *plan)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     errno = 0;
-    int e = leave(p);
+    int e = leave(plan);
     if (e == 0)
-        e = furnish(p, readable);
+        e = furnish(plan->policy, plan->readable);
     int how = e == 0 ? 0 : errno != 0 ? errno : EINVAL;
-    if (write(pipe_fd, &how, sizeof how) != sizeof how)
+    if (write(plan->socket, &how, sizeof how) != sizeof how)
         _exit(1);
-    if (is_first)
+    while (read(plan->socket, &how, sizeof how) < 0 && errno == EINTR)
+        continue;
+    if (plan->has_pids)
         be_first();
-    pause();
     _exit(0);
 }
 
@@ -236,12 +248,12 @@ open_namespace(pid_t pid, const char *name, int *fd)
 }
 
 static int
-hold(struct cell *c, const struct policy *p, pid_t builder, int is_first)
+hold(struct cell *c, const struct plan *plan, pid_t builder)
 {
-    int how = is_first ? open_namespace(builder, "pid", &c->pids) : 0;
+    int how = plan->has_pids ? open_namespace(builder, "pid", &c->pids) : 0;
     for (int i = 0; how == 0 && i < CELL_NAMESPACES; i++)
-        if ((i != CELL_USER || geteuid() != 0) &&
-            wants(p, (enum cell_namespace)i))
+        if ((i != CELL_USER || plan->uid != 0) &&
+            wants(plan->policy, (enum cell_namespace)i))
             how = open_namespace(builder, namespaces[i].name, &c->fds[i]);
     return how;
 }
@@ -257,31 +269,58 @@ read_outcome(int fd)
     return k == sizeof how ? how : EPIPE;
 }
 
-int
-cell_make(struct cell *c, const struct policy *p,
-          const struct args_list *readable, char *why, size_t n)
+/* 0, or errno and there is none. */
+static int
+make(struct cell *c, const struct policy *p, const struct args_list *readable,
+     int has_pids)
 {
-    int ends[2], is_first;
+    struct plan plan = {.policy = p,
+                        .readable = readable,
+                        .has_pids = has_pids,
+                        .uid = geteuid(),
+                        .gid = getegid()};
+    int ends[2];
     cell_init(c);
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return E_SYS;
-    pid_t builder = fork_builder(c, p, &is_first);
-    if (builder == 0)
-        build(p, readable, ends[1], is_first);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return errno;
+    plan.socket = ends[1];
+    pid_t builder = has_pids ? fork_first(c) : fork();
+    if (builder == 0) {
+        close(ends[0]); /* whose closing it waits for */
+        build(&plan);
+    }
     int how = builder < 0 ? errno : 0;
     close(ends[1]);
     if (how == 0)
         how = read_outcome(ends[0]);
     if (how == 0)
-        how = hold(c, p, builder, is_first);
+        how = hold(c, &plan, builder);
     close(ends[0]);
-    if (how == 0 && is_first)
+    if (has_pids && builder > 0)
         c->first = builder;
     else if (builder > 0)
         end(builder);
+    if (how == 0 && has_pids && plan.uid != 0 && !cell_fork_works(c))
+        how = errno;
+    if (how != 0)
+        cell_free(c);
+    return how;
+}
+
+int
+cell_make(struct cell *c, const struct policy *p,
+          const struct args_list *readable, char *why, size_t n)
+{
+    int how = -1; /* not tried */
+    why[0] = 0;
+    if (!(p->without & LAYER_PIDS))
+        how = make(c, p, readable, 1);
+    if (how > 0)
+        snprintf(why, n, "process ids: %s", strerror(how));
+    if (how != 0)
+        how = make(c, p, readable, 0);
     if (how == 0)
         return 0;
-    cell_free(c);
     snprintf(why, n, "namespaces: %s", strerror(how));
     return E_REFUSED;
 }
@@ -312,11 +351,24 @@ cell_own_tmp(const struct policy *p, unsigned owner)
     return e != 0 || chdir("/") == 0 ? e : E_SYS;
 }
 
+/* Who was forked by another is in the user namespace, which nobody can join
+ * again. */
+static int
+is_in(int user)
+{
+    struct stat it, ours;
+    return fstat(user, &it) == 0 && stat("/proc/self/ns/user", &ours) == 0 &&
+           it.st_dev == ours.st_dev && it.st_ino == ours.st_ino;
+}
+
 int
 cell_join(const struct cell *c)
 {
-    for (int i = 0; i < CELL_NAMESPACES; i++)
-        if (c->fds[i] >= 0 && setns(c->fds[i], namespaces[i].type) != 0)
+    for (int i = 0; i < CELL_NAMESPACES; i++) {
+        if (c->fds[i] < 0 || (i == CELL_USER && is_in(c->fds[i])))
+            continue;
+        if (setns(c->fds[i], namespaces[i].type) != 0)
             return E_SYS;
+    }
     return chdir("/") == 0 ? 0 : E_SYS;
 }

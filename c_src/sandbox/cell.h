@@ -9,10 +9,12 @@
  * policy grants all of them anyway.  A policy's /tmp is each helper's own.
  *
  * Process ids are different: a process has its namespace from its birth, and
- * one without its first process takes no more.  So where we are root the child
- * stays, as that process, and the fork of a helper is put between
- * cell_fork_begin and cell_fork_end.  Helpers are our children all the same.
- * Used by: profile.   Knows: policy, root.   Does not know: seccomp, Landlock.
+ * one without its first process takes no more.  So the child stays, as that
+ * process, and helpers are forked by cell_fork.  They are our children all the
+ * same; where we are not root, they are born in the cell's user namespace, too.
+ * Where that can not be had the cell is made without it.
+ * Used by: profile, the zygote's forks.   Knows: policy, root.
+ * Does not know: seccomp, Landlock.
  * Ownership: a cell owns its descriptors, and its first process, where it was
  * made: a forked child closes it, and must not free it.
  * Errors: E_SYS, E_REFUSED (this host does not allow it), with a sentence.
@@ -41,24 +43,31 @@ enum cell_namespace {
 struct cell {
     int fds[CELL_NAMESPACES];
     int pids;     /* the namespace of process ids; -1: none */
-    int own_pids; /* ours, to come back to */
+    int own_pids; /* ours, to come back to; -1 where we are not root */
     pid_t first;  /* who keeps it; 0: nobody */
 };
 
 void cell_init(struct cell *c); /* nothing */
+/* The sentence also where there is a cell, and it has no process ids though the
+ * policy does not leave them out; else it is empty then. */
 int cell_make(struct cell *c, const struct policy *p,
               const struct args_list *readable, char *why, size_t n);
 void cell_close(struct cell *c);
 /* Its helpers must be dead and reaped. */
 void cell_free(struct cell *c);
-/* Children that are forked between the two begin in it: 0, or E_SYS. */
-int cell_fork_begin(const struct cell *c);
-int cell_fork_end(const struct cell *c);
 /* In a forked child, which is where it shall be. */
 void cell_close_pids(struct cell *c);
-/* Join it; then, if the policy has one, have a /tmp in it that `owner` owns and
- * that no other process has. */
+/* Join it, but for what this process was born in; then, if the policy has one,
+ * have a /tmp in it that `owner` owns and that no other process has. */
 int cell_join(const struct cell *c);
 int cell_own_tmp(const struct policy *p, unsigned owner);
+
+/* ---- cell_fork.c --------------------------------------------------------- */
+
+/* As fork(3), but the child is born in its namespace of process ids, if it has
+ * one.  *lost: we are in it as well, and can fork for nobody else any more. */
+pid_t cell_fork(const struct cell *c, int *lost);
+/* Try it: 0 with errno if it does not. */
+int cell_fork_works(const struct cell *c);
 
 #endif

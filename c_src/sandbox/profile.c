@@ -73,8 +73,8 @@ make_landlock(struct profile *p, const struct profile_host *host, char *why,
     return e;
 }
 
-/* Without namespaces the others go on: why_not is only told when they were
- * required. */
+/* Without namespaces, or that of process ids, the others go on: why_not is only
+ * told when they were required. */
 static void
 make_cell(struct profile *p, const struct profile_host *host, char *why_not,
           size_t n)
@@ -123,9 +123,10 @@ needed(const struct policy *p)
 }
 
 static int
-check(const struct profile *p, const char *why_not, unsigned *missing,
-      char *why, size_t n)
+check(const struct profile *p, const char *why_no_cell,
+      const char *why_no_group, unsigned *missing, char *why, size_t n)
 {
+    const unsigned of_cell = LAYER_NAMESPACES | LAYER_PIDS;
     size_t at = 0;
     *missing = needed(&p->policy) & ~p->layers;
     if (*missing == 0)
@@ -134,6 +135,9 @@ check(const struct profile *p, const char *why_not, unsigned *missing,
         if (*missing & (1u << i))
             at += (size_t)snprintf(why + at, n - at, "%s%s", at > 0 ? ", " : "",
                                    layer_name(i));
+    const char *why_not = *missing & of_cell        ? why_no_cell
+                          : *missing & LAYER_CGROUP ? why_no_group
+                                                    : "";
     if (why_not[0] != 0 && at < n)
         snprintf(why + at, n - at, " (%s)", why_not);
     return E_REFUSED;
@@ -144,7 +148,7 @@ profile_make(struct profile *p, const struct ctl_map *policy,
              const struct profile_host *host, unsigned *missing, char *why,
              size_t n)
 {
-    char why_not[160] = "", why_group[160] = "";
+    char why_no_cell[160] = "", why_no_group[160] = "";
     memset(p, 0, sizeof *p);
     cell_init(&p->cell);
     p->landlock = p->proc = -1;
@@ -158,12 +162,10 @@ profile_make(struct profile *p, const struct ctl_map *policy,
     if (e == 0)
         e = make_landlock(p, host, why, n);
     if (e == 0) {
-        make_cell(p, host, why_not, sizeof why_not);
+        make_cell(p, host, why_no_cell, sizeof why_no_cell);
         look_at_user(p, host);
-        look_at_groups(p, host, why_group, sizeof why_group);
-        if (*why_not == 0)
-            snprintf(why_not, sizeof why_not, "%s", why_group);
-        e = check(p, why_not, missing, why, n);
+        look_at_groups(p, host, why_no_group, sizeof why_no_group);
+        e = check(p, why_no_cell, why_no_group, missing, why, n);
     }
     if (e != 0)
         profile_free(p);

@@ -118,6 +118,24 @@ self_drop_bounding(void)
 }
 
 int
+self_keep_capabilities(void)
+{
+    static const int kept[] = {CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETPCAP};
+    struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &h, sets) != 0)
+        return E_SYS;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        sets[kept[i] / 32].inheritable |= 1u << kept[i] % 32;
+    if (syscall(SYS_capset, &h, sets) != 0)
+        return E_SYS;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept[i], 0, 0) != 0)
+            return E_SYS;
+    return 0;
+}
+
+int
 self_drop_capabilities(void)
 {
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);

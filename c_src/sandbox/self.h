@@ -35,6 +35,9 @@ int self_limit(const struct policy *p, uint64_t mapped, int own_count);
 /* Nothing that is executed gets one again; needs CAP_SETPCAP, so it comes
  * before the user is changed. */
 void self_drop_bounding(void);
+/* Where it is not root, and so would lose them: the capabilities of its user
+ * namespace that joining the rest takes stay over the next exec. */
+int self_keep_capabilities(void);
 /* For ever: no capability. */
 int self_drop_capabilities(void);
 int self_change_user(unsigned id);

@@ -22,6 +22,7 @@
 #include "io.h"
 #include "lockup.h"
 #include "mem.h"
+#include "self.h"
 #include "shut.h"
 
 /* As it lies in the memfd; both sides are the same program.  The policy's bytes
@@ -94,6 +95,10 @@ fresh_exec(struct zygote *z, const struct breed *b, const int fds[FRESH_FDS])
     enum { MORE = 5 };
     char number[16];
     int order = write_order(b, fds);
+    /* It was born in its user namespace, with all rights there. */
+    if ((b->profile.layers & LAYER_PIDS) &&
+        b->profile.cell.fds[CELL_USER] >= 0 && self_keep_capabilities() != 0)
+        fail("capabilities");
     char **argv = calloc((size_t)z->argc + MORE, sizeof *argv);
     if (argv == NULL)
         fail("arguments");

@@ -74,17 +74,15 @@ can_have_one(const struct zygote *z, const struct breed *b)
 static pid_t
 fork_nest(struct zygote *z, struct breed *b, int ours, int theirs)
 {
-    const struct cell *cell = &b->profile.cell;
-    if (cell_fork_begin(cell) != 0)
-        return -1;
+    int lost;
     PyOS_BeforeFork();
-    pid_t pid = fork();
+    pid_t pid = cell_fork(&b->profile.cell, &lost);
     if (pid == 0) {
         close(ours);
         brood_main(z, b, theirs);
     }
     PyOS_AfterFork_Parent();
-    if (cell_fork_end(cell) != 0) /* as in spawn.c */
+    if (lost) /* as in spawn.c */
         z->end = HANDOFF_EXIT_SYSTEM;
     return pid;
 }

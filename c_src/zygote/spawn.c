@@ -227,24 +227,20 @@ fork_nested(struct zygote *z, struct child *c, struct ends *e)
 static int
 fork_child(struct zygote *z, struct child *c, struct ends *e)
 {
-    const struct cell *cell = &c->breed->profile.cell;
-    int nested = fork_nested(z, c, e);
+    int lost, nested = fork_nested(z, c, e);
     if (nested != 0)
         return nested > 0 ? 0 : nested;
-    if (cell_fork_begin(cell) != 0)
-        return E_SYS;
     PyOS_BeforeFork();
-    c->pid = fork();
+    c->pid = cell_fork(&c->breed->profile.cell, &lost);
     if (c->pid == 0)
         be_helper(z, c, e);
     int saved = errno;
     PyOS_AfterFork_Parent();
     errno = saved;
-    int r = c->pid < 0 ? E_SYS : 0;
     /* Else the next of another kind would begin in it: such a zygote ends. */
-    if (cell_fork_end(cell) != 0)
+    if (lost)
         z->end = HANDOFF_EXIT_SYSTEM;
-    return r;
+    return c->pid < 0 ? E_SYS : 0;
 }
 
 int

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check_sandbox_profile.c - profiles put on a process, layer by layer, that
  * then tries what it must not.  Each test of a refusal does the same without
- * the layer first, where it works. */
+ * the layer first, where it works.  What namespaces do is tried by another user
+ * as well, if we are root. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +52,20 @@ static void
 tear_down(void)
 {
     process_remove_folder(&folder);
+}
+
+/* Run by whom: some tests are looped over these. */
+enum { AS_WE_ARE, AS_NOBODY, USERS };
+
+static int
+begin_as(int user)
+{
+    if (user == AS_WE_ARE)
+        return 1;
+    tear_down(); /* what is not its own it could not remove */
+    int is = process_become_nobody();
+    set_up();
+    return is;
 }
 
 /* ---- policies ------------------------------------------------------------ */
@@ -289,6 +304,7 @@ is_someone_else(void)
 }
 
 static int abstract = -1;
+static int listener; /* its pid out here */
 
 /* To a socket of the test, outside. */
 static int
@@ -296,7 +312,7 @@ connect_abstract(void)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     snprintf(a.sun_path + 1, sizeof a.sun_path - 1, "terrarium-check-%d",
-             (int)getppid());
+             listener);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     return result(connect(fd, (struct sockaddr *)&a, sizeof a));
 }
@@ -305,8 +321,9 @@ static void
 listen_abstract(void)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
+    listener = (int)getpid();
     snprintf(a.sun_path + 1, sizeof a.sun_path - 1, "terrarium-check-%d",
-             (int)getpid());
+             listener);
     abstract = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(abstract, (struct sockaddr *)&a, sizeof a), 0);
     ck_assert_int_eq(listen(abstract, 5), 0);
@@ -376,7 +393,7 @@ END_TEST
 
 START_TEST(a_cell_has_a_root_of_its_own)
 {
-    if (!host_has(LAYER_NAMESPACES))
+    if (!begin_as(_i) || !host_has(LAYER_NAMESPACES))
         return;
     ck_assert_int_eq(under(NULL, stat_secret), 0);
     begin("default"), without(not_namespaces, 3);
@@ -401,7 +418,7 @@ END_TEST
 /* Its own: as large as it says, and empty for the next. */
 START_TEST(tmp_is_its_own_and_full_in_time)
 {
-    if (!host_has(LAYER_NAMESPACES))
+    if (!begin_as(_i) || !host_has(LAYER_NAMESPACES))
         return;
     begin("default"), ctl_put_uint(&out, "tmp", 1 << 20);
     ck_assert_int_eq(outcome(write_tmp), 0);
@@ -489,6 +506,8 @@ END_TEST
 
 START_TEST(no_capability_is_left)
 {
+    if (!begin_as(_i))
+        return;
     was_root = is_root();
     begin("default"), without(only_limits, 4);
     ck_assert_int_eq(outcome(has_no_rights), 0);
@@ -555,23 +574,25 @@ make_sandbox_profile_suite(void)
 {
     const TTest *const tests[] = {landlock_closes_files,
                                   landlock_scopes_signals_and_sockets,
-                                  a_cell_has_a_root_of_its_own,
-                                  tmp_is_its_own_and_full_in_time,
                                   seccomp_alone_holds,
                                   connects_to_granted_ports_only,
                                   a_user_of_its_own,
                                   limits_hold,
-                                  no_capability_is_left,
                                   refuses_without_what_is_required,
                                   grants_need_their_layers,
                                   names_a_grant_that_is_not_there,
                                   keeps_nothing_open};
+    const TTest *const by_users[] = {a_cell_has_a_root_of_its_own,
+                                     tmp_is_its_own_and_full_in_time,
+                                     no_capability_is_left};
     Suite *s = suite_create("sandbox_profile");
     TCase *c = tcase_create("sandbox_profile");
     tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(c, tests[i]);
+    for (size_t i = 0; i < sizeof by_users / sizeof by_users[0]; i++)
+        tcase_add_loop_test(c, by_users[i], 0, USERS);
     suite_add_tcase(s, c);
     return s;
 }

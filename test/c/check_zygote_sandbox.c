@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check_zygote_sandbox.c - spawn messages with a policy: what is locked, what
- * is refused and why, whose spares are whose. */
+ * is refused and why, whose spares are whose.  What depends on who runs the
+ * zygote is tried by another user as well, if we are root. */
 #include <check.h>
 #include <poll.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +33,31 @@ static void
 tear_down(void)
 {
     zyg_close(&z);
+}
+
+enum { AS_WE_ARE, AS_NOBODY, USERS };
+
+/* Another zygote in its place: 1; or, with a word, nothing has changed. */
+static int
+start_as(int user, const char *const *args)
+{
+    struct zyg other;
+    if (user == AS_NOBODY && !zyg_open_as_nobody(&other, args)) {
+        puts("skipped: nobody else can run it");
+        return 0;
+    }
+    if (user == AS_WE_ARE)
+        zyg_open(&other, args);
+    tear_down();
+    z = other;
+    return 1;
+}
+
+static int
+begin_as(int user)
+{
+    const char *const args[] = {"--spares", "0", NULL};
+    return user == AS_WE_ARE || start_as(user, args);
 }
 
 /* A spawn or probe with a policy of this level; `key' has one string. */
@@ -98,6 +125,9 @@ START_TEST(tells_the_layers_that_hold)
 {
     struct zyg_message m;
     struct zyg_helper h;
+    int by_root = geteuid() == 0 && _i == AS_WE_ARE;
+    if (!begin_as(_i))
+        return;
     ask(CTL_spawn, 1, "default", NULL, NULL, 0);
     zyg_expect(&z, CTL_spawned, &m);
     ck_assert_uint_ne(layers_of(&m, "layers") & LAYER_SECCOMP, 0);
@@ -106,9 +136,8 @@ START_TEST(tells_the_layers_that_hold)
     ck_assert_uint_eq(process_status(h.pid, "Seccomp", 10), 2);
     ck_assert_uint_eq(process_status(h.pid, "NoNewPrivs", 10), 1);
     ck_assert_uint_eq(process_status(h.pid, "CapEff", 16), 0);
-    ck_assert_uint_eq(process_status(h.pid, "CapBnd", 16),
-                      geteuid() == 0 ? 0
-                                     : process_status(getpid(), "CapBnd", 16));
+    if (by_root) /* a user namespace gives others a full one, of no use */
+        ck_assert_uint_eq(process_status(h.pid, "CapBnd", 16), 0);
     zyg_helper_close(&h);
 }
 END_TEST
@@ -225,10 +254,11 @@ START_TEST(helpers_of_a_nest_are_locked)
 {
     struct zyg_message m;
     struct zyg_helper nested, plain;
-    if (nests() == 0)
+    const char *level = levels[_i % LEVELS];
+    if (nests() == 0 || !begin_as(_i / LEVELS))
         return;
-    take_nested(levels[_i], &nested);
-    ask(CTL_spawn, 1, levels[_i], "without", "landlock_scope", 0);
+    take_nested(level, &nested);
+    ask(CTL_spawn, 1, level, "without", "landlock_scope", 0);
     zyg_expect(&z, CTL_spawned, &m);
     ck_assert(!is_nested(&m));
     zyg_take_helper(&m, &plain);
@@ -272,7 +302,7 @@ START_TEST(a_nest_may_die)
     struct zyg_message m;
     struct zyg_helper h;
     int nested = 1;
-    if (nests() == 0)
+    if (nests() == 0 || !begin_as(_i))
         return;
     take_nested("default", &h);
     bury(&h);
@@ -423,23 +453,30 @@ START_TEST(begins_anew)
     struct process_folder f;
     struct zyg_message m;
     struct zyg_helper h[2];
+    static const char *const rights[] = {"CapInh", "CapPrm", "CapEff",
+                                         "CapAmb"};
     int fds[2];
     char path[64], line[4096] = "";
-    tear_down();
     process_make_folder(&f);
+    ck_assert_int_eq(chmod(f.path, 0755), 0);
     process_write_file(&f, "secret", "x");
     process_write_file(&f, "opens_a_file.py",
                        "import os\n"
                        "f = open(os.path.dirname(__file__) + '/secret')\n");
     const char *const args[] = {
         "--spares", "0", "--path", f.path, "--preload", "opens_a_file", NULL};
-    zyg_open(&z, args);
+    if (!start_as(_i, args)) {
+        process_remove_folder(&f);
+        return;
+    }
     for (int i = 0; i < 2; i++) {
         ask_spawn((uint64_t)i + 1, i == 0 ? "fork" : "exec");
         zyg_expect(&z, CTL_spawned, &m);
         zyg_take_helper(&m, &h[i]);
         ck_assert_int_eq(zyg_frame(&h[i], NULL), WIRE_HELLO);
         fds[i] = process_count_fds(h[i].pid, "");
+        for (size_t j = 0; j < sizeof rights / sizeof rights[0]; j++)
+            ck_assert_uint_eq(process_status(h[i].pid, rights[j], 16), 0);
     }
     if (geteuid() == 0) {
         ck_assert_int_eq(fds[0], fds[1]);
@@ -484,47 +521,86 @@ keeper_of(const struct zyg_helper *h)
     return 0;
 }
 
+/* Ask for a helper, and find who keeps its namespace; 0: it has none. */
+static pid_t
+take_kept(const char *how, struct zyg_helper *h)
+{
+    struct zyg_message m;
+    ask_spawn(1, how);
+    zyg_expect(&z, CTL_spawned, &m);
+    unsigned layers = layers_of(&m, "layers");
+    zyg_take_helper(&m, h);
+    ck_assert_int_eq(zyg_frame(h, NULL), WIRE_HELLO);
+    ck_assert_uint_eq(process_status(h->pid, "PPid", 10), (unsigned)z.pid);
+    pid_t keeper = keeper_of(h);
+    ck_assert_int_eq(keeper != 0, (layers & LAYER_PIDS) != 0);
+    if (keeper == 0)
+        puts("skipped: no namespaces of process ids here");
+    return keeper;
+}
+
+/* It closes what it has once it has been looked at. */
+static void
+wait_shut(pid_t keeper)
+{
+    for (long end = process_now_ms() + ZYG_WAIT_MS;
+         geteuid() == 0 && process_count_fds(keeper, "") != 0;) {
+        ck_assert_msg(process_now_ms() < end, "it keeps something open");
+        process_sleep_ms(5);
+    }
+}
+
+static const char *const ways[] = {"fork", "exec"};
+enum { WAYS = sizeof ways / sizeof ways[0] };
+
 /* Numbers are those of outside; the keeper's death is that of the helper; then
  * there is another; and none outlives the zygote. */
 START_TEST(a_namespace_of_process_ids_is_kept)
 {
     struct zyg_message m;
     struct zyg_helper h;
-    pid_t keeper[2] = {0, 0};
-    for (int i = 0; i < 2; i++) {
-        ask(CTL_spawn, 1, "default", NULL, NULL, 0);
-        zyg_expect(&z, CTL_spawned, &m);
-        unsigned layers = layers_of(&m, "layers");
-        zyg_take_helper(&m, &h);
-        if (!(layers & LAYER_PIDS)) {
-            puts("skipped: no namespaces of process ids here");
-            return;
-        }
-        ck_assert_int_eq(zyg_frame(&h, NULL), WIRE_HELLO);
-        ck_assert_uint_eq(process_status(h.pid, "PPid", 10), (unsigned)z.pid);
-        keeper[i] = keeper_of(&h);
-        ck_assert_int_gt(keeper[i], 0);
-        ck_assert_int_eq(process_count_fds(keeper[i], ""), 0);
-        if (i == 1)
-            break;
-        kill(keeper[i], SIGKILL);
-        zyg_expect(&z, CTL_exited, &m);
-        ck_assert_uint_eq(zyg_uint(&m, "signal"), SIGKILL);
-        zyg_message_free(&m);
-        zyg_helper_close(&h);
-        ck_assert_int_eq(process_wait_gone(keeper[i], 10000), 1);
-        zyg_send_spawn(&z, 9, 0); /* it has heard of it by then */
-        zyg_expect(&z, CTL_spawned, &m);
-        zyg_message_free(&m); /* that closes its socket */
-        zyg_expect(&z, CTL_exited, &m);
-        zyg_message_free(&m);
-    }
+    const char *how = ways[_i % WAYS];
+    if (!begin_as(_i / WAYS))
+        return;
+    pid_t keeper = take_kept(how, &h);
+    if (keeper == 0)
+        return;
+    wait_shut(keeper);
+    kill(keeper, SIGKILL);
+    zyg_expect(&z, CTL_exited, &m);
+    ck_assert_uint_eq(zyg_uint(&m, "signal"), SIGKILL);
+    zyg_message_free(&m);
+    zyg_helper_close(&h);
+    ck_assert_int_eq(process_wait_gone(keeper, 10000), 1);
+    zyg_send_spawn(&z, 9, 0); /* it has heard of it by then */
+    zyg_expect(&z, CTL_spawned, &m);
+    zyg_message_free(&m); /* that closes its socket */
+    zyg_expect(&z, CTL_exited, &m);
+    zyg_message_free(&m);
+    keeper = take_kept(how, &h);
+    wait_shut(keeper);
     kill(z.pid, SIGKILL);
     (void)zyg_wait(&z);
-    ck_assert_int_eq(process_wait_gone(keeper[1], 10000), 1);
+    ck_assert_int_eq(process_wait_gone(keeper, 10000), 1);
     ck_assert_int_eq(process_wait_gone(h.pid, 10000), 1);
     zyg_helper_close(&h);
     set_up(); /* for the end */
+}
+END_TEST
+
+/* Forked by way of another process or not, that is not among its children. */
+START_TEST(forks_leave_nobody_behind)
+{
+    struct zyg_helper h[3];
+    pid_t pids[8];
+    if (!begin_as(_i))
+        return;
+    for (int i = 0; i < 3; i++)
+        (void)take_kept("fork", &h[i]);
+    ck_assert_uint_eq(process_children(z.pid, pids, 8), 3);
+    for (int i = 0; i < 3; i++)
+        bury(&h[i]);
+    zyg_wait_children(&z, 0);
 }
 END_TEST
 
@@ -533,26 +609,27 @@ Suite *make_zygote_sandbox_suite(void);
 Suite *
 make_zygote_sandbox_suite(void)
 {
-    const TTest *const tests[] = {tells_the_layers_that_hold,
-                                  nothing_is_locked_without_a_policy,
+    const TTest *const tests[] = {nothing_is_locked_without_a_policy,
                                   says_what_a_host_lacks,
                                   names_what_is_wrong_with_a_policy,
                                   probes,
                                   keeps_spares_of_a_kind,
-                                  a_nest_may_die,
                                   a_helper_that_can_not_be_locked_ends,
                                   a_module_must_not_start_threads,
                                   nothing_of_preloaded_modules_is_open,
-                                  forgets_policies_that_nobody_uses,
-                                  a_namespace_of_process_ids_is_kept,
-                                  begins_anew};
+                                  forgets_policies_that_nobody_uses};
+    const TTest *const by_users[] = {tells_the_layers_that_hold, a_nest_may_die,
+                                     forks_leave_nobody_behind, begins_anew};
     Suite *s = suite_create("zygote_sandbox");
     TCase *c = tcase_create("zygote_sandbox");
     tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, set_up, tear_down);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(c, tests[i]);
-    tcase_add_loop_test(c, helpers_of_a_nest_are_locked, 0, LEVELS);
+    for (size_t i = 0; i < sizeof by_users / sizeof by_users[0]; i++)
+        tcase_add_loop_test(c, by_users[i], 0, USERS);
+    tcase_add_loop_test(c, helpers_of_a_nest_are_locked, 0, USERS * LEVELS);
+    tcase_add_loop_test(c, a_namespace_of_process_ids_is_kept, 0, USERS * WAYS);
     suite_add_tcase(s, c);
     return s;
 }

@@ -5,12 +5,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -166,6 +168,22 @@ process_status(pid_t pid, const char *field, int base)
     }
     fclose(f);
     return value;
+}
+
+/* ---- users ----------------------------------------------------------------
+ */
+
+int
+process_become_nobody(void)
+{
+    enum { NOBODY = 65534 };
+    if (geteuid() != 0)
+        return 0;
+    ck_assert_int_eq(setgroups(0, NULL), 0);
+    ck_assert_int_eq(setresgid(NOBODY, NOBODY, NOBODY), 0);
+    ck_assert_int_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0);
+    return 1;
 }
 
 /* ---- running a program -------------------------------------------------- */

@@ -30,6 +30,10 @@ int process_is_cloexec(pid_t pid, int fd);
 /* A field of /proc/PID/status, e.g. "PPid", as a number of that base. */
 unsigned long long process_status(pid_t pid, const char *field, int base);
 
+/* Root becomes a user who may do nothing in particular, and can be looked at by
+ * its like: 1.  Whoever is not root is that already: 0. */
+int process_become_nobody(void);
+
 /* Run a program to its end, at most ms; collects stdout and stderr as text.
  * Returns the wait status, -1 when it had to be killed. */
 struct process_output {

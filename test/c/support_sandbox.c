@@ -26,12 +26,9 @@ try_it(struct profile *p, int (*attempt)(void))
 static pid_t
 fork_into(const struct profile *p)
 {
-    if (p != NULL)
-        ck_ok(cell_fork_begin(&p->cell));
-    pid_t child = fork();
-    if (child != 0 && p != NULL)
-        ck_ok(cell_fork_end(&p->cell));
-    ck_assert_int_ge(child, 0);
+    int lost = 0;
+    pid_t child = p != NULL ? cell_fork(&p->cell, &lost) : fork();
+    ck_assert(child >= 0 && !lost);
     return child;
 }
 

@@ -48,16 +48,53 @@ zyg_start(struct zyg *z, const char *const *args, void (*prepare)(void))
     z->control = pair[0];
 }
 
-void
-zyg_open(struct zyg *z, const char *const *args)
+static void
+open_by(struct zyg *z, const char *const *args, void (*prepare)(void))
 {
     struct zyg_message m;
-    zyg_start(z, args, NULL);
+    zyg_start(z, args, prepare);
     zyg_expect(z, CTL_ready, &m);
     zyg_message_free(&m);
     zyg_send_hello(z, WIRE_LIMIT_VERSION, WIRE_FINGERPRINT, 0);
     zyg_expect(z, CTL_hello, &m);
     zyg_message_free(&m);
+}
+
+void
+zyg_open(struct zyg *z, const char *const *args)
+{
+    open_by(z, args, NULL);
+}
+
+static void
+be_nobody(void)
+{
+    (void)process_become_nobody();
+}
+
+static int
+nobody_can_run_it(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        be_nobody();
+        execl(process_priv("terrarium_py"), "terrarium_py", "python", "-c", "",
+              (char *)NULL);
+        _exit(1);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return status == 0;
+}
+
+int
+zyg_open_as_nobody(struct zyg *z, const char *const *args)
+{
+    if (geteuid() != 0 || !nobody_can_run_it())
+        return 0;
+    open_by(z, args, be_nobody);
+    return 1;
 }
 
 int

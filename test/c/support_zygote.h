@@ -39,6 +39,9 @@ struct zyg_helper {
 void zyg_start(struct zyg *z, const char *const *args, void (*prepare)(void));
 /* As zyg_start, and then ready, hello and its answer. */
 void zyg_open(struct zyg *z, const char *const *args);
+/* The same by root, for a zygote of another user: 1.  0, and nothing, where we
+ * are not root, or such a user can not run it. */
+int zyg_open_as_nobody(struct zyg *z, const char *const *args);
 /* Close the control socket; the zygote must end with status 0 within a
  * second. */
 void zyg_close(struct zyg *z);

@@ -448,8 +448,33 @@ memory_of_a_group() ->
     ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
     ok = py_context:stop(C).
 
-%% We know it by its number out here, whatever it is called inside.
+%% We know it by its number out here, whatever it is called inside; what others
+%% are called out here means nobody there.
 process_ids(_) ->
+    ?assertEqual(lists:member(namespaces, layers()) andalso host_has_process_ids(),
+                 lists:member(pid_namespace, layers())),
+    known_by_its_number(),
+    lists:member(pid_namespace, layers()) andalso
+        [knows_nobody(How) || How <- [fork, exec]].
+
+%% The second is there where the kernel says where libc keeps a thread's id, which
+%% only root can do without.
+host_has_process_ids() ->
+    file:read_file("/proc/sys/user/max_pid_namespaces") =/= {ok, <<"0\n">>} andalso
+        filelib:is_file("/proc/sys/kernel/ns_last_pid").
+
+knows_nobody(How) ->
+    {ok, C} = py_context:new(#{policy => #{level => default, without => [seccomp],
+                                           require => [pid_namespace], spawn => How}}),
+    {ok, #{os_pid := OsPid}} = py_context:info(C),
+    ?assertEqual({ok, 0}, py_context:eval(C, "__import__('os').getppid()")),
+    Kill = fun(Pid) -> py_context:eval(C, "__import__('os').kill(pid, 0)", #{pid => Pid}) end,
+    Others = [OsPid, py_ct:zygote_pid(default), list_to_integer(os:getpid())],
+    %% Small numbers may be somebody's there.
+    [?assertMatch({error, {"ProcessLookupError", _}}, Kill(Pid)) || Pid <- Others, Pid > 100],
+    ok = py_context:stop(C).
+
+known_by_its_number() ->
     {ok, C} = py_context:new(#{policy => default, grace_ms => 60000}),
     {ok, #{os_pid := OsPid, sandbox := #{layers := Layers}}} = py_context:info(C),
     ?assert(py_ct:alive(OsPid)),
