@@ -35,29 +35,12 @@ tear_down(void)
     zyg_close(&z);
 }
 
-enum { AS_WE_ARE, AS_NOBODY, USERS };
-
-/* Another zygote in its place: 1; or, with a word, nothing has changed. */
-static int
-start_as(int user, const char *const *args)
-{
-    struct zyg other;
-    if (user == AS_NOBODY && !zyg_open_as_nobody(&other, args)) {
-        puts("skipped: nobody else can run it");
-        return 0;
-    }
-    if (user == AS_WE_ARE)
-        zyg_open(&other, args);
-    tear_down();
-    z = other;
-    return 1;
-}
-
+/* Tests are looped over whom it is run by. */
 static int
 begin_as(int user)
 {
     const char *const args[] = {"--spares", "0", NULL};
-    return user == AS_WE_ARE || start_as(user, args);
+    return user == ZYG_AS_WE_ARE || zyg_restart(&z, user, args);
 }
 
 /* A spawn or probe with a policy of this level; `key' has one string. */
@@ -85,52 +68,16 @@ ask(const char *type, uint64_t id, const char *level, const char *key,
     ctl_free(&policy);
 }
 
-static unsigned
-layers_of(const struct zyg_message *m, const char *key)
-{
-    unsigned layers = 0;
-    const char *s;
-    size_t n;
-    for (size_t i = 0; ctl_list_bytes(&m->map, key, i, &s, &n); i++)
-        layers |= layer_named(s, n);
-    return layers;
-}
-
-static void
-ask_spawn(uint64_t id, const char *how)
-{
-    struct ctl_out m, policy;
-    ctl_begin(&policy);
-    ctl_put_str(&policy, "level", "default");
-    ctl_put_str(&policy, "spawn", how);
-    ck_ok(ctl_end(&policy));
-    ctl_begin(&m);
-    ctl_put_type(&m, CTL_spawn);
-    ctl_put_uint(&m, "id", id);
-    ctl_put_map(&m, "policy", &policy);
-    ck_ok(zyg_send(&z, &m));
-    ctl_free(&policy);
-}
-
-static void
-bury(struct zyg_helper *h)
-{
-    struct zyg_message m;
-    zyg_helper_close(h);
-    zyg_expect(&z, CTL_exited, &m);
-    zyg_message_free(&m);
-}
-
 START_TEST(tells_the_layers_that_hold)
 {
     struct zyg_message m;
     struct zyg_helper h;
-    int by_root = geteuid() == 0 && _i == AS_WE_ARE;
+    int by_root = geteuid() == 0 && _i == ZYG_AS_WE_ARE;
     if (!begin_as(_i))
         return;
     ask(CTL_spawn, 1, "default", NULL, NULL, 0);
     zyg_expect(&z, CTL_spawned, &m);
-    ck_assert_uint_ne(layers_of(&m, "layers") & LAYER_SECCOMP, 0);
+    ck_assert_uint_ne(zyg_layers(&m, "layers") & LAYER_SECCOMP, 0);
     zyg_take_helper(&m, &h);
     ck_assert_int_eq(zyg_frame(&h, NULL), WIRE_HELLO);
     ck_assert_uint_eq(process_status(h.pid, "Seccomp", 10), 2);
@@ -148,7 +95,7 @@ START_TEST(nothing_is_locked_without_a_policy)
     struct zyg_helper h;
     zyg_send_spawn(&z, 1, 0);
     zyg_expect(&z, CTL_spawned, &m);
-    ck_assert_uint_eq(layers_of(&m, "layers"), 0);
+    ck_assert_uint_eq(zyg_layers(&m, "layers"), 0);
     zyg_take_helper(&m, &h);
     ck_assert_uint_eq(process_status(h.pid, "NoNewPrivs", 10), 0);
     zyg_helper_close(&h);
@@ -174,7 +121,7 @@ START_TEST(says_what_a_host_lacks)
         ck_ok(zyg_send(&z, &out));
         zyg_expect(&z, i == 0 ? CTL_spawn_failed : CTL_probed, &m);
         ck_assert_uint_eq(zyg_uint(&m, "id"), 7);
-        ck_assert_uint_eq(layers_of(&m, "missing"), LAYER_LANDLOCK);
+        ck_assert_uint_eq(zyg_layers(&m, "missing"), LAYER_LANDLOCK);
         ck_assert(zyg_has(&m, "reason", "landlock"));
         zyg_message_free(&m);
     }
@@ -203,7 +150,7 @@ START_TEST(probes)
     ask(CTL_probe, 9, "strict", NULL, NULL, 0);
     zyg_expect(&z, CTL_probed, &m);
     ck_assert_uint_eq(zyg_uint(&m, "id"), 9);
-    ck_assert_uint_ne(layers_of(&m, "layers") & LAYER_SECCOMP, 0);
+    ck_assert_uint_ne(zyg_layers(&m, "layers") & LAYER_SECCOMP, 0);
     zyg_message_free(&m);
     zyg_wait_children(&z, 0);
 }
@@ -240,7 +187,7 @@ take_nested(const char *level, struct zyg_helper *h)
         ck_assert_int_eq(zyg_frame(h, NULL), WIRE_HELLO);
         if (nested)
             return;
-        bury(h);
+        zyg_bury(&z, h);
         ck_assert_msg(process_now_ms() < end, "no helper of a nest");
         process_sleep_ms(20);
     }
@@ -278,8 +225,8 @@ START_TEST(helpers_of_a_nest_are_locked)
         ck_assert_int_eq(process_status(nested.pid, "Uid", 10) == 0,
                          process_status(plain.pid, "Uid", 10) == 0);
     }
-    bury(&plain);
-    bury(&nested);
+    zyg_bury(&z, &plain);
+    zyg_bury(&z, &nested);
 }
 END_TEST
 
@@ -305,7 +252,7 @@ START_TEST(a_nest_may_die)
     if (nests() == 0 || !begin_as(_i))
         return;
     take_nested("default", &h);
-    bury(&h);
+    zyg_bury(&z, &h);
     zyg_wait_children(&z, 2);
     kill_nest();
     for (uint64_t id = 1; id < 4; id++) {
@@ -314,7 +261,7 @@ START_TEST(a_nest_may_die)
         nested = is_nested(&m);
         zyg_take_helper(&m, &h);
         ck_assert_int_eq(zyg_frame(&h, NULL), WIRE_HELLO);
-        bury(&h);
+        zyg_bury(&z, &h);
     }
     ck_assert_int_eq(nested, 0);
 }
@@ -329,18 +276,18 @@ START_TEST(keeps_spares_of_a_kind)
     zyg_expect(&z, CTL_spawned, &m);
     zyg_take_helper(&m, &h);
     ck_assert_int_eq(h.spare, 0);
-    bury(&h);
+    zyg_bury(&z, &h);
     zyg_wait_children(&z, 2 + nests());
     ask(CTL_spawn, 2, "strict", NULL, NULL, 0);
     zyg_expect(&z, CTL_spawned, &m);
     zyg_take_helper(&m, &h);
     ck_assert_int_eq(h.spare, 0);
-    bury(&h);
+    zyg_bury(&z, &h);
     ask(CTL_spawn, 3, "default", NULL, NULL, 0);
     zyg_expect(&z, CTL_spawned, &m);
     zyg_take_helper(&m, &h);
     ck_assert_int_eq(h.spare, 1);
-    bury(&h);
+    zyg_bury(&z, &h);
     zyg_wait_children(&z, 0);
 }
 END_TEST
@@ -409,7 +356,7 @@ START_TEST(nothing_of_preloaded_modules_is_open)
     snprintf(secret, sizeof secret, "%s/secret", f.path);
     zyg_spawn(&z, 1, &h);
     ck_assert_int_eq(process_count_fds(h.pid, secret), 1);
-    bury(&h);
+    zyg_bury(&z, &h);
     ask(CTL_spawn, 2, "default", NULL, NULL, 0);
     zyg_expect(&z, CTL_spawned, &m);
     zyg_take_helper(&m, &h);
@@ -420,7 +367,7 @@ START_TEST(nothing_of_preloaded_modules_is_open)
         ck_assert_int_eq(process_count_fds(h.pid, "mnt:"), 0);
         ck_assert_int_eq(process_count_fds(h.pid, "anon_inode:landlock"), 0);
     }
-    bury(&h);
+    zyg_bury(&z, &h);
     process_remove_folder(&f);
 }
 END_TEST
@@ -439,168 +386,10 @@ START_TEST(forgets_policies_that_nobody_uses)
         snprintf(port, sizeof port, "%d", 1000 + i);
         ask(CTL_probe, 2, "default", "connect", port, 0);
         zyg_expect(&z, CTL_probed, &m);
-        ck_assert_uint_ne(layers_of(&m, "layers"), 0);
+        ck_assert_uint_ne(zyg_layers(&m, "layers"), 0);
         zyg_message_free(&m);
     }
     ck_assert_int_le(process_count_fds(z.pid, ""), before + 32 * 8);
-}
-END_TEST
-
-/* It is this program, with a command line of its own, and holds what a forked
- * one does; modules that were preloaded again have nothing open either. */
-START_TEST(begins_anew)
-{
-    struct process_folder f;
-    struct zyg_message m;
-    struct zyg_helper h[2];
-    static const char *const rights[] = {"CapInh", "CapPrm", "CapEff",
-                                         "CapAmb"};
-    int fds[2];
-    char path[64], line[4096] = "";
-    process_make_folder(&f);
-    ck_assert_int_eq(chmod(f.path, 0755), 0);
-    process_write_file(&f, "secret", "x");
-    process_write_file(&f, "opens_a_file.py",
-                       "import os\n"
-                       "f = open(os.path.dirname(__file__) + '/secret')\n");
-    const char *const args[] = {
-        "--spares", "0", "--path", f.path, "--preload", "opens_a_file", NULL};
-    if (!start_as(_i, args)) {
-        process_remove_folder(&f);
-        return;
-    }
-    for (int i = 0; i < 2; i++) {
-        ask_spawn((uint64_t)i + 1, i == 0 ? "fork" : "exec");
-        zyg_expect(&z, CTL_spawned, &m);
-        zyg_take_helper(&m, &h[i]);
-        ck_assert_int_eq(zyg_frame(&h[i], NULL), WIRE_HELLO);
-        fds[i] = process_count_fds(h[i].pid, "");
-        for (size_t j = 0; j < sizeof rights / sizeof rights[0]; j++)
-            ck_assert_uint_eq(process_status(h[i].pid, rights[j], 16), 0);
-    }
-    if (geteuid() == 0) {
-        ck_assert_int_eq(fds[0], fds[1]);
-        for (int fd = 3; fd < 20; fd++) {
-            snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)h[1].pid, fd);
-            if (access(path, F_OK) == 0 || readlink(path, line, 1) > 0)
-                ck_assert_int_eq(process_is_cloexec(h[1].pid, fd), 1);
-        }
-    }
-    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)h[1].pid);
-    FILE *file = fopen(path, "re");
-    size_t n = file != NULL ? fread(line, 1, sizeof line - 1, file) : 0;
-    ck_assert_uint_gt(n, 0);
-    fclose(file);
-    ck_assert_str_eq(line + strlen(line) + 1, "helper");
-    ck_assert_uint_eq(process_status(h[1].pid, "PPid", 10), (unsigned)z.pid);
-    ck_assert_uint_eq(process_status(h[1].pid, "Seccomp", 10), 2);
-    kill(z.pid, SIGKILL); /* it dies with the zygote, as any */
-    (void)zyg_wait(&z);
-    ck_assert_int_eq(process_wait_gone(h[1].pid, 10000), 1);
-    zyg_helper_close(&h[0]);
-    zyg_helper_close(&h[1]);
-    set_up();
-    process_remove_folder(&f);
-}
-END_TEST
-
-/* 0: there is none. */
-static pid_t
-keeper_of(const struct zyg_helper *h)
-{
-    char path[64], target[64], other[64];
-    ssize_t n;
-    snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)h->pid);
-    n = readlink(path, target, sizeof target - 1);
-    for (pid_t pid = z.pid; n > 0 && pid < h->pid; pid++) {
-        snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
-        if (readlink(path, other, sizeof other) == n &&
-            memcmp(other, target, (size_t)n) == 0)
-            return pid == z.pid ? 0 : pid;
-    }
-    return 0;
-}
-
-/* Ask for a helper, and find who keeps its namespace; 0: it has none. */
-static pid_t
-take_kept(const char *how, struct zyg_helper *h)
-{
-    struct zyg_message m;
-    ask_spawn(1, how);
-    zyg_expect(&z, CTL_spawned, &m);
-    unsigned layers = layers_of(&m, "layers");
-    zyg_take_helper(&m, h);
-    ck_assert_int_eq(zyg_frame(h, NULL), WIRE_HELLO);
-    ck_assert_uint_eq(process_status(h->pid, "PPid", 10), (unsigned)z.pid);
-    pid_t keeper = keeper_of(h);
-    ck_assert_int_eq(keeper != 0, (layers & LAYER_PIDS) != 0);
-    if (keeper == 0)
-        puts("skipped: no namespaces of process ids here");
-    return keeper;
-}
-
-/* It closes what it has once it has been looked at. */
-static void
-wait_shut(pid_t keeper)
-{
-    for (long end = process_now_ms() + ZYG_WAIT_MS;
-         geteuid() == 0 && process_count_fds(keeper, "") != 0;) {
-        ck_assert_msg(process_now_ms() < end, "it keeps something open");
-        process_sleep_ms(5);
-    }
-}
-
-static const char *const ways[] = {"fork", "exec"};
-enum { WAYS = sizeof ways / sizeof ways[0] };
-
-/* Numbers are those of outside; the keeper's death is that of the helper; then
- * there is another; and none outlives the zygote. */
-START_TEST(a_namespace_of_process_ids_is_kept)
-{
-    struct zyg_message m;
-    struct zyg_helper h;
-    const char *how = ways[_i % WAYS];
-    if (!begin_as(_i / WAYS))
-        return;
-    pid_t keeper = take_kept(how, &h);
-    if (keeper == 0)
-        return;
-    wait_shut(keeper);
-    kill(keeper, SIGKILL);
-    zyg_expect(&z, CTL_exited, &m);
-    ck_assert_uint_eq(zyg_uint(&m, "signal"), SIGKILL);
-    zyg_message_free(&m);
-    zyg_helper_close(&h);
-    ck_assert_int_eq(process_wait_gone(keeper, 10000), 1);
-    zyg_send_spawn(&z, 9, 0); /* it has heard of it by then */
-    zyg_expect(&z, CTL_spawned, &m);
-    zyg_message_free(&m); /* that closes its socket */
-    zyg_expect(&z, CTL_exited, &m);
-    zyg_message_free(&m);
-    keeper = take_kept(how, &h);
-    wait_shut(keeper);
-    kill(z.pid, SIGKILL);
-    (void)zyg_wait(&z);
-    ck_assert_int_eq(process_wait_gone(keeper, 10000), 1);
-    ck_assert_int_eq(process_wait_gone(h.pid, 10000), 1);
-    zyg_helper_close(&h);
-    set_up(); /* for the end */
-}
-END_TEST
-
-/* Forked by way of another process or not, that is not among its children. */
-START_TEST(forks_leave_nobody_behind)
-{
-    struct zyg_helper h[3];
-    pid_t pids[8];
-    if (!begin_as(_i))
-        return;
-    for (int i = 0; i < 3; i++)
-        (void)take_kept("fork", &h[i]);
-    ck_assert_uint_eq(process_children(z.pid, pids, 8), 3);
-    for (int i = 0; i < 3; i++)
-        bury(&h[i]);
-    zyg_wait_children(&z, 0);
 }
 END_TEST
 
@@ -618,8 +407,8 @@ make_zygote_sandbox_suite(void)
                                   a_module_must_not_start_threads,
                                   nothing_of_preloaded_modules_is_open,
                                   forgets_policies_that_nobody_uses};
-    const TTest *const by_users[] = {tells_the_layers_that_hold, a_nest_may_die,
-                                     forks_leave_nobody_behind, begins_anew};
+    const TTest *const by_users[] = {tells_the_layers_that_hold,
+                                     a_nest_may_die};
     Suite *s = suite_create("zygote_sandbox");
     TCase *c = tcase_create("zygote_sandbox");
     tcase_set_timeout(c, 60);
@@ -627,9 +416,8 @@ make_zygote_sandbox_suite(void)
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(c, tests[i]);
     for (size_t i = 0; i < sizeof by_users / sizeof by_users[0]; i++)
-        tcase_add_loop_test(c, by_users[i], 0, USERS);
-    tcase_add_loop_test(c, helpers_of_a_nest_are_locked, 0, USERS * LEVELS);
-    tcase_add_loop_test(c, a_namespace_of_process_ids_is_kept, 0, USERS * WAYS);
+        tcase_add_loop_test(c, by_users[i], 0, ZYG_USERS);
+    tcase_add_loop_test(c, helpers_of_a_nest_are_locked, 0, ZYG_USERS * LEVELS);
     suite_add_tcase(s, c);
     return s;
 }

@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 
 #include "err.h"
 #include "handoff.h"
+#include "layers.h"
 #include "support_process.h"
 #include "wire.h"
 
@@ -89,11 +91,14 @@ nobody_can_run_it(void)
 }
 
 int
-zyg_open_as_nobody(struct zyg *z, const char *const *args)
+zyg_restart(struct zyg *z, int user, const char *const *args)
 {
-    if (geteuid() != 0 || !nobody_can_run_it())
+    if (user == ZYG_AS_NOBODY && (geteuid() != 0 || !nobody_can_run_it())) {
+        puts("skipped: nobody else can run it");
         return 0;
-    open_by(z, args, be_nobody);
+    }
+    zyg_close(z);
+    open_by(z, args, user == ZYG_AS_NOBODY ? be_nobody : NULL);
     return 1;
 }
 
@@ -238,6 +243,17 @@ zyg_has(const struct zyg_message *m, const char *key, const char *text)
     return memmem(p, n, text, strlen(text)) != NULL;
 }
 
+unsigned
+zyg_layers(const struct zyg_message *m, const char *key)
+{
+    unsigned layers = 0;
+    const char *s;
+    size_t n;
+    for (size_t i = 0; ctl_list_bytes(&m->map, key, i, &s, &n); i++)
+        layers |= layer_named(s, n);
+    return layers;
+}
+
 /* ---- helpers ------------------------------------------------------------ */
 
 void
@@ -276,6 +292,15 @@ zyg_helper_close(struct zyg_helper *h)
     io_close(&h->err);
     io_close(&h->pidfd);
     io_close(&h->lane);
+}
+
+void
+zyg_bury(struct zyg *z, struct zyg_helper *h)
+{
+    struct zyg_message m;
+    zyg_helper_close(h);
+    zyg_expect(z, CTL_exited, &m);
+    zyg_message_free(&m);
 }
 
 static void

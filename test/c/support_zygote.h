@@ -39,9 +39,11 @@ struct zyg_helper {
 void zyg_start(struct zyg *z, const char *const *args, void (*prepare)(void));
 /* As zyg_start, and then ready, hello and its answer. */
 void zyg_open(struct zyg *z, const char *const *args);
-/* The same by root, for a zygote of another user: 1.  0, and nothing, where we
- * are not root, or such a user can not run it. */
-int zyg_open_as_nobody(struct zyg *z, const char *const *args);
+/* Put another zygote in its place, run by us, or by root as another user: 1. 0,
+ * with a word, where we are not root, or such a user can not run it; then z is
+ * as it was. */
+enum { ZYG_AS_WE_ARE, ZYG_AS_NOBODY, ZYG_USERS };
+int zyg_restart(struct zyg *z, int user, const char *const *args);
 /* Close the control socket; the zygote must end with status 0 within a
  * second. */
 void zyg_close(struct zyg *z);
@@ -64,11 +66,16 @@ uint64_t zyg_uint(const struct zyg_message *m, const char *key);
 /* Does the string under key contain this text? */
 int zyg_has(const struct zyg_message *m, const char *key, const char *text);
 
+/* The layers under key, LAYER_*. */
+unsigned zyg_layers(const struct zyg_message *m, const char *key);
+
 /* Spawn, and read the helper's HELLO. */
 void zyg_spawn(struct zyg *z, uint64_t id, struct zyg_helper *h);
 /* What follows a `spawned` message. */
 void zyg_take_helper(struct zyg_message *m, struct zyg_helper *h);
 void zyg_helper_close(struct zyg_helper *h);
+/* Close it, and hear that it has ended. */
+void zyg_bury(struct zyg *z, struct zyg_helper *h);
 /* Let it execute Python code; does not wait for an answer. */
 void zyg_exec(const struct zyg_helper *h, uint64_t request, const char *code);
 /* Wait for a frame's header and skip its body; returns the opcode, 0 at
