@@ -2,6 +2,7 @@
 #include "undertaker.h"
 
 #include <erl_nif.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -16,12 +17,14 @@ struct dead {
 };
 
 static struct {
-    ErlNifMutex *lock; /* of what follows */
-    ErlNifCond *more;
-    struct dead *first;
-    int stopping;
+    int users; /* of start and stop, which the VM calls one at a time */
     ErlNifTid thread;
-} state;
+    /* Never destroyed: segments may outlive the module. */
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t more;
+    struct dead *first;
+    int running;
+} state = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
 
 static void
 bury(int fd, void *map, size_t length)
@@ -47,64 +50,79 @@ static void *
 run(void *unused)
 {
     (void)unused;
-    enif_mutex_lock(state.lock);
-    while (state.first != NULL || !state.stopping) {
+    pthread_mutex_lock(&state.lock);
+    while (state.first != NULL || state.running) {
         struct dead *all = state.first;
         state.first = NULL;
         if (all == NULL) {
-            enif_cond_wait(state.more, state.lock);
+            pthread_cond_wait(&state.more, &state.lock);
             continue;
         }
-        enif_mutex_unlock(state.lock);
+        pthread_mutex_unlock(&state.lock);
         bury_all(all);
-        enif_mutex_lock(state.lock);
+        pthread_mutex_lock(&state.lock);
     }
-    enif_mutex_unlock(state.lock);
+    pthread_mutex_unlock(&state.lock);
     return NULL;
+}
+
+static void
+set_running(int running)
+{
+    pthread_mutex_lock(&state.lock);
+    state.running = running;
+    pthread_cond_signal(&state.more);
+    pthread_mutex_unlock(&state.lock);
 }
 
 int
 undertaker_start(void)
 {
-    state.stopping = 0;
-    state.first = NULL;
-    state.lock = enif_mutex_create("py_shm_undertaker");
-    state.more = enif_cond_create("py_shm_undertaker");
-    if (state.lock != NULL && state.more != NULL &&
-        enif_thread_create("py_shm_undertaker", &state.thread, run, NULL,
-                           NULL) == 0)
-        return 0;
-    if (state.more != NULL)
-        enif_cond_destroy(state.more);
-    if (state.lock != NULL)
-        enif_mutex_destroy(state.lock);
-    return -1;
+    if (state.users == 0) {
+        set_running(1);
+        if (enif_thread_create("py_shm_undertaker", &state.thread, run, NULL,
+                               NULL) != 0) {
+            set_running(0);
+            return -1;
+        }
+    }
+    state.users++;
+    return 0;
 }
 
 void
 undertaker_stop(void)
 {
-    enif_mutex_lock(state.lock);
-    state.stopping = 1;
-    enif_cond_signal(state.more);
-    enif_mutex_unlock(state.lock);
+    if (--state.users > 0)
+        return;
+    set_running(0);
     enif_thread_join(state.thread, NULL);
-    enif_cond_destroy(state.more);
-    enif_mutex_destroy(state.lock);
+}
+
+/* 1, or 0: there is nobody to do it. */
+static int
+handed_over(struct dead *d)
+{
+    pthread_mutex_lock(&state.lock);
+    int running = state.running;
+    if (running) {
+        d->next = state.first;
+        state.first = d;
+        pthread_cond_signal(&state.more);
+    }
+    pthread_mutex_unlock(&state.lock);
+    return running;
 }
 
 void
 undertaker_take(int fd, void *map, size_t length)
 {
     struct dead *d = length > AT_ONCE ? enif_alloc(sizeof *d) : NULL;
-    if (d == NULL) {
-        bury(fd, map, length);
-        return;
+    if (d != NULL) {
+        *d = (struct dead){fd, map, length, NULL};
+        if (handed_over(d))
+            return;
+        enif_free(d);
     }
-    *d = (struct dead){fd, map, length, NULL};
-    enif_mutex_lock(state.lock);
-    d->next = state.first;
-    state.first = d;
-    enif_cond_signal(state.more);
-    enif_mutex_unlock(state.lock);
+    bury(fd, map, length);
 }

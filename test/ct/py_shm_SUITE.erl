@@ -12,7 +12,8 @@ all() ->
      the_same_memory, from_python, layouts_of_python, no_buffer, there_and_back,
      a_part_is_a_copy, opened_once, by_a_callback, by_a_channel, by_a_stream, of_a_cast,
      awaited_late, from_threads, many_at_once, goes_with_its_last_holder, outlives_its_maker,
-     of_a_dead_context, forged, false_releases, full, lies_about_its_shape, killed_at_random].
+     of_a_dead_context, forged, false_releases, full, lies_about_its_shape, killed_at_random,
+     outlives_its_module].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 2}]),
@@ -385,3 +386,23 @@ use(Context, N, Shm) ->
         Other ->
             Other
     end.
+
+%%% New code
+
+%% Large ones, which another thread frees.
+outlives_its_module(_) ->
+    Data = binary:copy(<<"new">>, 1000000),
+    Before = shm(Data),
+    load_anew(),
+    Between = shm(Data),
+    load_anew(),
+    ?assert(lists:all(fun(Shm) -> py_shm:to_binary(Shm) =:= {ok, Data} end, [Before, Between])),
+    %% Without a next version to take them over they are strangers' to a later one.
+    true = code:delete(py_shm_nif),
+    false = code:purge(py_shm_nif),
+    {module, py_shm_nif} = code:load_file(py_shm_nif),
+    ?assertEqual({error, gone}, py_shm:to_binary(Before)).
+
+load_anew() ->
+    {module, py_shm_nif} = code:load_file(py_shm_nif),
+    false = code:purge(py_shm_nif).
