@@ -73,9 +73,10 @@ keys(Dict) ->
 -spec count(handle()) -> non_neg_integer() | {error, term()}.
 count(Dict) ->
     with(Dict, fun(Table) ->
-                       Size = ets:info(Table, size),
-                       true = is_integer(Size),
-                       Size
+                       case ets:info(Table, size) of
+                           undefined -> error(badarg);
+                           Size -> Size
+                       end
                end).
 
 %% @doc Give it up before its owner ends; fine if it is no more.
@@ -90,14 +91,24 @@ destroy(Dict) ->
 %% Another process may destroy it at any time.  No other table is touched,
 %% whatever Python gives us as a handle.
 with({?TABLE, Tid}, Fun) ->
-    try ets:info(Tid, name) of
-        ?TABLE -> Fun(Tid);
-        _ -> {error, destroyed}
-    catch
-        error:_ -> {error, destroyed}
+    case is_there(Tid) of
+        true -> try Fun(Tid)
+                catch error:badarg:Stack -> failed(is_there(Tid), Stack)
+                end;
+        false -> {error, destroyed}
     end;
 with(Other, _) ->
     {error, {invalid, handle, Other}}.
+
+is_there(Tid) ->
+    try
+        ets:info(Tid, name) =:= ?TABLE
+    catch
+        error:badarg -> false
+    end.
+
+failed(false, _) -> {error, destroyed};
+failed(true, Stack) -> erlang:raise(error, badarg, Stack).
 
 %%% For Python
 

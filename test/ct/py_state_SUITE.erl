@@ -13,7 +13,7 @@ all() ->
     [from_both_sides, one_key, values, counters, counters_of_many, not_an_integer, a_cap,
      a_cap_for_many, clear, by_threads, python_errors, configuration, not_started,
      dictionaries, dictionary_of_a_caller, dictionary_of_python, dictionary_of_a_thread,
-     foreign_handles, atoms].
+     dictionary_destroyed_meanwhile, foreign_handles, atoms].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 2}, {state_max, ?MAX}]),
@@ -240,6 +240,21 @@ dictionary_of_a_caller(_) ->
     Pid ! stop,
     receive {'DOWN', Mon, process, _, normal} -> ok end,
     py_ct:eventually(fun() -> py:shared_dict_get(D, k) =:= {error, destroyed} end).
+
+%% While somebody looks for a key, which takes long to make.
+dictionary_destroyed_meanwhile(_) ->
+    Key = list_to_tuple(lists:seq(1, 2000000)),
+    {ok, D} = py:shared_dict_new(),
+    {Pid, Mon} = spawn_monitor(fun() -> exit({got, py:shared_dict_get(D, Key, none)}) end),
+    py_ct:eventually(fun() ->
+                             case process_info(Pid, current_function) of
+                                 {_, {M, _, _}} -> M =:= py_state orelse M =:= lists;
+                                 undefined -> true
+                             end
+                     end),
+    ok = py:shared_dict_destroy(D),
+    Got = receive {'DOWN', Mon, process, _, {got, What}} -> What end,
+    ?assert(lists:member(Got, [none, {error, destroyed}])).
 
 %% Made by a request, it belongs to the process that made that.
 dictionary_of_python(_) ->
