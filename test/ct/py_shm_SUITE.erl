@@ -104,6 +104,7 @@ invalid(_) ->
              {format, 1, #{format => 1}}, {format, <<>>, #{format => <<>>}},
              {format, <<"Zd">>, #{format => <<"Zd">>}}, {shape, [3], #{shape => [3]}},
              {shape, [-1, -8], #{shape => [-1, -8]}}, {shape, x, #{shape => x}},
+             {shape, [8 | x], #{shape => [8 | x]}},
              {shape, [], #{shape => []}}, {shapes, [8], #{shapes => [8]}}, {options, [], []}]],
     ?assertEqual({error, {invalid, data, x}}, py_shm:new(x)),
     ?assertEqual({error, {invalid, shm, x}}, py_shm:to_binary(x)),

@@ -38,9 +38,10 @@ format(_) ->
 
 is_shape(default) ->
     true;
-is_shape(Shape) ->
-    is_list(Shape) andalso length(Shape) =< ?MAX_DIMS
-        andalso lists:all(fun(N) -> is_integer(N) andalso N >= 0 end, Shape).
+is_shape(Shape) when length(Shape) =< ?MAX_DIMS ->
+    lists:all(fun(N) -> is_integer(N) andalso N >= 0 end, Shape);
+is_shape(_) ->
+    false.
 
 %% @doc The shape of so many bytes; that they do not fit it is said.
 -spec shape(non_neg_integer(), binary(), [non_neg_integer()] | default) ->
