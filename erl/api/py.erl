@@ -183,17 +183,7 @@ cast(A, B, C, D, E) ->
     cast_form([A, B, C, D, E]).
 
 cast_form(Parts) ->
-    case py_forms:parse(Parts) of
-        {ok, Form} -> cast_reply(py_forms:take(reply, Form, true));
-        {error, _} = Error -> py_cast:start(Error, Error, #{tag => py_response, reply => true})
-    end.
-
-cast_reply({Reply, Form}) when is_boolean(Reply) ->
-    {Context, Request} = py_forms:prepare(Form, 0),
-    py_cast:start(Context, Request, #{tag => py_response, reply => Reply});
-cast_reply({Reply, _}) ->
-    Error = {error, {invalid, reply, Reply}},
-    py_cast:start(Error, Error, #{tag => py_response, reply => true}).
+    py_cast:form(Parts, 0, py_response).
 
 %% @equiv cast(Module, Function, Args)
 -spec spawn_call(name(), name(), [term()]) -> reference().

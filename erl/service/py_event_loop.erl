@@ -47,7 +47,7 @@ run(Target, Module, Function, Args, Options) ->
 run_form(Parts) ->
     case py_forms:parse(Parts) of
         {ok, {Target, M, F, A, Kw, Options}} ->
-            Ref = start_form({Target, M, F, A, Kw, timed(Options)}, ?TAG),
+            Ref = py_cast:coroutine({Target, M, F, A, Kw, timed(Options)}),
             py_cast:await(Ref, infinity, ?TAG);
         {error, _} = Error ->
             Error
@@ -114,12 +114,4 @@ forget(Parts) ->
 %% @private
 -spec start([term()], atom()) -> reference().
 start(Parts, Tag) ->
-    case py_forms:parse(Parts) of
-        {ok, Form} -> start_form(Form, Tag);
-        {error, _} = Error -> py_cast:start(Error, Error, #{tag => Tag, reply => true})
-    end.
-
-start_form(Form, Tag) ->
-    {Reply, Rest} = py_forms:take(reply, Form, true),
-    {Context, Request} = py_forms:prepare(Rest, ?FLAG_ASYNC),
-    py_cast:start(Context, Request, #{tag => Tag, reply => Reply =/= false}).
+    py_cast:form(Parts, ?FLAG_ASYNC, Tag).

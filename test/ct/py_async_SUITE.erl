@@ -40,7 +40,7 @@ all() ->
     [values, forms, message, errors, error_maps, references, plain_functions, beside_others,
      gather, gather_errors, gather_in_time, thousand, callbacks, callbacks_at_once,
      context_variables, timeout_cancels, await_in_vain, caller_dies, interrupts_do_not_reach,
-     helper_dies, sys_exit, event_loop, event_loop_timeout, tasks, no_reply, large_values,
+     helper_dies, sys_exit, event_loop, event_loop_timeout, tasks, no_reply, bad_replies, large_values,
      inside_python, python_package, threads_stay, asyncio_run_in_a_request, contexts_apart,
      submit].
 
@@ -262,6 +262,14 @@ tasks(Config) ->
     ?assertEqual({ok, 2}, py_event_loop:await(B, 1000)),
     ?assertEqual({error, timeout}, py_event_loop:await(D, 50)),
     ended(C, <<"long">>).
+
+%% Who waits at once has no message to do without.
+bad_replies(_) ->
+    Bad = fun(Reply) -> {error, {invalid, reply, Reply}} end,
+    ?assertEqual(Bad(x), py:async_await(py:async_call(asyncio, sleep, [0], #{}, #{reply => x}))),
+    ?assertEqual(Bad(x), py_event_loop:await(py_event_loop:create_task(asyncio, sleep, [0], #{},
+                                                                      #{reply => x}))),
+    ?assertEqual(Bad(false), py_event_loop:run(asyncio, sleep, [0], #{reply => false})).
 
 no_reply(Config) ->
     C = context(Config),

@@ -12,7 +12,7 @@
 %% Python code.
 -module(py_cast).
 
--export([start/3, coroutine/1, await/3, cancel/1]).
+-export([start/3, form/3, coroutine/1, await/3, cancel/1]).
 
 -export_type([options/0]).
 
@@ -42,6 +42,24 @@ start(Place, {ok, Request}, Options) ->
     end,
     _ = erlang:demonitor(Mon, [flush]),
     Ref.
+
+%% @doc Begin the call that was written so, with the option `reply'; `Flags' as for
+%% `py_forms:prepare/2'.  What is wrong with it comes as its answer.
+-spec form([term()], byte(), atom()) -> reference().
+form(Parts, Flags, Tag) ->
+    Answered = #{tag => Tag, reply => true},
+    case py_forms:parse(Parts) of
+        {ok, Form} ->
+            case py_forms:take(reply, Form, true) of
+                {Reply, Rest} when is_boolean(Reply) ->
+                    {Place, Request} = py_forms:prepare(Rest, Flags),
+                    start(Place, Request, Answered#{reply := Reply});
+                {Reply, _} ->
+                    failed({error, {invalid, reply, Reply}}, Answered)
+            end;
+        {error, _} = Error ->
+            failed(Error, Answered)
+    end.
 
 %% @doc Begin a coroutine on the event loop of its context.
 -spec coroutine(py_forms:form()) -> reference().
