@@ -35,6 +35,7 @@
 -define(HELPERS, py_helpers).
 
 -define(FEW, 8). % helpers of a context
+-define(SWEEPS, 1024).
 -type function_key() :: binary() | {binary(), binary()}.
 %% The name of a user's function; or service and function of this library's own.
 -define(WAITS, py_waits).
@@ -332,11 +333,18 @@ waits_after(Key, Port) ->
 %% @doc The calling process works for this reference, on behalf of this owner.
 -spec put_worker(reference(), pid()) -> ok.
 put_worker(Ref, Owner) ->
-    try ets:insert(?WORKERS, {Ref, self(), Owner}) of
-        true -> ok
+    try
+        _ = erlang:phash2(Ref, ?SWEEPS) =:= 0 andalso sweep_workers(),
+        true = ets:insert(?WORKERS, {Ref, self(), Owner}),
+        ok
     catch
         error:badarg -> ok
     end.
+
+%% Who was killed has left its row.  One of so many who come sees to that.
+sweep_workers() ->
+    lists:foreach(fun([Ref, Pid]) -> is_process_alive(Pid) orelse ets:delete(?WORKERS, Ref) end,
+                  ets:match(?WORKERS, {'$1', '$2', '_'})).
 
 %% @doc Who works for it, and on whose behalf.
 -spec worker(reference()) -> {pid(), pid()} | none.

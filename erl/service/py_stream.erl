@@ -175,16 +175,19 @@ watch(Starter, #pull{to = To, ref = Ref} = Pull, Request) ->
                                   end),
     Asked = watch_until_end(Receiver, Puller, Mon, none),
     ok = py_registry:remove_worker(Ref),
-    answer(Asked).
+    answer(Asked, Pull).
 
 %% Whoever cancels is told when it is over.
 watch_until_end(Receiver, Puller, Mon, Pull) ->
     receive
         {Puller, Opened} ->
             watch_until_end(Receiver, Puller, Mon, Opened);
-        {'DOWN', Mon, process, _, _} ->
+        {'DOWN', Mon, process, _, normal} ->
             ok = end_of(Pull),
             none;
+        {'DOWN', Mon, process, _, Reason} ->
+            ok = end_of(Pull),
+            {killed, Reason};
         {'DOWN', Receiver, process, _, _} ->
             ok = stop(Puller, Mon, Pull),
             none;
@@ -206,10 +209,14 @@ stop(Puller, Mon, Pull) ->
 end_of(none) -> ok;
 end_of(#pull{} = Pull) -> close(Pull).
 
-answer(none) ->
+%% It was not the one who asks that said how it ended.
+answer({killed, _} = Why, #pull{to = To, ref = Ref}) ->
+    _ = To ! {py_stream, Ref, {error, Why}},
     ok;
-answer({Pid, Tag}) ->
+answer({Pid, Tag}, _) ->
     _ = Pid ! {Tag, cancelled},
+    ok;
+answer(none, _) ->
     ok.
 
 %% @doc End a stream: its generator is closed, and when this returns nothing

@@ -12,7 +12,7 @@ all() ->
      await_in_vain, timeout_of_the_call, only_its_caller_awaits, caller_dies,
      no_reply_outlives_its_caller, callbacks, helper_dies, context_dies, while_starting,
      more_than_fits, parallel_order, parallel_error, parallel_spreads, nothing_lasts, last_error,
-     last_error_of_coroutines, last_errors_are_bounded].
+     last_error_of_coroutines, last_errors_are_bounded, killed].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 2}]),
@@ -299,3 +299,22 @@ fresh(Fun) ->
     receive {'DOWN', Mon, process, Pid, {result, Result}} -> Result;
             {'DOWN', Mon, process, Pid, Reason} -> error(Reason)
     end.
+
+%% The process of a cast is ended by a function that runs there: who awaits is told,
+%% and in the end no row of it is left, whether somebody does or not.
+killed(_) ->
+    C = py:context(1),
+    ok = py:register_function(py_cast_dies, fun([]) -> exit(self(), kill), receive stop -> ok end end),
+    Cast = fun(Options) -> py:cast(C, erlang, call, [<<"py_cast_dies">>], Options) end,
+    ?assertEqual({error, {killed, killed}}, py:await(Cast(#{}))),
+    ?assertEqual([], ets:tab2list(py_workers)),
+    [_ = Cast(#{reply => false}) || _ <- lists:seq(1, 5)],
+    ?assertEqual({ok, 2.0}, py:call(C, math, sqrt, [4])),
+    Rows = fun() ->
+                   Ref = make_ref(),
+                   ok = py_registry:put_worker(Ref, self()),
+                   ok = py_registry:remove_worker(Ref),
+                   ets:info(py_workers, size)
+           end,
+    ?assert(lists:any(fun(_) -> Rows() =:= 0 end, lists:seq(1, 100000))),
+    ok = py:unregister_function(py_cast_dies).

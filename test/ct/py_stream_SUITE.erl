@@ -74,7 +74,7 @@ all() ->
      collector_dies, eval, events, forms, options, bad_options, events_async, events_errors,
      strange_items, large_items, slow_items_are_prompt, order_and_nothing_lost, back_pressure,
      back_pressure_with_a_full_mailbox, cancel, cancel_stuck, cancel_by_another, receiver_dies,
-     receiver_dies_stuck, helper_dies, context_stops, callbacks, many_at_once, fair].
+     receiver_dies_stuck, killed, helper_dies, context_stops, callbacks, many_at_once, fair].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}]),
@@ -214,6 +214,17 @@ options(Config) ->
 %% The receiver does not read, so the stream stays within its window.
 closed_or_waits(Pid, _) ->
     py_ct:eventually(fun() -> {_, N} = process_info(Pid, message_queue_len), N >= 1 end).
+
+%% The process that asks is ended by a function that runs there.
+killed(Config) ->
+    C = context(Config),
+    ok = py:register_function(py_stream_dies,
+                              fun([]) -> exit(self(), kill), receive stop -> ok end end),
+    ok = py:exec(C, "import erlang\ndef until_killed(): yield 1; erlang.call('py_stream_dies')"),
+    {ok, Ref} = py:stream_start(C, '__main__', until_killed, []),
+    ?assertEqual({[1], {error, {killed, killed}}}, take(Ref)),
+    ?assertEqual([], ets:tab2list(py_workers)),
+    ok = py:unregister_function(py_stream_dies).
 
 bad_options(Config) ->
     C = context(Config),

@@ -148,8 +148,12 @@ wait(Ref, Pid, Timeout, Tag) ->
         {Tag, Ref, Result} ->
             _ = erlang:demonitor(Mon, [flush]),
             told(Ref, Result);
-        {'DOWN', Mon, process, _, _} ->
-            last_look(Ref, Tag)
+        {'DOWN', Mon, process, _, Reason} when Reason =:= normal; Reason =:= noproc ->
+            ok = py_registry:remove_worker(Ref),
+            last_look(Ref, Tag);
+        {'DOWN', Mon, process, _, Reason} ->
+            ok = py_registry:remove_worker(Ref),
+            {error, {killed, Reason}}
     after Timeout ->
         _ = erlang:demonitor(Mon, [flush]),
         end_it(Ref, Pid),
