@@ -409,10 +409,14 @@ info(Context) ->
 %% for its turn like any request.
 -spec info(context(), timeout()) -> {ok, map()} | {error, term()}.
 info(Context, Timeout) ->
-    case {info(Context), py_caller:run(Context, ?FRAME_INFO, 0, {}, Timeout, pair)} of
-        {{ok, Info}, {ok, Interpreter}} -> {ok, Info#{interpreter => Interpreter}};
-        {{ok, _}, {error, _} = Error} -> Error;
-        {{error, _} = Error, _} -> Error
+    case py_prepare:is_timeout(Timeout) andalso info(Context) of
+        {ok, Info} ->
+            case py_caller:run(Context, ?FRAME_INFO, 0, {}, Timeout, pair) of
+                {ok, Interpreter} -> {ok, Info#{interpreter => Interpreter}};
+                {error, _} = Error -> Error
+            end;
+        {error, _} = Error -> Error;
+        false -> {error, {invalid, timeout, Timeout}}
     end.
 
 %% @doc Where the Python of the context stands right now, all threads, as text;

@@ -35,10 +35,10 @@ recv(Channel) ->
     recv(Channel, infinity).
 
 %% @doc The same for at most so many milliseconds.
--spec recv(channel(), timeout()) -> {ok, binary()} | {error, closed | timeout}.
+-spec recv(channel(), timeout()) ->
+    {ok, binary()} | {error, closed | timeout | {invalid, timeout, term()}}.
 recv(Channel, Timeout) ->
-    Pid = py_channel:pid(?TAG, Channel),
-    py_channel:told(py_channel_server:recv(Pid, all, Timeout, none), bytes).
+    py_channel:recv_as(bytes, py_channel:pid(?TAG, Channel), Timeout).
 
 %% @doc `recv/1'.
 -spec 'receive'(channel()) -> {ok, binary()} | {error, closed | timeout}.
@@ -46,7 +46,8 @@ recv(Channel, Timeout) ->
     recv(Channel).
 
 %% @doc `recv/2'.
--spec 'receive'(channel(), timeout()) -> {ok, binary()} | {error, closed | timeout}.
+-spec 'receive'(channel(), timeout()) ->
+    {ok, binary()} | {error, closed | timeout | {invalid, timeout, term()}}.
 'receive'(Channel, Timeout) ->
     recv(Channel, Timeout).
 

@@ -14,7 +14,7 @@
 -export([new/0, new/1, send/2, recv/1, recv/2, 'receive'/1, 'receive'/2, try_receive/1, close/1,
          info/1]).
 %% For the other kinds.
--export([open/3, limits/1, pid/2, told/2, services/0]).
+-export([open/3, limits/1, pid/2, recv_as/3, told/2, services/0]).
 
 -export_type([channel/0, options/0, failure/0]).
 
@@ -54,9 +54,10 @@ recv(Channel) ->
     recv(Channel, infinity).
 
 %% @doc The same for at most so many milliseconds.
--spec recv(channel(), timeout()) -> {ok, term()} | {error, closed | timeout}.
+-spec recv(channel(), timeout()) ->
+    {ok, term()} | {error, closed | timeout | {invalid, timeout, term()}}.
 recv(Channel, Timeout) ->
-    told(py_channel_server:recv(pid(?TAG, Channel), all, Timeout, none), none).
+    recv_as(none, pid(?TAG, Channel), Timeout).
 
 %% @doc `recv/1'.
 -spec 'receive'(channel()) -> {ok, term()} | {error, closed | timeout}.
@@ -64,7 +65,8 @@ recv(Channel, Timeout) ->
     recv(Channel).
 
 %% @doc `recv/2'.
--spec 'receive'(channel(), timeout()) -> {ok, term()} | {error, closed | timeout}.
+-spec 'receive'(channel(), timeout()) ->
+    {ok, term()} | {error, closed | timeout | {invalid, timeout, term()}}.
 'receive'(Channel, Timeout) ->
     recv(Channel, Timeout).
 
@@ -115,6 +117,15 @@ limits(Other) ->
 -spec pid(atom(), term()) -> pid().
 pid(Tag, {Tag, Pid, _}) when is_pid(Pid) -> Pid;
 pid(_, Other) -> error({invalid, channel, Other}).
+
+%% @private Wait for what comes next, and tell of it as `told/2' does.
+-spec recv_as(none | bytes, pid(), timeout()) ->
+    {ok, term()} | {error, closed | timeout | {invalid, timeout, term()}}.
+recv_as(Kind, Pid, Timeout) ->
+    case py_prepare:is_timeout(Timeout) of
+        true -> told(py_channel_server:recv(Pid, all, Timeout, none), Kind);
+        false -> {error, {invalid, timeout, Timeout}}
+    end.
 
 %% @private Erlang hears `{error, Reason}', and plain binaries.
 -spec told(ok | busy | py_channel_server:outcome(), none | bytes) ->

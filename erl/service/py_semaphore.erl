@@ -25,7 +25,7 @@
 -opaque semaphore() :: {py_semaphore, pid() | py_semaphore}.
 
 -type overloaded() :: {error, {overloaded, Current :: non_neg_integer(), Max :: pos_integer()}
-                              | not_started}.
+                              | not_started | {invalid, timeout, term()}}.
 
 -record(state, {max :: pos_integer(),
                 owner = none :: none | reference(),
@@ -74,13 +74,20 @@ acquire() ->
 acquire({?MODULE, _} = Semaphore) ->
     acquire(Semaphore, infinity);
 acquire(Timeout) ->
-    take(?MODULE, Timeout).
+    take_in(?MODULE, Timeout).
 
 %% @doc Take a slot; when none is free in time, `{error, {overloaded, Current,
 %% Max}}'.  A process may hold several.
 -spec acquire(semaphore(), timeout()) -> ok | overloaded().
 acquire({?MODULE, Pid}, Timeout) ->
-    take(Pid, Timeout).
+    take_in(Pid, Timeout).
+
+%% Before anything is asked for.
+take_in(Server, Timeout) ->
+    case py_prepare:is_timeout(Timeout) of
+        true -> take(Server, Timeout);
+        false -> {error, {invalid, timeout, Timeout}}
+    end.
 
 %% The reference is made and waited for in this one function, as in py_request.
 take(Server, Timeout) ->
@@ -138,7 +145,7 @@ with({?MODULE, Pid}, Fun, Timeout) ->
     held(Pid, Timeout, Fun).
 
 held(Server, Timeout, Fun) ->
-    case take(Server, Timeout) of
+    case take_in(Server, Timeout) of
         ok ->
             try
                 Fun()

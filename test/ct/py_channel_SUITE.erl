@@ -9,6 +9,7 @@ suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
     [in_erlang, options, closing, busy, goes_with_its_owner, waiting_in_order, times_out,
+     bad_timeouts,
      to_python, from_python, python_errors, python_makes_one, iteration, async_iteration,
      a_cancelled_receive_loses_nothing, many_coroutines, threads, context_managers,
      time_limit_of_the_request, interrupted, caller_dies, helper_dies, context_stops,
@@ -169,6 +170,21 @@ times_out(_) ->
           end),
     ?assertEqual(lists:seq(1, 3000), until_closed(Ch)),
     ok = result().
+
+%% Nobody waits then, so nothing that is sent is lost.
+bad_timeouts(_) ->
+    {ok, Bytes} = py_byte_channel:new(),
+    Ch = new(),
+    [begin
+         Bad = {error, {invalid, timeout, T}},
+         ?assertEqual(Bad, py_channel:recv(Ch, T)),
+         ?assertEqual(Bad, py_channel:'receive'(Ch, T)),
+         ?assertEqual(Bad, py_byte_channel:recv(Bytes, T))
+     end || T <- [-1, x, 1.5, 1 bsl 32]],
+    ok = py_channel:send(Ch, 1),
+    ?assertEqual({ok, 1}, py_channel:try_receive(Ch)),
+    ok = py_byte_channel:close(Bytes),
+    ok = py_channel:close(Ch).
 
 until_closed(Ch) ->
     case py_channel:recv(Ch, 0) of

@@ -167,6 +167,8 @@ info(_) ->
            python := <<"3.", _/binary>>, stats := #{requests := 1, answers := 1, pending := 0}}} =
         py_context:info(C),
     {ok, #{interpreter := #{<<"pid">> := Os}}} = py_context:info(C, 5000),
+    [{error, {invalid, timeout, T}} = py_context:info(C, T) || T <- [-1, x, 1 bsl 32]],
+    [] = py_ct:mailbox(),
     {error, {crashed, _}} = py_context:exec(C, "import os; os._exit(0)"),
     {ok, 1} = py_context:eval(C, "1"),
     {ok, #{generation := 2, restarts := 1}} = py_context:info(C),

@@ -9,7 +9,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
     [acquire_and_release, overloaded, in_order, a_holder_dies, one_that_waits_dies, several_slots,
-     with_a_slot, more_and_fewer, of_the_application, goes_with_its_owner, never_more_than_max].
+     with_a_slot, bad_timeouts, more_and_fewer, of_the_application, goes_with_its_owner, never_more_than_max].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}, {max_concurrent, 3}]),
@@ -67,6 +67,18 @@ in_order(_) ->
 waiting({py_semaphore, Pid}) ->
     {state, _, _, _, _, Queue} = sys:get_state(Pid),
     queue:len(Queue).
+
+%% Nothing is asked for: no slot is held, and no answer comes.
+bad_timeouts(_) ->
+    S = new(1),
+    [begin
+         Bad = {error, {invalid, timeout, T}},
+         ?assertEqual(Bad, py_semaphore:acquire(S, T)),
+         ?assertEqual(Bad, py_semaphore:with(S, fun() -> ok end, T)),
+         ?assertEqual(Bad, py_semaphore:acquire(T))
+     end || T <- [-1, x, 1.5, 1 bsl 32]],
+    ?assertEqual(0, py_semaphore:current(S)),
+    ?assertEqual([], py_ct:mailbox()).
 
 a_holder_dies(_) ->
     S = new(1),
