@@ -60,20 +60,27 @@ levels() ->
     [all, debug, info, notice, warning, error, critical, alert, emergency, none].
 
 configure(Scope, Level) ->
+    case contexts(Scope) of
+        {ok, Contexts} -> configure(Scope, Level, Contexts);
+        {error, _} = Error -> Error
+    end.
+
+%% A level that is kept for a context goes with it, so there must be one.
+contexts({context, Context}) ->
+    case py_registry:find(Context) of
+        gone when node(Context) =/= node() -> {error, {remote, node(Context)}};
+        gone -> {error, {context_died, noproc}};
+        _ -> {ok, [Context]}
+    end;
+contexts(_) ->
+    {ok, py_registry:contexts()}.
+
+configure(Scope, Level, Contexts) ->
     try gen_server:call(py_observer, {log_level, Scope, Level}, infinity) of
-        ok -> apply_to(Scope, py_registry:contexts())
+        ok -> apply_to(Contexts)
     catch
         exit:_ -> {error, not_started}
     end.
-
-apply_to({context, Context}, Contexts) ->
-    case lists:member(Context, Contexts) of
-        true -> apply_to([Context]);
-        false when node(Context) =/= node() -> {error, {remote, node(Context)}};
-        false -> {error, {context_died, noproc}}
-    end;
-apply_to(_, Contexts) ->
-    apply_to(Contexts).
 
 apply_to(Contexts) ->
     Runs = [spawn_monitor(fun() -> configure_one(Context) end) || Context <- Contexts],

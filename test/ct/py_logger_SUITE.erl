@@ -159,7 +159,8 @@ scopes(_) ->
     ok = py:configure_logging(#{level => warning, runtime => default}),
     ?assertEqual([30, 20, 10], [effective(X) || X <- [D, P, C]]),
     ok = py_context:stop(C),
-    {error, {context_died, noproc}} = py:configure_logging(#{context => C}).
+    {error, {context_died, noproc}} = py:configure_logging(#{context => C}),
+    ?assertNot(py_log_level:has_own(C)).
 
 effective(C) ->
     {ok, N} = py:eval(C, "__import__('logging').getLogger('any').getEffectiveLevel()"),
