@@ -113,16 +113,18 @@ drop(N) ->
 with_span(Name, Fun) ->
     with_span(Name, #{}, Fun).
 
-%% @doc Run this as a span, of the calling process.
+%% @doc Run this as a span, of the calling process.  An exception
+%% `{invalid, name, Name}' is for a name that is none.
 -spec with_span(terrarium_config:name(), map(), fun(() -> Result)) -> Result.
 with_span(Name, Attributes, Fun) ->
-    case py_events:flags() of
-        0 -> Fun();
-        _ -> within(Name, Attributes, Fun)
+    %% Also while nothing is recorded: a bad name does not wait for that to show.
+    case {terrarium_config:name(Name), py_events:flags()} of
+        {error, _} -> error({invalid, name, Name});
+        {_, 0} -> Fun();
+        {{ok, Text}, _} -> within(Text, Attributes, Fun)
     end.
 
-within(Name, Attributes, Fun) ->
-    {ok, Text} = terrarium_config:name(Name),
+within(Text, Attributes, Fun) ->
     Id = binary:encode_hex(random_id()),
     Parent = py_events:within(Id),
     Start = erlang:system_time(microsecond),

@@ -294,6 +294,8 @@ erlang_spans(_) ->
     #{status := error, events := [_]} = named(<<"bad">>),
     ok = py:disable_tracing(),
     3 = py_tracer:with_span(off, fun() -> 3 end),
+    [?assertError({invalid, name, Name}, py_tracer:with_span(Name, fun() -> 3 end))
+     || Switch <- [enable_tracing, disable_tracing], ok <- [py:Switch()], Name <- [<<>>, 3]],
     ?assertEqual(1, length(traces())).
 
 %% What a helper says is not believed.
@@ -346,6 +348,11 @@ events_of_calls(_) ->
     {ok, none} = py:call_method(Ref, append, [1]),
     {_, _, #{kind := method, what := <<"append/1">>}} = event(),
     _ = event(),
+    %% What begins also ends, if only because nobody is left to hear of it.
+    {_, Mon} = spawn_monitor(fun() -> py:cast(C, time, sleep, [60]) end),
+    receive {'DOWN', Mon, process, _, normal} -> ok end,
+    {[terrarium, call, start], _, #{what := <<"time:sleep/1">>}} = event(),
+    {[terrarium, call, exception], _, #{reason := owner_died}} = event(),
     [{?MODULE, Names, ?MODULE, _}] = py_events:attached(),
     ok = py_events:detach(?MODULE),
     {error, not_found} = py_events:detach(?MODULE),
@@ -375,6 +382,7 @@ bad_handlers(_) ->
     [] = py_ct:mailbox(),
     {error, {invalid, event, [no]}} = py_events:attach(two, [[no]], ?MODULE, x),
     {error, {invalid, events, no}} = py_events:attach(two, no, ?MODULE, x),
+    {error, {invalid, events, _}} = py_events:attach(two, [Start | no], ?MODULE, x),
     {error, {invalid, module, "m"}} = py_events:attach(two, [Start], "m", x).
 
 %% Nothing attached, nothing recorded: a request has no flag, and nobody is asked.

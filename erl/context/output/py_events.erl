@@ -9,7 +9,8 @@
 %%   in a crash report)</dd>
 %% <dt>`[terrarium, call, stop]', `[terrarium, call, exception]'</dt><dd>it has
 %%   ended well, or with an error. Measurements: `duration' (native). Metadata: the
-%%   same, and `reason' for an error</dd>
+%%   same, and `reason' for an error; `owner_died' where nobody is left to hear of
+%%   it</dd>
 %% <dt>`[terrarium, context, start | restart]'</dt><dd>a context has a helper, its
 %%   first or another one. Measurements: `generation'. Metadata: `context', `id',
 %%   `os_pid'</dd>
@@ -52,7 +53,7 @@
 %% called for events of these names.
 -spec attach(handler_id(), [name()], module(), term()) ->
     ok | {error, already_exists | not_started | {invalid, atom(), term()}}.
-attach(Id, Names, Module, Config) when is_atom(Module), is_list(Names) ->
+attach(Id, Names, Module, Config) when is_atom(Module), length(Names) >= 0 ->
     case [Name || Name <- Names, not lists:member(Name, names())] of
         [] -> ask({attach, {Id, Names, Module, Config}});
         [Name | _] -> {error, {invalid, event, Name}}
@@ -142,16 +143,26 @@ around({Flags, Handlers}, Context, Opcode, Term, Run) ->
     Meta = #{context => Context, kind => kind(Opcode), what => what(Opcode, Term)},
     Begin = erlang:monotonic_time(),
     tell(Handlers, [terrarium, call, start], #{system_time => erlang:system_time()}, Meta),
-    Result = Run(Flags),
-    Took = #{duration => erlang:monotonic_time() - Begin},
-    case Result of
-        {ok, _} -> tell(Handlers, [terrarium, call, stop], Took, Meta);
-        {error, Reason} ->
-            tell(Handlers, [terrarium, call, exception], Took, Meta#{reason => Reason})
-    end,
-    Result;
+    Ended = fun(Result) ->
+                    Took = #{duration => erlang:monotonic_time() - Begin},
+                    ended(Result, Handlers, Took, Meta)
+            end,
+    try Run(Flags) of
+        Result ->
+            ok = Ended(Result),
+            Result
+    catch
+        throw:Why -> % nobody wants it any more
+            ok = Ended({error, Why}),
+            throw(Why)
+    end;
 around(off, _, _, _, Run) ->
     Run(0).
+
+ended({ok, _}, Handlers, Took, Meta) ->
+    tell(Handlers, [terrarium, call, stop], Took, Meta);
+ended({error, Reason}, Handlers, Took, Meta) ->
+    tell(Handlers, [terrarium, call, exception], Took, Meta#{reason => Reason}).
 
 kind(?FRAME_CALL) -> call;
 kind(?FRAME_EVAL) -> eval;
