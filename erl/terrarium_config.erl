@@ -14,6 +14,9 @@
 
 -include("port/py_wire.hrl").
 
+%% Of one pool.
+-define(MOST_CONTEXTS, 4096).
+
 -type name() :: atom() | binary() | string().
 %% How modules, functions, attributes and code may be written.
 
@@ -93,7 +96,7 @@ default_restart() ->
 -spec check(atom(), term()) -> {ok, term()} | error.
 check(runtimes, Map) when is_map(Map), map_size(Map) > 0 -> runtimes(Map);
 check(contexts, auto) -> {ok, auto};
-check(contexts, N) -> pos(N, 4096);
+check(contexts, N) -> pos(N, ?MOST_CONTEXTS);
 check(start_contexts, B) when is_boolean(B) -> {ok, B};
 check(pools, Map) when is_map(Map) -> pools(Map);
 check(distribute, B) when is_boolean(B) -> {ok, B};
@@ -160,8 +163,11 @@ runtime_key(_, _) -> error.
 %% The other options of a pool are those of its contexts; they are checked
 %% where the pool is started.
 pools(Map) ->
-    map_all(fun(Name, #{size := N} = Options) when is_atom(Name), is_integer(N), N > 0 ->
-                    {ok, Options};
+    map_all(fun(Name, #{size := N} = Options) when is_atom(Name) ->
+                    case pos(N, ?MOST_CONTEXTS) of
+                        {ok, _} -> {ok, Options};
+                        error -> error
+                    end;
                (_, _) ->
                     error
             end, Map).

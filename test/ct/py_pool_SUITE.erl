@@ -12,6 +12,7 @@ all() ->
     [registrations, registrations_end_with_the_application, bad_registrations,
      by_scheduler, sticky, least_loaded, load_of_killed_callers, load_of_crashed_contexts,
      bad_options, options_of_contexts, own_runtime, own_runtime_from_configuration,
+     of_the_configuration,
      a_place_is_taken_again, shared_namespace, namespaces_of_processes,
      namespaces_end_with_their_process, stats, stats_survive_crashes, info].
 
@@ -268,6 +269,21 @@ namespaces_of_processes(_) ->
     ok = py:exec(own, "x = 2"),
     ?assertEqual({ok, 2}, py:eval(own, "x")).
 
+%% One that can not be started is missed in the log, and the others run.
+of_the_configuration(_) ->
+    Most = #{size => 4096, routing => least_loaded},
+    ok = logger:add_handler(?MODULE, ?MODULE, #{level => error, config => #{to => self()}}),
+    ok = py_ct:start([{pools, #{many => Most, one => #{size => 1}}}]),
+    ok = logger:remove_handler(?MODULE),
+    receive {logged, {_, [many, {too_many_contexts, 4096}]}} -> ok after 0 -> ct:fail(no_log) end,
+    ?assertEqual([default, one], lists:sort(py_context_router:pools())),
+    [?assertMatch({error, {invalid, pools, _}},
+                  terrarium_config:validate([{pools, #{p => #{size => Size}}}]))
+     || Size <- [0, 4097, x]].
+
+log(#{msg := Message}, #{config := #{to := To}}) ->
+    To ! {logged, Message}.
+
 namespaces_end_with_their_process(_) ->
     {ok, C} = py_context:new(#{namespace => process}),
     Before = ets:info(py_namespaces, size),
@@ -281,6 +297,8 @@ namespaces_end_with_their_process(_) ->
                              Ended =:= lists:seq(1, 10) orelse Ended
                      end),
     ?assertEqual(Before + 1, ets:info(py_namespaces, size)),
+    %% Two that work for one process of another node may ask at once.
+    [One, One] = [gen_server:call(py_namespace, {claim, C, self()}) || _ <- [1, 2]],
     ok = py_context:stop(C),
     py_ct:eventually(fun() -> ets:info(py_namespaces, size) =:= Before - 1 end).
 

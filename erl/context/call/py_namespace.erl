@@ -119,13 +119,16 @@ handle_call({declare, Context}, _From, Mons) ->
     persistent_term:put(?USED, true),
     {reply, ok, watch(Context, Mons)};
 handle_call({claim, Context, Pid}, _From, Mons) ->
-    case find(Context) of
-        none ->
+    case {find(Context), find({Context, Pid})} of
+        {none, _} ->
             {reply, gone, Mons};
-        0 ->
+        {0, none} ->
             Number = erlang:unique_integer([positive]),
             true = ets:insert(?TABLE, {{Context, Pid}, Number}),
-            {reply, Number, watch(Pid, Mons)}
+            {reply, Number, watch(Pid, Mons)};
+        {0, Number} ->
+            %% Several may ask at once for a process of another node.
+            {reply, Number, Mons}
     end;
 handle_call(_Request, _From, Mons) ->
     {reply, {error, unknown}, Mons}.

@@ -36,6 +36,8 @@
 -export([start_link/0, init/1, handle_call/3, handle_cast/2, handle_info/2,
          terminate/2]).
 
+-include_lib("kernel/include/logger.hrl").
+
 -type pool() :: py_pools:name().
 
 -type registration() ::
@@ -298,7 +300,9 @@ size() ->
 
 start_configured({Name, #{size := Size} = Options}, Pools) ->
     {ok, Spec} = py_pool:spec(maps:remove(size, Options)),
-    {_, Next} = py_pools:start(Name, Size, Spec, Pools),
+    {Result, Next} = py_pools:start(Name, Size, Spec, Pools),
+    _ = [?LOG_ERROR("The pool ~ts of the configuration can not be started: ~0tp", [Name, Reason])
+         || {error, Reason} <- [Result]],
     Next.
 
 %% @private
