@@ -3,7 +3,7 @@
 %% A bad one is `{error, {invalid, Key, Value}}'.
 -module(py_context_opts).
 
--export([context/1, context/2, mode/1, boot/1, limits/1, counted/2, form/1, call/1]).
+-export([context/1, context/2, mode/1, boot/1, limits/1, counted/2, in_force/1, form/1, call/1]).
 
 -export_type([options/0, call/0]).
 
@@ -136,11 +136,20 @@ limits(#{max_frame := MaxFrame, grace_ms := Grace, policy := Policy} = Options) 
     end.
 
 %% @doc The same options with the counter of requests under way that belongs to them;
-%% where a context had one under its former options it goes on with that.
+%% where a context had one under its former options it goes on with that, which allows
+%% what it did until these options are in force.
 -spec counted(options(), options()) -> options().
-counted(#{policy := Policy} = Options, Former) ->
-    Max = py_policy:limit({inflight, Policy}, infinity),
-    Options#{inflight => py_limit:change(maps:get(inflight, Former, none), Max)}.
+counted(Options, Former) ->
+    Options#{inflight => py_limit:follow(maps:get(inflight, Former, none), inflight(Options))}.
+
+%% @doc A helper with these options, which were counted, serves from now on.
+-spec in_force(options()) -> ok.
+in_force(#{inflight := Limit} = Options) ->
+    _ = py_limit:change(Limit, inflight(Options)),
+    ok.
+
+inflight(#{policy := Policy}) ->
+    py_policy:limit({inflight, Policy}, infinity).
 
 %% @doc The form of results: of exceptions, and of output where it is captured.
 -spec form(options()) -> pair | map | {capture, pos_integer(), pair | map}.

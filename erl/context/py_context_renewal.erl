@@ -143,6 +143,7 @@ swapped(#{port := Port, ref := Ref, runtime := Runtime, os_pid := OsPid, opts :=
                      boot_reason = none, renewals = Renewals + 1},
     %% Before the next one is found, so that nobody who has a reference finds neither.
     Row = kept(Data),
+    ok = py_context_opts:in_force(Options),
     {next_state, ready, Ready, Actions} = py_context_server:ready(Etf, Next),
     Replies = [{reply, From, ok} || From <- Waiting],
     {next_state, ready, retire(Row, Data, Ready), Replies ++ Actions}.
@@ -159,8 +160,8 @@ kept(#data{port = Port, generation = Generation, opts = Options}) ->
 retire(none, _, Data) ->
     Data;
 retire(Row, #data{port = Port, ref = Ref, runtime = Runtime, os_pid = OsPid, output = Output,
-                  opts = #{retire_ms := Keep}},
+                  opts = #{retire_ms := Keep, policy := Policy}},
        #data{swap = Swap} = Data) ->
     Helper = #{port => Port, ref => Ref, runtime => Runtime, os_pid => OsPid, row => Row,
-               retire_ms => Keep},
+               retire_ms => Keep, locked => py_policy:level(Policy) =/= trusted},
     py_context_old:add(Port, Output, OsPid, Data#data{swap = py_context_swap:retire(Helper, Swap)}).

@@ -23,7 +23,8 @@
 -type helper() :: #{port := port() | none, ref := reference(), runtime := pid(),
                     os_pid := integer() | none, opts => py_context_opts:options(),
                     layers => [binary()], hello => binary(), startup => non_neg_integer(),
-                    row => py_registry:row(), retire_ms => non_neg_integer()}.
+                    row => py_registry:row(), retire_ms => non_neg_integer(),
+                    locked => boolean()}.
 %% A helper that a context has, had, or will have.
 
 -record(swap, {next = none :: none | helper(),
@@ -256,7 +257,8 @@ overdue(Ref, #swap{retired = Retired} = S) ->
 
 gone(Ref, #{port := Port, os_pid := OsPid, death := Death, stopped := Stopped} = Helper,
      #swap{retired = Retired} = S) ->
-    More = #{pid => OsPid, stderr => py_port:stderr(Port), over => py_grants:is_over(Port)},
+    More = #{pid => OsPid, stderr => py_backtrace:strip(py_port:stderr(Port)),
+             over => py_grants:is_over(Port), locked => maps:get(locked, Helper), hello => true},
     Verdict = py_context_core:verdict(Death, More),
     ok = py_registry:drop(self(), element(3, maps:get(row, Helper))),
     _ = py_port:fail(Port, Verdict),

@@ -10,7 +10,8 @@ suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
     [term_depth, term_words, callbacks, callbacks_of_each_request, callbacks_of_threads, services,
-     callback_depth, inflight, inflight_is_given_back, inflight_and_renewal, fs_bytes, output,
+     callback_depth, inflight, inflight_is_given_back, inflight_and_renewal,
+     inflight_of_a_failed_renewal, of_a_former_helper, fs_bytes, output,
      cpu, cpu_of_nested, cpu_of_threads, large_integers, trusted].
 
 init_per_suite(Config) ->
@@ -166,6 +167,41 @@ inflight_and_renewal(_) ->
     ok = py_context:renew(C),
     ?assertEqual({ok, 1}, py_context:eval(C, "1")),
     ?assertEqual(0, taken(C)),
+    ok = py_context:stop(C).
+
+%% What the options would have allowed is not in force before they are.
+inflight_of_a_failed_renewal(_) ->
+    Policy = fun(N) -> #{level => trusted, limits => #{inflight => N}} end,
+    {ok, [C]} = py_context_router:start_pool(?MODULE, 1, #{policy => Policy(4)}),
+    {ok, 1} = py_context:eval(C, "1"),
+    Allowed = fun() ->
+                      {ready, _, _, {_, {_, #{inflight := Limit}}}, _} = py_registry:find(C),
+                      element(2, py_limit:read(Limit))
+              end,
+    Reload = fun(N, Imports) ->
+                     Options = #{policy => Policy(N), imports => Imports},
+                     py_context_router:reload_pool(?MODULE, Options)
+             end,
+    ?assertMatch({error, {boot_failed, _}}, Reload(1, [no_such_module])),
+    ?assertEqual(4, Allowed()),
+    ok = Reload(2, []),
+    ?assertEqual(2, Allowed()),
+    ok = py_context_router:stop_pool(?MODULE).
+
+%% Whatever has been put in its place, what it does is judged as before.
+of_a_former_helper(_) ->
+    C = new(#{}),
+    Here = self(),
+    ok = py:register_function(py_limits_wait, fun([]) -> Here ! {waits, self()},
+                                                         receive go -> ok end
+                                              end),
+    Code = "(erlang.call('py_limits_wait'), __import__('ctypes').CDLL(None).syscall(101, 0, 0))",
+    {Pid, Mon} = spawn_monitor(fun() -> exit(py_context:eval(C, Code)) end),
+    receive {waits, Pid} -> ok after 10000 -> ct:fail(nothing) end,
+    ok = py_context:renew(C),
+    Pid ! go,
+    Result = receive {'DOWN', Mon, process, _, Reason} -> Reason end,
+    ?assertMatch({error, {sandbox, {syscall, _}}}, Result),
     ok = py_context:stop(C).
 
 fs_bytes(_) ->

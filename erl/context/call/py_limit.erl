@@ -6,7 +6,7 @@
 %% else: so it is given back however that process ends.
 -module(py_limit).
 
--export([new/1, change/2, read/1, run/2, run/3]).
+-export([new/1, follow/2, change/2, read/1, run/2, run/3]).
 
 -export_type([limit/0]).
 
@@ -19,12 +19,17 @@
 new(infinity) -> none;
 new(Max) -> py_slot_nif:new(Max).
 
-%% @doc The limit that follows this one: the same, so that calls under way count.
+%% @doc The limit that is to follow this one: the same, so that calls under way count.
+%% How many it allows stays as it is until `change/2'.
+-spec follow(limit() | none, pos_integer() | infinity) -> limit() | none.
+follow(Limit, Max) when Limit =:= none; Max =:= infinity -> new(Max);
+follow(Limit, _) -> Limit.
+
+%% @doc The limit that follows this one, and from now on allows so many.
 -spec change(limit() | none, pos_integer() | infinity) -> limit() | none.
-change(Limit, Max) when Limit =:= none; Max =:= infinity ->
-    new(Max);
-change(Limit, Max) ->
-    ok = py_slot_nif:set(Limit, Max),
+change(Former, Max) ->
+    Limit = follow(Former, Max),
+    _ = [ok = py_slot_nif:set(Limit, Max) || Limit =/= none],
     Limit.
 
 %% @doc How many calls are under way, and how many may be.
