@@ -53,12 +53,15 @@ class ErlangHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Hand over one record."""
         try:
-            text = self.format(record)
+            self._hand_over(record, self.format(record))
+        except Exception:  # as all handlers do
+            self.handleError(record)
+
+    def _hand_over(self, record: logging.LogRecord, text: str) -> None:
+        try:
             _bridge.call(_PUT, (record.levelno, text, _metadata(record)), {})
         except RuntimeError:
             sys.stderr.write(f"{record.levelname}:{record.name}:{text}\n")
-        except Exception:  # as all handlers do
-            self.handleError(record)
 
 
 _handler: Optional[ErlangHandler] = None

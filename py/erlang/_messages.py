@@ -79,11 +79,18 @@ def _introduce(dest: Any) -> _Receiver:
         _forget(receiver)
         return other
     while len(_known) >= KNOWN_MAX:
-        oldest = _known.pop(next(iter(_known)), None)
-        if oldest is not None:
-            _forget(oldest)
+        _forget_oldest()
     _known[dest] = receiver
     return receiver
+
+
+def _forget_oldest() -> None:
+    try:
+        oldest = _known.pop(next(iter(_known)), None)
+    except (RuntimeError, StopIteration):  # another thread has been quicker
+        return
+    if oldest is not None:
+        _forget(oldest)
 
 
 def send(dest: Destination, term: Any) -> None:

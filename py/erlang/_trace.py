@@ -51,7 +51,12 @@ def _value(value: Any) -> Any:
         return value[:4096]
     if isinstance(value, int) and value.bit_length() > 64:
         return str(type(value).__name__)
-    return value if isinstance(value, _SIMPLE) else str(value)[:4096]
+    if isinstance(value, _SIMPLE):
+        return value
+    try:
+        return str(value)[:4096]
+    except Exception:  # of a strange __str__
+        return str(type(value).__name__)
 
 
 def _attributes(attributes: Dict[str, Any]) -> Dict[str, Any]:
@@ -170,7 +175,10 @@ def _caller(request: int) -> Optional[str]:
     """Ask the process that made the request which span it is in."""
     if request == 0:
         return None
-    parent = _bridge.call(("trace", "parent"), (), {})
+    try:
+        parent = _bridge.call(("trace", "parent"), (), {})
+    except Exception:  # a policy may forbid it: see _Batch.send
+        return None
     return parent if isinstance(parent, str) else None
 
 

@@ -14,7 +14,7 @@ suite() -> [{timetrap, {minutes, 3}}].
 all() ->
     [a_span, nothing_unless_enabled, exceptions, decorated, coroutines, nested_in_python,
      parent_in_erlang, every_form_has_the_parent,
-     coroutines_have_the_parent, streams_have_the_parent, across_callbacks,
+     coroutines_have_the_parent, streams_have_the_parent, across_callbacks, of_strangers,
      across_foreign_requests, in_threads,
      async_callbacks, the_ring_is_bounded, large_spans, erlang_spans, hostile_spans, storm,
      events_of_calls, events_of_contexts, bad_handlers, costs_nothing].
@@ -297,6 +297,17 @@ erlang_spans(_) ->
     [?assertError({invalid, name, Name}, py_tracer:with_span(Name, fun() -> 3 end))
      || Switch <- [enable_tracing, disable_tracing], ok <- [py:Switch()], Name <- [<<>>, 3]],
     ?assertEqual(1, length(traces())).
+
+%% They may not ask who calls them, nor tell of spans; but what they do goes on.
+of_strangers(_) ->
+    {ok, C} = py_context:new(#{policy => default}),
+    ok = py_context:exec(C, "import erlang\n"
+                            "with erlang.Span('theirs'): pass\n"
+                            "@erlang.trace()\n"
+                            "async def f(x): return x"),
+    ?assertEqual({ok, 7}, py_context:submit_await(C, '__main__', f, [7])),
+    ?assertEqual([], traces()),
+    ok = py_context:stop(C).
 
 %% What a helper says is not believed.
 hostile_spans(_) ->

@@ -71,6 +71,16 @@ class LoggingTest(unittest.TestCase):
         self.assertIn("Logging error", err.getvalue())
         self.assertEqual(self.calls.all, [])
 
+    def test_a_text_that_can_not_be_made_is_reported(self) -> None:
+        class Strange:
+            def __str__(self) -> str:
+                raise RuntimeError("own")
+
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            self.logger.error("%s", Strange())
+        self.assertIn("RuntimeError: own", err.getvalue())
+        self.assertEqual(self.calls.all, [])
+
     def test_setup_once(self) -> None:
         root = logging.getLogger()
         level, handlers = root.level, root.handlers[:]
@@ -128,6 +138,25 @@ class SpanTest(unittest.TestCase):
         self.calls.answer = RuntimeError("gone")
         with self.recording(), erlang.Span("root"):
             pass
+
+    def test_a_failure_to_ask_is_nobody_s(self) -> None:
+        self.calls.answer = NameError("it may not")
+        with self.recording(), mock.patch.object(_bridge, "_request", lambda: 5):
+            with erlang.Span("root") as span:
+                self.assertIsNone(span.parent_id)
+            _trace.note_parent()
+        self.assertIsNone(_trace.handed_over())
+
+    def test_strange_attributes(self) -> None:
+        class Strange:
+            def __str__(self) -> str:
+                raise ValueError
+
+        with self.recording(), erlang.Span("root", a=Strange()) as span:
+            span.event("e", b=Strange())
+        (told,) = self.spans()
+        self.assertEqual(told["attributes"], {"a": "Strange"})
+        self.assertEqual(told["events"][0]["attributes"], {"b": "Strange"})
 
     def test_status_is_one_of_two(self) -> None:
         with self.assertRaisesRegex(ValueError, "not 'fine'"):

@@ -111,6 +111,21 @@ class MessagesTest(unittest.TestCase):
         self.assertEqual(_messages._known, {})
         self.assertEqual(_messages._watched, {})
 
+    def test_another_thread_forgets_as_well(self) -> None:
+        class Changing(Dict[Any, Any]):
+            def __iter__(self) -> Iterator[Any]:
+                self.asked = getattr(self, "asked", 0) + 1
+                if self.asked == 1:
+                    raise RuntimeError("dictionary changed size during iteration")
+                return super().__iter__()
+
+        known = Changing()
+        with mock.patch.object(_messages, "_known", known):
+            with mock.patch.object(_messages, "KNOWN_MAX", 1), answers(OK, OK):
+                erlang.send("name 1", 1)
+                erlang.send("name 2", 2)
+        self.assertEqual((list(known.keys()), known.asked), (["name 2"], 2))
+
     def test_the_oldest_is_forgotten(self) -> None:
         with mock.patch.object(_messages, "KNOWN_MAX", 3), answers(*[OK] * 6):
             for i in range(5):
