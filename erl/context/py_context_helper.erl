@@ -16,12 +16,13 @@
 request(Label, #{policy := Policy} = Options) ->
     Boot = startup(Policy, Options, (py_context_opts:boot(Options))#{name => Label}),
     Ahead = py_policy:ahead(Policy, maps:get(ahead, Options, 0)),
-    Ahead#{boot => py_log_level:boot(maps:get(runtime, Options), Boot)}.
+    Ahead#{boot => Boot}.
 
-%% What all contexts begin with is the application's, and not for strangers.
+%% What all contexts begin with is the application's, and not for strangers; nor may
+%% they write to its log.
 startup(Policy, Options, Boot) ->
     case py_policy:level(Policy) of
-        trusted -> py_startup:boot(Options, Boot);
+        trusted -> py_log_level:boot(maps:get(runtime, Options), py_startup:boot(Options, Boot));
         _ -> Boot
     end.
 

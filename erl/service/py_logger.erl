@@ -70,10 +70,15 @@ contexts({context, Context}) ->
     case py_registry:find(Context) of
         gone when node(Context) =/= node() -> {error, {remote, node(Context)}};
         gone -> {error, {context_died, noproc}};
-        _ -> {ok, [Context]}
+        _ -> unless_denied(py_context:info(Context), Context)
     end;
 contexts(_) ->
     {ok, py_registry:contexts()}.
+
+%% Strangers log as Python does anywhere.
+unless_denied({ok, #{sandbox := #{level := trusted}}}, Context) -> {ok, [Context]};
+unless_denied({ok, _}, _) -> {error, {denied, log}};
+unless_denied({error, _} = Error, _) -> Error.
 
 configure(Scope, Level, Contexts) ->
     try gen_server:call(py_observer, {log_level, Scope, Level}, infinity) of
@@ -96,7 +101,7 @@ apply_to(Contexts) ->
 %% It says the level that counts by then.
 configure_one(Context) ->
     case py_context:info(Context) of
-        {ok, #{id := Id, runtime := Runtime}} ->
+        {ok, #{id := Id, runtime := Runtime, sandbox := #{level := trusted}}} ->
             case py_log_level:of_context(Context, Id, Runtime) of
                 default -> ok;
                 Level ->
@@ -104,7 +109,7 @@ configure_one(Context) ->
                             [py_log_level:number(Level)], #{}},
                     py_caller:run(Context, ?FRAME_CALL, 0, Term, infinity, {stream, 1, pair})
             end;
-        {error, _} ->
+        _ ->
             ok
     end.
 

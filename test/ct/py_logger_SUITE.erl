@@ -12,7 +12,7 @@ suite() -> [{timetrap, {minutes, 3}}].
 all() ->
     [a_record, levels, exceptions, by_the_caller, from_threads, while_booting,
      below_the_level_is_free, erlang_filters_too, scopes, new_contexts, restarts,
-     setup_in_python, after_a_timeout, no_atoms, bad_options, not_started].
+     setup_in_python, after_a_timeout, of_strangers, no_atoms, bad_options, not_started].
 
 init_per_suite(Config) ->
     Config.
@@ -205,6 +205,25 @@ no_atoms(_) ->
     ok = py:exec("for i in range(200): logging.getLogger(f'l{i}x').error('x')"),
     _ = [next() || _ <- lists:seq(1, 200)],
     ?assertEqual(Before, erlang:system_info(atom_count)).
+
+%% They may not write to the log: what they log goes where Python has it go.
+of_strangers(_) ->
+    New = fun() -> {ok, C} = py_context:new(#{policy => default}), C end,
+    Before = New(),
+    ok = py:configure_logging(#{level => info}),
+    Log = fun(C) ->
+                  {ok, #{stderr := Text}} =
+                      py_context:exec(C, "import logging; logging.getLogger('a').warning('hm')",
+                                      #{output => capture}),
+                  Text
+          end,
+    Contexts = [Before, New()],
+    ?assertEqual([<<"hm\n">>, <<"hm\n">>], [Log(C) || C <- Contexts]),
+    ?assertEqual({error, {denied, log}}, py:configure_logging(#{context => Before})),
+    ok = py_context:exec(Before, "import erlang; erlang.setup_logging(format='%(message)s')"),
+    ?assertEqual(<<"WARNING:a:hm\n">>, Log(Before)),
+    silence(),
+    [ok = py_context:stop(C) || C <- Contexts].
 
 bad_options(_) ->
     {error, {invalid, level, loud}} = py:configure_logging(#{level => loud}),

@@ -60,10 +60,11 @@ class LoggingTest(unittest.TestCase):
         self.assertEqual([a[1] for _, a in self.calls.all], ["test.observe: yes"])
 
     def test_nobody_takes_it(self) -> None:
-        self.calls.answer = RuntimeError("there is no Erlang VM to call")
-        with contextlib.redirect_stderr(io.StringIO()) as err:
-            self.logger.error("lost?")
-        self.assertEqual(err.getvalue(), "ERROR:test.observe:lost?\n")
+        for answer in RuntimeError("there is no Erlang VM to call"), NameError("put"):
+            self.calls.answer = answer
+            with contextlib.redirect_stderr(io.StringIO()) as err:
+                self.logger.error("lost?")
+            self.assertEqual(err.getvalue(), "ERROR:test.observe:lost?\n")
 
     def test_bad_arguments_are_reported(self) -> None:
         with contextlib.redirect_stderr(io.StringIO()) as err:
