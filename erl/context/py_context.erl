@@ -217,10 +217,12 @@ exec(Context, Code, Options) ->
             {error, {invalid, code, Code}};
         C ->
             Term = py_namespace:scope(Context, {C}),
-            Run = fun(Timeout, Errors, _, _) ->
-                          py_caller:run(Context, ?FRAME_EXEC, 0, Term, Timeout, Errors)
+            Run = fun(Timeout, Errors, 0) ->
+                          py_caller:run(Context, ?FRAME_EXEC, 0, Term, Timeout, Errors);
+                     (_, _, ?FLAG_RETURN_REF) ->
+                          {error, {invalid, return, ref}} % there is no value
                   end,
-            case py_prepare:with_options(Options, Run) of
+            case py_prepare:without_kwargs(Options, Run) of
                 {ok, #{stdout := _} = Printed} -> {ok, Printed};
                 {ok, _} -> ok;
                 {error, _} = Error -> Error
@@ -331,11 +333,11 @@ getattr(Context, Ref, Name, Options) ->
         error ->
             {error, {invalid, name, Name}};
         N ->
-            Run = fun(Timeout, Errors, Flags, _) ->
+            Run = fun(Timeout, Errors, Flags) ->
                           py_caller:on_ref(Context, Ref, ?FRAME_GETATTR,
                                            fun(Id) -> {Id, N} end, {Timeout, Errors, Flags})
                   end,
-            py_prepare:with_options(Options, Run)
+            py_prepare:without_kwargs(Options, Run)
     end.
 
 %% @doc The value of a referenced object.

@@ -194,6 +194,9 @@ eval_and_exec(_) ->
      || Form <- Evals ++ Execs, Limit <- [20, #{timeout => 20}]],
     [?assertMatch({error, #{type := <<"ValueError">>}}, Form("bad()", #{errors => map}))
      || Form <- Evals ++ Execs],
+    [?assertEqual({error, {invalid, kwargs, #{a => 1}}}, Form("1", #{kwargs => #{a => 1}}))
+     || Form <- Evals ++ Execs],
+    [?assertEqual({error, {invalid, return, ref}}, Exec("1", #{return => ref})) || Exec <- Execs],
     [begin
          {ok, Ref} = Eval("[1]", #{return => ref}),
          ?assertEqual({ok, [1]}, py:to_term(Ref)),
@@ -217,6 +220,8 @@ of_references(_) ->
          {ok, Other} = Form(#{return => ref}),
          ?assert(py:is_ref(Other))
      end || Form <- Forms],
+    ?assertEqual({error, {invalid, kwargs, #{a => 1}}},
+                 py:getattr(Ref, '__class__', #{kwargs => #{a => 1}})),
     ?assertEqual({ok, none}, py:call_method(Ref, sort, [], #{kwargs => #{reverse => true}})),
     ?assertEqual({ok, [3, 2, 1]}, py:call_method(Ref, copy, [], #{timeout => 5000})),
     ?assertMatch({error, #{type := <<"AttributeError">>}},

@@ -5,7 +5,7 @@
 %% Runs in the process whose namespace counts, whoever makes the request then.
 -module(py_prepare).
 
--export([checked/4, call/6, eval/4, with_options/2, at/3]).
+-export([checked/4, call/6, eval/4, with_options/2, without_kwargs/2, at/3]).
 -export([text/1, args/1, kwargs/1, is_timeout/1]).
 
 -export_type([request/0]).
@@ -64,9 +64,9 @@ eval(Context, Code, Locals, Options) ->
             {error, {invalid, locals, Locals}};
         {C, L} ->
             Term = py_namespace:scope(Context, {C, L}),
-            with_options(Options, fun(Timeout, Errors, Flags, _) ->
-                                          {ok, {?FRAME_EVAL, Flags, Term, Timeout, Errors}}
-                                  end)
+            without_kwargs(Options, fun(Timeout, Errors, Flags) ->
+                                            {ok, {?FRAME_EVAL, Flags, Term, Timeout, Errors}}
+                                    end)
     end.
 
 %% @doc This process's request as it is made at this place, perhaps not the one that it
@@ -91,6 +91,17 @@ with_options(Options, Run) ->
         {ok, {Timeout, Errors, Flags, Kwargs}} -> Run(Timeout, Errors, Flags, Kwargs);
         {error, _} = Error -> Error
     end.
+
+%% @doc The same for what takes no keyword arguments.
+-spec without_kwargs(py_context:call_options(),
+                     fun((timeout(), py_caller:errors(), byte()) -> Result)) ->
+    Result | {error, {invalid, atom(), term()}}.
+without_kwargs(Options, Run) ->
+    with_options(Options, fun(Timeout, Errors, Flags, None) when map_size(None) =:= 0 ->
+                                  Run(Timeout, Errors, Flags);
+                             (_, _, _, Kwargs) ->
+                                  {error, {invalid, kwargs, Kwargs}}
+                          end).
 
 %%% Names and arguments
 
