@@ -15,7 +15,7 @@ suite() -> [{timetrap, {minutes, 4}}].
 
 all() ->
     [pipes, unix_sockets, regular_file, otp_socket, no_descriptors_left, thousand, from_many,
-     caller_dies, server_dies, owner_dies, context_stops_meanwhile, renewed, stops, loop_stops,
+     caller_dies, taken_back, server_dies, owner_dies, context_stops_meanwhile, renewed, stops, loop_stops,
      asyncio_server, asyncio_connections, asyncio_refuses, reactor_listens,
      reactor_listens_up_to, handlers, under_one_limit, servers_under_it,
      without_a_network, strictly_locked_up].
@@ -187,6 +187,20 @@ caller_dies(_) ->
         under_way(Ctx, 0), % Python may be quicker than the VM is in closing its copy
         ?assertEqual({error, ebadf}, py:close_fd(Fd)),
         ok = gen_tcp:close(Ours)
+    end).
+
+%% The number may be another descriptor's by the time at which it would be sent.
+taken_back(_) ->
+    with(#{}, fun(Ctx) ->
+        {Ours, Fd} = pair(),
+        Claim = py_fd:claim(),
+        true = py_fd:revoke(Claim),
+        Args = [#{}, none, {<<"protocol">>, <<"__main__">>, <<"Tells">>}],
+        {Result, Finish} = py_fd:give(Ctx, Fd, Claim, Args, ?WAIT),
+        ?assertEqual({error, timeout}, Result),
+        ok = Finish(),
+        ?assertEqual({error, timeout}, gen_tcp:recv(Ours, 0, 0)),
+        still_ours({Ours, Fd})
     end).
 
 %% What it was about to hand over stays ours.

@@ -22,11 +22,13 @@
 -define(OPEN, 0).
 -define(TAKEN, 1).
 -define(REVOKED, 2).
+-define(IN_USE, 3).
 
 -opaque claim() :: atomics:atomics_ref().
 %% Whose a descriptor is that is being given away: its first owner's, until
-%% either `give/5' takes it, or the owner revokes.  An atomic that leaves `?OPEN'
-%% once.
+%% either `give/5' takes it, or the owner revokes; then it stays what it is.  While
+%% `give/5' uses the number, which must not become another descriptor's, its owner
+%% waits with that.
 
 -record(gift, {context :: pid(), fd :: pos_integer(), claim :: claim(), args :: [term()],
                deadline :: py_request:deadline(), tries = ?TRIES :: non_neg_integer()}).
@@ -57,16 +59,34 @@ claim() ->
 %% @doc It stays its owner's; `false': it has been taken.
 -spec revoke(claim()) -> boolean().
 revoke(Claim) ->
-    settle(Claim, ?REVOKED).
+    case atomics:compare_exchange(Claim, 1, ?OPEN, ?REVOKED) of
+        ok -> true;
+        ?IN_USE -> % for one system call
+            true = erlang:yield(),
+            revoke(Claim);
+        _ -> false
+    end.
 
 %% @doc Has it been taken or revoked?
 -spec is_claimed(claim()) -> boolean().
 is_claimed(Claim) ->
-    atomics:get(Claim, 1) =/= ?OPEN.
+    lists:member(atomics:get(Claim, 1), [?TAKEN, ?REVOKED]).
 
-%% Only one of the two gets there.
-settle(Claim, Outcome) ->
-    atomics:compare_exchange(Claim, 1, ?OPEN, Outcome) =:= ok.
+take(Claim) ->
+    atomics:compare_exchange(Claim, 1, ?OPEN, ?TAKEN) =:= ok.
+
+%% Do this as long as the number is the owner's.
+using(Claim, Use) ->
+    case atomics:compare_exchange(Claim, 1, ?OPEN, ?IN_USE) of
+        ok ->
+            try
+                Use()
+            after
+                ok = atomics:put(Claim, 1, ?OPEN)
+            end;
+        _ ->
+            revoked
+    end.
 
 %% @doc Give a descriptor to Python: `erlang._adopt.adopt(Token, *Args)' runs on the
 %% context's event loop and says what became of it.
@@ -90,7 +110,6 @@ try_it(#gift{context = Context, deadline = Deadline} = Gift) ->
     end.
 
 %% Until its context knows that a helper is down, there is nothing but to ask it again.
-
 send({ready, Port, _, _, _}, Gift) ->
     case py_grants:may_have_fds(Port) of
         true -> pass(Port, Gift);
@@ -100,9 +119,10 @@ send({ready, Port, _, _, _}, Gift) ->
 send(_, Gift) ->
     try_it(Gift).
 
-pass(Port, #gift{fd = Fd} = Gift) ->
+pass(Port, #gift{fd = Fd, claim = Claim} = Gift) ->
     Token = ?TOKENS bor (erlang:unique_integer([positive]) band (?TOKENS - 1)),
-    case py_port:pass(Port, Token, Fd) of
+    case using(Claim, fun() -> py_port:pass(Port, Token, Fd) end) of
+        revoked -> {{error, timeout}, fun nothing/0};
         ok -> answered(ask(Token, Gift), Token, Gift);
         busy -> {{error, busy}, fun nothing/0};
         {error, <<"down">>} -> try_it(Gift);
@@ -111,7 +131,7 @@ pass(Port, #gift{fd = Fd} = Gift) ->
     end.
 
 answered({ok, <<"taken">>}, Token, #gift{fd = Fd, claim = Claim} = Gift) ->
-    case settle(Claim, ?TAKEN) of
+    case take(Claim) of
         true ->
             _ = py_port:close_fd(Fd),
             {ok, fun nothing/0};
