@@ -12,6 +12,8 @@
 -include("py_wire.hrl").
 
 -define(CONTROL_FD, <<"3">>).
+%% So many links may lead to an interpreter, as in the kernel.
+-define(LINKS, 40).
 
 %% @doc The argument vector for a runtime: what the launcher used, or what
 %% these options mean.
@@ -71,12 +73,21 @@ versioned(Executable, error) -> {error, {unknown_version, Executable}}.
 is_version(B) ->
     re:run(B, "^3\\.[0-9]+$", [{capture, none}]) =:= match.
 
-%% /usr/bin/python3.12, or an interpreter inside an environment.
+%% /usr/bin/python3.12, what links to such a one, or an interpreter inside an
+%% environment: as the launcher has it (c_src/launcher/python.c).
 name_version(Path) ->
-    case re:run(filename:basename(Path), "^python(3\\.[0-9]+)$",
-                [{capture, all_but_first, list}]) of
-        {match, [Version]} -> {ok, Version};
-        nomatch -> venv_version(filename:dirname(filename:dirname(Path)))
+    case [V || P <- [Path, linked(Path, ?LINKS)], {match, [V]} <- [in_name(P)]] of
+        [Version | _] -> {ok, Version};
+        [] -> venv_version(filename:dirname(filename:dirname(Path)))
+    end.
+
+in_name(Path) ->
+    re:run(filename:basename(Path), "^python(3\\.[0-9]+)$", [{capture, all_but_first, list}]).
+
+linked(Path, N) ->
+    case file:read_link_all(Path) of
+        {ok, To} when N > 0 -> linked(filename:join(filename:dirname(Path), To), N - 1);
+        _ -> Path
     end.
 
 venv_version(Venv) ->

@@ -11,6 +11,7 @@ suite() -> [{timetrap, {minutes, 4}}].
 all() ->
     [bad_configuration, defaults, several_runtimes, preloaded_modules, runtime_environment,
      zygote_killed, zygote_killed_while_starting_contexts, failing_preload, unknown_python,
+     linked_python,
      recovers_when_it_can, stop_and_start, stop_and_start_under_load,
      driver_is_unloaded, configured_pools,
      back_off_policy, inherited_sockets, helpers_end_with_the_zygote,
@@ -134,6 +135,20 @@ unknown_python(_) ->
          ?assertEqual({error, {runtime_failed, other, Why}}, eval()),
          ok = py_ct:stop()
      end || {Options, Why} <- Dead].
+
+%% The version is in the name that links lead to.
+linked_python(Config) ->
+    Dir = filename:join([proplists:get_value(priv_dir, Config), ?MODULE, "bin"]),
+    [Last, Python3, Python, Loop] =
+        [filename:join(Dir, Name) || Name <- ["python3.9", "python3", "python", "python2"]],
+    ok = filelib:ensure_dir(Last),
+    ok = file:write_file(Last, <<>>),
+    ok = file:make_symlink("python3.9", Python3),
+    ok = file:make_symlink(Python3, Python),
+    ok = file:make_symlink("python2", Loop),
+    Version = fun(Path) -> py_runtime_cmd:version(#{python => unicode:characters_to_binary(Path)}) end,
+    [?assertEqual({ok, "3.9"}, Version(Path)) || Path <- [Last, Python3, Python]],
+    ?assertMatch({error, {no_python, _}}, Version(Loop)).
 
 %% A runtime that could not start is tried again until it can.
 recovers_when_it_can(Config) ->
