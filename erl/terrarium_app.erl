@@ -33,4 +33,4 @@ pools([{Name, Options} | Rest]) ->
 %% @doc Called after the tree has ended.
 -spec stop(term()) -> ok.
 stop(_State) ->
-    ok.
+    terrarium_config:forget().

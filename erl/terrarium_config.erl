@@ -7,7 +7,7 @@
 %% persistent term, so that reading a value costs next to nothing.
 -module(terrarium_config).
 
--export([load/0, validate/1, store/1, get/1, defaults/0]).
+-export([load/0, validate/1, store/1, forget/0, get/1, defaults/0]).
 -export([check/2, valid_restart/1, name/1, names/1, text_map/1, path/1]).
 
 -export_type([config/0, runtime/0, restart/0, name/0]).
@@ -56,6 +56,12 @@ validate([{Key, Value} | Rest], Config) ->
 -spec store(config()) -> ok.
 store(Config) ->
     persistent_term:put(?MODULE, Config).
+
+%% @doc The application has ended.
+-spec forget() -> ok.
+forget() ->
+    _ = persistent_term:erase(?MODULE),
+    ok.
 
 %% @doc The value of a key; its default while the application does not run.
 -spec get(atom()) -> term().

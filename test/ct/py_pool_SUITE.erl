@@ -13,7 +13,7 @@ all() ->
      by_scheduler, sticky, least_loaded, load_of_killed_callers, load_of_crashed_contexts,
      bad_options, options_of_contexts, own_runtime, own_runtime_from_configuration,
      of_the_configuration,
-     a_place_is_taken_again, shared_namespace, namespaces_of_processes,
+     a_place_is_taken_again, router_killed, shared_namespace, namespaces_of_processes,
      namespaces_end_with_their_process, stats, stats_survive_crashes, info].
 
 init_per_testcase(_, Config) ->
@@ -229,6 +229,19 @@ own_runtime_from_configuration(_) ->
     ?assertEqual({ok, <<"1">>}, py:call(ml, os, getenv, [<<"BASE">>])),
     ?assertEqual({ok, true}, py:eval(ml, "'json' in __import__('sys').modules")),
     ?assertNotEqual(py_ct:zygote_pid(base), element(2, py:call(ml, os, getppid, []))).
+
+%% Nothing of it is left: not the pools that it was asked for, nor what they serve.
+router_killed(_) ->
+    ok = pool(own, 1, #{}),
+    ok = py:register_pool(own, math),
+    Router = whereis(py_context_router),
+    exit(Router, kill),
+    py_ct:eventually(fun() -> {ok, 4.0} =:= py:call(math, sqrt, [16]) end),
+    ?assertNotEqual(Router, whereis(py_context_router)),
+    ?assertEqual({error, {no_pool, own}}, py:call(own, math, sqrt, [16])),
+    ?assertEqual([], py_context_router:list_pool_registrations()),
+    ok = pool(own, 1, #{}),
+    ?assertEqual({ok, 4.0}, py:call(own, math, sqrt, [16])).
 
 a_place_is_taken_again(_) ->
     ok = pool(own, 2, #{env => #{"WHERE" => "here"}, routing => sticky}),

@@ -39,7 +39,12 @@ defaults(_) ->
     ?assertEqual(Config, terrarium_config:defaults()),
     {ok, #{runtimes := #{a := #{python := <<"3.11">>, preload := [<<"json">>, <<"ast">>]}}}} =
         terrarium_config:validate([{runtimes, #{a => #{python => "3.11",
-                                                       preload => [json, "ast"]}}}]).
+                                                       preload => [json, "ast"]}}}]),
+    %% They hold before the application starts, and when it has ended.
+    ok = py_ct:start([{start_contexts, false}, {call_timeout, 7}]),
+    ?assertEqual(7, terrarium_config:get(call_timeout)),
+    ok = py_ct:stop(),
+    ?assertEqual(30000, terrarium_config:get(call_timeout)).
 
 several_runtimes(_) ->
     ok = py_ct:start([{start_contexts, false},

@@ -285,6 +285,7 @@ start_link() ->
 -spec init([]) -> {ok, py_pools:pools()}.
 init([]) ->
     process_flag(trap_exit, true),
+    ok = py_pools:erase_former(),
     Named = maps:to_list(terrarium_config:get(pools)),
     Pools = case terrarium_config:get(start_contexts) of
                 true -> [{default, #{size => size()}} | Named];

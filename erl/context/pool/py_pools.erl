@@ -7,7 +7,7 @@
 -module(py_pools).
 
 -export([new/0, start/4, stop/2, down/2, replace/3, change/3, restore/3, tidy/1, names/1, find/2,
-         term/1, erase_all/1]).
+         term/1, erase_all/1, erase_former/0]).
 %% From anywhere.
 -export([ask/1]).
 
@@ -63,6 +63,15 @@ key(Name) -> {py_context_router, Name}.
 erase_all(#pools{all = All}) ->
     lists:foreach(fun(Name) -> persistent_term:erase(key(Name)) end, maps:keys(All)),
     py_pool_routes:clear().
+
+%% @doc The same of pools whose process was killed: their contexts ended with it.
+-spec erase_former() -> ok.
+erase_former() ->
+    _ = [persistent_term:erase(Key) || {Key, _} <- persistent_term:get(), is_key(Key)],
+    py_pool_routes:clear().
+
+is_key({py_context_router, _}) -> true;
+is_key(Key) -> Key =:= py_context_router.
 
 %% @doc Ask the process that keeps them.
 -spec ask(term()) -> term().
