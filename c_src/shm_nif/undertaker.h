@@ -13,13 +13,14 @@
 
 #include <stddef.h>
 
-/* Each version of the module starts it and stops it again; the last one ends the
- * thread.  0, or -1. */
+/* Each version of the module starts it and stops it again; the last one ends
+ * the thread.  0, or -1. */
 int undertaker_start(void);
 void undertaker_stop(void);
 
 /* Unmap (NULL: nothing) and close (-1: nothing).  Never blocks, but where there
- * is no memory to remember it, or no thread any more: then it is done at once. */
+ * is no memory to remember it, or no thread any more: then it is done at once.
+ */
 void undertaker_take(int fd, void *map, size_t length);
 
 #endif

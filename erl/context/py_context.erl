@@ -212,21 +212,10 @@ exec(Context, Code) ->
 -spec exec(context(), terrarium_config:name(), call_options()) ->
     ok | {ok, map()} | {error, term()}.
 exec(Context, Code, Options) ->
-    case py_prepare:text(Code) of
-        error ->
-            {error, {invalid, code, Code}};
-        C ->
-            Term = py_namespace:scope(Context, {C}),
-            Run = fun(Timeout, Errors, 0) ->
-                          py_caller:run(Context, ?FRAME_EXEC, 0, Term, Timeout, Errors);
-                     (_, _, ?FLAG_RETURN_REF) ->
-                          {error, {invalid, return, ref}} % there is no value
-                  end,
-            case py_prepare:without_kwargs(Options, Run) of
-                {ok, #{stdout := _} = Printed} -> {ok, Printed};
-                {ok, _} -> ok;
-                {error, _} = Error -> Error
-            end
+    case run(Context, py_prepare:exec(Context, Code, Options)) of
+        {ok, #{stdout := _} = Printed} -> {ok, Printed};
+        {ok, _} -> ok;
+        {error, _} = Error -> Error
     end.
 
 %%% Coroutines

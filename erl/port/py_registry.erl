@@ -3,7 +3,7 @@
 %% table of contexts, the table of runtimes, the table of functions that Python
 %% may call, the table of what goes with a helper (its courier, its grants) or with a
 %% context (who hands descriptors over to it); the table of who waits for something on
-%% a helper's behalf; the table of processes that work for a reference; the tables of
+%% a helper's behalf; the tables of processes that work for a reference (py_workers), of
 %% what contexts begin with (py_startup) and of errors that are to be awaited
 %% (py_stories).
 %%
@@ -17,7 +17,6 @@
 -export([keep/2, drop/2, find/2, note_objects/2, has_objects/2]).
 -export([put_runtime/2, remove_runtime/1, runtime/1, runtimes/0, put_inherited/2,
          take_inherited/1]).
--export([put_worker/2, worker/1, remove_worker/1]).
 -export([put_function/2, remove_function/1, function/1, functions/0]).
 -export([put_courier/2, courier/1, drop_courier/1]).
 -export([put_grants/2, drop_grants/1, grants/1, count_output/3]).
@@ -34,14 +33,15 @@
 -define(FUNCTIONS, py_functions).
 -define(HELPERS, py_helpers).
 
--define(FEW, 8). % helpers of a context
--define(SWEEPS, 1024).
--type function_key() :: binary() | {binary(), binary()}.
-%% The name of a user's function; or service and function of this library's own.
 -define(WAITS, py_waits).
 -define(WORKERS, py_workers).
 -define(STARTUP, py_startup).
 -define(STORIES, py_stories).
+
+-define(FEW, 8). % helpers of a context
+
+-type function_key() :: binary() | {binary(), binary()}.
+%% The name of a user's function; or service and function of this library's own.
 
 -type row() ::
     {ready, port(), Generation :: pos_integer(), py_request:limits(),
@@ -329,37 +329,6 @@ waits_after(Key, Port) ->
         {Port, 1, Token} = Next -> [Token | waits_after(Next, Port)];
         _ -> []
     end.
-
-%% @doc The calling process works for this reference, on behalf of this owner.
--spec put_worker(reference(), pid()) -> ok.
-put_worker(Ref, Owner) ->
-    try
-        _ = erlang:phash2(Ref, ?SWEEPS) =:= 0 andalso sweep_workers(),
-        true = ets:insert(?WORKERS, {Ref, self(), Owner}),
-        ok
-    catch
-        error:badarg -> ok
-    end.
-
-%% Who was killed has left its row.  One of so many who come sees to that.
-sweep_workers() ->
-    lists:foreach(fun([Ref, Pid]) -> is_process_alive(Pid) orelse ets:delete(?WORKERS, Ref) end,
-                  ets:match(?WORKERS, {'$1', '$2', '_'})).
-
-%% @doc Who works for it, and on whose behalf.
--spec worker(reference()) -> {pid(), pid()} | none.
-worker(Ref) ->
-    try ets:lookup(?WORKERS, Ref) of
-        [{_, Pid, Owner}] -> {Pid, Owner};
-        [] -> none
-    catch
-        error:badarg -> none
-    end.
-
-%% @doc Nobody does any more.
--spec remove_worker(reference()) -> ok.
-remove_worker(Ref) ->
-    drop_row(?WORKERS, Ref).
 
 %% Fine if the application has gone.
 drop_row(Table, Key) ->

@@ -165,7 +165,7 @@ watched(Pull, Request) ->
 
 watch(Starter, #pull{to = To, ref = Ref} = Pull, Request) ->
     Receiver = erlang:monitor(process, To),
-    ok = py_registry:put_worker(Ref, To),
+    ok = py_workers:put(Ref, To),
     Starter ! {self(), watching},
     Self = self(),
     Span = py_events:span(),
@@ -174,7 +174,7 @@ watch(Starter, #pull{to = To, ref = Ref} = Pull, Request) ->
                                           open(Self, Pull, Request)
                                   end),
     Asked = watch_until_end(Receiver, Puller, Mon, none),
-    ok = py_registry:remove_worker(Ref),
+    ok = py_workers:remove(Ref),
     answer(Asked, Pull).
 
 %% Whoever cancels is told when it is over.
@@ -224,7 +224,7 @@ answer(none, _) ->
 %% receiver.
 -spec cancel(reference()) -> ok.
 cancel(Ref) when is_reference(Ref) ->
-    case py_registry:worker(Ref) of
+    case py_workers:find(Ref) of
         {Watcher, _} ->
             Mon = erlang:monitor(process, Watcher),
             Watcher ! {cancel, {self(), Mon}},

@@ -40,7 +40,8 @@ all() ->
     [values, forms, message, errors, error_maps, references, plain_functions, beside_others,
      gather, gather_errors, gather_in_time, thousand, callbacks, callbacks_at_once,
      context_variables, timeout_cancels, await_in_vain, caller_dies, interrupts_do_not_reach,
-     helper_dies, sys_exit, event_loop, event_loop_timeout, tasks, no_reply, bad_replies, large_values,
+     helper_dies, sys_exit, event_loop, event_loop_timeout, tasks, no_reply, bad_replies,
+     large_values,
      inside_python, python_package, threads_stay, asyncio_run_in_a_request, contexts_apart,
      submit].
 

@@ -304,7 +304,8 @@ fresh(Fun) ->
 %% and in the end no row of it is left, whether somebody does or not.
 killed(_) ->
     C = py:context(1),
-    ok = py:register_function(py_cast_dies, fun([]) -> exit(self(), kill), receive stop -> ok end end),
+    ok = py:register_function(py_cast_dies,
+                              fun([]) -> exit(self(), kill), receive stop -> ok end end),
     Cast = fun(Options) -> py:cast(C, erlang, call, [<<"py_cast_dies">>], Options) end,
     ?assertEqual({error, {killed, killed}}, py:await(Cast(#{}))),
     ?assertEqual([], ets:tab2list(py_workers)),
@@ -312,8 +313,8 @@ killed(_) ->
     ?assertEqual({ok, 2.0}, py:call(C, math, sqrt, [4])),
     Rows = fun() ->
                    Ref = make_ref(),
-                   ok = py_registry:put_worker(Ref, self()),
-                   ok = py_registry:remove_worker(Ref),
+                   ok = py_workers:put(Ref, self()),
+                   ok = py_workers:remove(Ref),
                    ets:info(py_workers, size)
            end,
     ?assert(lists:any(fun(_) -> Rows() =:= 0 end, lists:seq(1, 100000))),

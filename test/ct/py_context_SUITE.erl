@@ -10,7 +10,7 @@ suite() -> [{timetrap, {minutes, 3}}].
 all() ->
     [start_and_stop, start_link_forms, belongs_to_its_creator, linked_to_its_starter,
      options, bad_options, boot_errors, boot_errors_together, late_contexts, call_forms,
-     isolated_namespaces, info, interp_ids, stop_runs_atexit, stop_while_busy,
+     isolated_namespaces, imported_once, info, interp_ids, stop_runs_atexit, stop_while_busy,
      kill_the_process, many_contexts, back_off, waits_while_starting, atoms_of_values].
 
 init_per_suite(Config) ->
@@ -159,6 +159,20 @@ isolated_namespaces(_) ->
     ?assertEqual({ok, false}, py_context:eval(B, "hasattr(__import__('json'), 'mark')")),
     ?assertNotEqual(py_ct:helper_pid(A), py_ct:helper_pid(B)),
     [ok = py_context:stop(X) || X <- [A, B]].
+
+%% However many call it, and with whatever.
+imported_once(Config) ->
+    Dir = filename:join(proplists:get_value(priv_dir, Config), ?MODULE),
+    Module = filename:join(Dir, "counts_imports.py"),
+    Count = filename:join(Dir, "imports"),
+    ok = filelib:ensure_dir(Module),
+    ok = file:write_file(Module, ["open('", Count, "', 'a').write('x')\ndef same(x): return x\n"]),
+    C = new(#{paths => [Dir]}),
+    Calls = fun(I) -> [py_context:call(C, counts_imports, same, [I]) || _ <- lists:seq(1, 10)] end,
+    ?assertEqual([lists:duplicate(10, {ok, I}) || I <- lists:seq(1, 4)], py_ct:parallel(4, Calls)),
+    ?assertEqual({ok, <<"x">>}, file:read_file(Count)),
+    ok = py_context:stop(C),
+    ok = file:del_dir_r(Dir).
 
 info(_) ->
     C = new(#{name => me}),

@@ -15,7 +15,8 @@ suite() -> [{timetrap, {minutes, 4}}].
 
 all() ->
     [pipes, unix_sockets, regular_file, otp_socket, no_descriptors_left, thousand, from_many,
-     caller_dies, taken_back, server_dies, owner_dies, context_stops_meanwhile, renewed, stops, loop_stops,
+     caller_dies, taken_back, server_dies, owner_dies, context_stops_meanwhile, renewed, stops,
+     loop_stops,
      asyncio_server, asyncio_connections, asyncio_refuses, reactor_listens,
      reactor_listens_up_to, handlers, under_one_limit, servers_under_it,
      without_a_network, strictly_locked_up].

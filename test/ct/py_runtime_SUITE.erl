@@ -151,7 +151,9 @@ linked_python(Config) ->
     ok = file:make_symlink("python3.9", Python3),
     ok = file:make_symlink(Python3, Python),
     ok = file:make_symlink("python2", Loop),
-    Version = fun(Path) -> py_runtime_cmd:version(#{python => unicode:characters_to_binary(Path)}) end,
+    Version = fun(Path) ->
+                      py_runtime_cmd:version(#{python => unicode:characters_to_binary(Path)})
+              end,
     [?assertEqual({ok, "3.9"}, Version(Path)) || Path <- [Last, Python3, Python]],
     ?assertMatch({error, {no_python, _}}, Version(Loop)).
 

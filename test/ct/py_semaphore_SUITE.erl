@@ -9,7 +9,8 @@ suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
     [acquire_and_release, overloaded, in_order, a_holder_dies, one_that_waits_dies, several_slots,
-     with_a_slot, bad_timeouts, more_and_fewer, of_the_application, goes_with_its_owner, never_more_than_max].
+     with_a_slot, bad_timeouts, more_and_fewer, of_the_application,
+     goes_with_its_owner, never_more_than_max].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}, {max_concurrent, 3}]),

@@ -97,7 +97,7 @@ run(Mon, Caller, Ref, Place, Request, Options) ->
             end,
     %% Once: the caller does not wait for a second time.
     Begun = fun() ->
-                    ok = py_registry:put_worker(Ref, Caller),
+                    ok = py_workers:put(Ref, Caller),
                     put(?BEGUN, true) =:= true orelse (Mon ! {Mon, begun})
             end,
     Deadline = py_request:deadline(element(4, Request)),
@@ -110,7 +110,7 @@ run(Mon, Caller, Ref, Place, Request, Options) ->
     catch
         throw:owner_died -> ok
     end,
-    py_registry:remove_worker(Ref).
+    py_workers:remove(Ref).
 
 %% Before the message, so that whoever has that finds it.
 answered(Ref, {error, _} = Error, #{reply := true} = Options) ->
@@ -135,7 +135,7 @@ await_it(Ref, Timeout, Tag) ->
     receive
         {Tag, Ref, Result} -> told(Ref, Result)
     after 0 ->
-        case py_registry:worker(Ref) of
+        case py_workers:find(Ref) of
             {Pid, Owner} when Owner =:= self() -> wait(Ref, Pid, Timeout, Tag);
             {_, _} -> {error, {invalid, ref, Ref}};
             none -> last_look(Ref, Tag)
@@ -149,10 +149,10 @@ wait(Ref, Pid, Timeout, Tag) ->
             _ = erlang:demonitor(Mon, [flush]),
             told(Ref, Result);
         {'DOWN', Mon, process, _, Reason} when Reason =:= normal; Reason =:= noproc ->
-            ok = py_registry:remove_worker(Ref),
+            ok = py_workers:remove(Ref),
             last_look(Ref, Tag);
         {'DOWN', Mon, process, _, Reason} ->
-            ok = py_registry:remove_worker(Ref),
+            ok = py_workers:remove(Ref),
             {error, {killed, Reason}}
     after Timeout ->
         _ = erlang:demonitor(Mon, [flush]),
@@ -187,7 +187,7 @@ told(_, Result) ->
 %% it goes; the Python code is ended.
 -spec cancel(reference()) -> ok.
 cancel(Ref) ->
-    _ = case py_registry:worker(Ref) of
+    _ = case py_workers:find(Ref) of
             {Pid, _} -> end_it(Ref, Pid);
             none -> ok
         end,
@@ -199,4 +199,4 @@ cancel(Ref) ->
 end_it(Ref, Pid) ->
     _ = erlang:unalias(Ref),
     exit(Pid, kill),
-    py_registry:remove_worker(Ref).
+    py_workers:remove(Ref).

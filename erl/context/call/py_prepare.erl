@@ -5,7 +5,7 @@
 %% Runs in the process whose namespace counts, whoever makes the request then.
 -module(py_prepare).
 
--export([checked/4, call/6, eval/4, with_options/2, without_kwargs/2, at/3]).
+-export([checked/4, call/6, eval/4, exec/3, with_options/2, without_kwargs/2, at/3]).
 -export([text/1, args/1, kwargs/1, is_timeout/1]).
 
 -export_type([request/0]).
@@ -66,6 +66,21 @@ eval(Context, Code, Locals, Options) ->
             Term = py_namespace:scope(Context, {C, L}),
             without_kwargs(Options, fun(Timeout, Errors, Flags) ->
                                             {ok, {?FRAME_EVAL, Flags, Term, Timeout, Errors}}
+                                    end)
+    end.
+
+%% @doc The request to run statements, which have no value to refer to.
+-spec exec(pid() | none, name(), py_context:call_options()) -> {ok, request()} | {error, term()}.
+exec(Context, Code, Options) ->
+    case text(Code) of
+        error ->
+            {error, {invalid, code, Code}};
+        C ->
+            Term = py_namespace:scope(Context, {C}),
+            without_kwargs(Options, fun(Timeout, Errors, 0) ->
+                                            {ok, {?FRAME_EXEC, 0, Term, Timeout, Errors}};
+                                       (_, _, ?FLAG_RETURN_REF) ->
+                                            {error, {invalid, return, ref}}
                                     end)
     end.
 
