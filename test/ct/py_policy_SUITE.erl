@@ -70,7 +70,16 @@ grants(_) ->
     ?assertEqual(#{call => [], send => [], passed => true, output => 1 bsl 20, fd => false,
                    handles => 2}, py_policy:grants(Q)),
     {ok, T} = py_policy:check(#{level => trusted, limits => #{memory => 1}}),
-    ?assertEqual(all, py_policy:grants(T)).
+    ?assertEqual(all, py_policy:grants(T)),
+    %% What is allowed in two places is allowed together.
+    {ok, U} = py_policy:check(#{level => strict,
+                                allow => [{call, [f]}, {send, [a]}, {net, connect, [1]},
+                                          {call, [g, f]}, {send, [b]}, {net, connect, [2, 1]}]}),
+    ?assertMatch(#{call := [<<"f">>, <<"g">>], send := [a, b]}, py_policy:grants(U)),
+    ?assertMatch(#{connect := [<<"1">>, <<"2">>]}, py_policy:wire(U)),
+    [?assertMatch(#{call := all}, py_policy:grants(element(2, py_policy:check(
+         #{level => strict, allow => Calls}))))
+     || Calls <- [[{call, all}, {call, [f]}], [{call, [f]}, {call, all}]]].
 
 wrong(_) ->
     [?assertEqual({error, {invalid, Key, Value}}, py_policy:check(Given))

@@ -184,25 +184,29 @@ allow_one({tmp, Bytes}, G) when is_integer(Bytes), Bytes > 0, Bytes < 1 bsl 50 -
 allow_one({net, connect, Ports} = Net, G) when is_list(Ports) ->
     _ = [throw({invalid, allow, Net}) || P <- Ports,
                                          not (is_integer(P) andalso P > 0 andalso P < 65536)],
-    G#{connect => Ports};
+    G#{connect => more(Ports, maps:get(connect, G, []))};
 allow_one(Flag, G) when Flag =:= threads; Flag =:= exec_memory ->
     G#{Flag => true};
 allow_one({call, all}, G) ->
     G#{call => all};
 allow_one({call, Names} = Call, G) ->
     case terrarium_config:names(Names) of
-        {ok, Good} -> G#{call => Good};
+        {ok, Good} -> G#{call => more(Good, maps:get(call, G, []))};
         error -> throw({invalid, allow, Call})
     end;
 allow_one({send, passed}, G) ->
     G#{passed => true};
 allow_one({send, Names} = Send, G) when is_list(Names), length(Names) >= 0 ->
     _ = [throw({invalid, allow, Send}) || N <- Names, not is_atom(N)],
-    G#{send => Names};
+    G#{send => more(Names, maps:get(send, G, []))};
 allow_one({fd, passed}, G) ->
     G#{fd => true};
 allow_one(Other, _) ->
     throw({invalid, allow, Other}).
+
+%% What is allowed twice is allowed together, as with paths.
+more(_, all) -> all;
+more(Names, Before) -> Before ++ (Names -- Before).
 
 paths(Key, Paths) when is_list(Paths), length(Paths) >= 0 ->
     [case terrarium_config:path(P) of
