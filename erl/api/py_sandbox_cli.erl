@@ -118,7 +118,11 @@ is_terminal({ok, "/dev/tty" ++ _}) -> true;
 is_terminal({ok, "/dev/console"}) -> true;
 is_terminal(_) -> false.
 
-told({"SystemExit", _}, _) -> ok;
+told({"SystemExit", Message}, _) ->
+    case own_status(Message) of
+        text -> io:put_chars(standard_error, [py_shown:text(Message), $\n]);
+        _ -> ok
+    end;
 told({Type, _}, Traceback) when is_list(Type) ->
     io:put_chars(standard_error, py_shown:text(Traceback));
 told(Reason, _) -> _ = complain(text(Reason), 1), ok.
@@ -139,33 +143,29 @@ complain(Text, Status) ->
 %% @doc The exit status that stands for a result.
 -spec status(py_sandbox:result()) -> 0..255.
 status({ok, _}) -> 0;
-status({error, {"SystemExit", Message}}) -> own_status(Message);
+status({error, {"SystemExit", Message}}) ->
+    case own_status(Message) of
+        text -> 1;
+        Status -> Status
+    end;
 status({error, {Type, _}}) when is_list(Type) -> 1;
 status({error, {limit, Which}}) -> limit(Which);
 status({error, {sandbox, {syscall, _}}}) -> 126;
 status({error, {sandbox, _}}) -> ?UNAVAILABLE;
 status({error, {crashed, #{exit_status := N}}}) -> N;
-status({error, {crashed, #{signal := Signal}}}) -> 128 + signal(Signal);
+status({error, {crashed, #{signal := Signal}}}) ->
+    128 + py_context_core:signal_number(Signal);
 status({error, _}) -> ?SOFTWARE.
 
-%% As python does: None is 0, a number is itself, anything else is 1.
+%% As python does: None is 0, a number is itself; any other text is shown, and is 1.
+own_status(None) when None =:= ""; None =:= "None"; None =:= "False" -> 0;
+own_status("True") -> 1;
 own_status(Message) ->
-    case {Message, string:to_integer(Message)} of
-        {"", _} -> 0;
-        {"None", _} -> 0;
-        {_, {N, ""}} when is_integer(N) -> N band 255;
-        _ -> 1
+    case string:to_integer(Message) of
+        {N, ""} when is_integer(N) -> N band 255;
+        _ -> text
     end.
 
 limit(memory) -> 137;
 limit(output_bytes) -> 125;
 limit(_) -> 124.
-
-signal(sigill) -> 4;
-signal(sigabrt) -> 6;
-signal(sigbus) -> 7;
-signal(sigfpe) -> 8;
-signal(sigkill) -> 9;
-signal(sigsegv) -> 11;
-signal(N) when is_integer(N), N < 128 -> N;
-signal(_) -> 0.

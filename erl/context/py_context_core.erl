@@ -3,13 +3,18 @@
 -module(py_context_core).
 
 -export([new/0, closed/2, exited/2, complete/1, verdict/2, report/1, boot_reason/1]).
--export([refusal/1]).
+-export([refusal/1, signal_number/1]).
 
 -export_type([death/0, verdict/0]).
 
 %% In wire/handoff.h: it could not be locked up.
 -define(EXIT_SANDBOX, 77).
 -define(SIGSYS, 31).
+%% Linux numbers; the same on all architectures where they matter here.
+-define(SIGNALS, [{1, sighup}, {2, sigint}, {3, sigquit}, {4, sigill}, {5, sigtrap}, {6, sigabrt},
+                  {7, sigbus}, {8, sigfpe}, {9, sigkill}, {10, sigusr1}, {11, sigsegv}, {12, sigusr2},
+                  {13, sigpipe}, {14, sigalrm}, {15, sigterm}, {24, sigxcpu}, {25, sigxfsz},
+                  {31, sigsys}]).
 
 -type verdict() :: {crashed, map()} | {protocol, binary()} | {limit, atom()}
                  | {sandbox, {syscall, binary() | unknown} | {failed, binary()}}.
@@ -125,26 +130,19 @@ rusage(Map) when is_map(Map) ->
 rusage(_) ->
     #{}.
 
-%% Linux numbers; the same on all architectures where they matter here.
-signal(1) -> sighup;
-signal(2) -> sigint;
-signal(3) -> sigquit;
-signal(4) -> sigill;
-signal(5) -> sigtrap;
-signal(6) -> sigabrt;
-signal(7) -> sigbus;
-signal(8) -> sigfpe;
-signal(9) -> sigkill;
-signal(10) -> sigusr1;
-signal(11) -> sigsegv;
-signal(12) -> sigusr2;
-signal(13) -> sigpipe;
-signal(14) -> sigalrm;
-signal(15) -> sigterm;
-signal(24) -> sigxcpu;
-signal(25) -> sigxfsz;
-signal(31) -> sigsys;
-signal(N) -> N.
+signal(N) ->
+    case lists:keyfind(N, 1, ?SIGNALS) of
+        {_, Name} -> Name;
+        false -> N
+    end.
+
+%% @doc The number of a signal, as reports have it.
+-spec signal_number(atom() | integer()) -> integer().
+signal_number(N) when is_integer(N) ->
+    N;
+signal_number(Name) ->
+    {N, _} = lists:keyfind(Name, 2, ?SIGNALS),
+    N.
 
 %% @doc Why a boot failed, from the body of its ERROR.
 -spec boot_reason(binary()) -> {boot_failed, term()}.

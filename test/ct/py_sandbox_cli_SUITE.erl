@@ -54,6 +54,7 @@ output(Config) ->
     {0, Out} = run(Config, "import sys\nprint('späm')\nprint('err', file=sys.stderr)", []),
     ?assert(binary:match(Out, <<"späm\n"/utf8>>) =/= nomatch),
     ?assert(binary:match(Out, <<"err\n">>) =/= nomatch),
+    {1, <<"that's wrong\n">>} = run(Config, "import sys\nsys.exit(\"that's wrong\")", []),
     {1, Error} = run(Config, "print('before')\ndef deep(): 1/0\ndeep()", []),
     [?assert(binary:match(Error, Part) =/= nomatch)
      || Part <- [<<"before">>, <<"in deep">>, <<"ZeroDivisionError">>]],
@@ -116,7 +117,10 @@ results(_) ->
      || {Status, Result} <- [{0, {ok, #{}}}, {1, {error, {"SystemExit", "stop it"}}},
                              {2, {error, {"SystemExit", "258"}}},
                              {69, {error, {sandbox, {unavailable, [landlock]}}}},
+                             {1, {error, {"SystemExit", "True"}}},
                              {134, {error, {crashed, #{signal => sigabrt}}}},
+                             {143, {error, {crashed, #{signal => sigterm}}}},
+                             {192, {error, {crashed, #{signal => 64}}}},
                              {70, {error, {runtime_failed, default, x}}}]].
 
 %% Beams and programs are beside each other there, and the directory has a version.
