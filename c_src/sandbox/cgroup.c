@@ -255,22 +255,33 @@ cgroup_join(const struct cgroup_host *h, const struct cgroup *g)
 
 /* ---- its end ------------------------------------------------------------- */
 
+size_t
+cgroup_pids(int at, pid_t pids[CGROUP_PIDS_READ])
+{
+    char text[4096];
+    size_t n = 0;
+    cgroup_text(at, "cgroup.procs", text, sizeof text);
+    for (char *s = text; *s >= '0' && *s <= '9' && n < CGROUP_PIDS_READ;) {
+        long pid = strtol(s, &s, 10);
+        if (*s++ != '\n') /* cut off by the end of the buffer */
+            break;
+        pids[n++] = (pid_t)pid;
+    }
+    return n;
+}
+
 /* Nothing new can begin, so what is there is fewer each time. */
 static void
 kill_listed(int at)
 {
-    char text[4096];
-    for (int i = 0;
-         i < ROUNDS && cgroup_text(at, "cgroup.procs", text, sizeof text) > 0;
-         i++)
-        for (char *s = text; *s != 0;) {
-            long pid = strtol(s, &s, 10);
-            /* A number cut off by the end of the buffer is no pid. */
-            if (*s == '\n' && pid > 1)
-                kill((pid_t)pid, SIGKILL);
-            while (*s != 0 && (*s < '0' || *s > '9'))
-                s++;
-        }
+    pid_t pids[CGROUP_PIDS_READ];
+    size_t n = CGROUP_PIDS_READ;
+    for (int round = 0; round < ROUNDS && n > 0; round++) {
+        n = cgroup_pids(at, pids);
+        for (size_t i = 0; i < n; i++)
+            if (pids[i] > 1)
+                kill(pids[i], SIGKILL);
+    }
 }
 
 static void

@@ -3,8 +3,10 @@
  * kernel's share of it included, and on its processes and threads.
  *
  * Groups are made below the one that this process is in: by version 1 in the
- * hierarchies `memory' and `pids', by version 2 in one directory.  Where they
- * can be made is found out by doing it, once, when the first policy asks.
+ * hierarchies `memory' and `pids', by version 2 in one directory (for which it
+ * and all that are in its group may have to go to a group below that,
+ * cgroup_unified.c).  Where they can be made is found out by doing it, once,
+ * when the first policy asks.
  * Their names are terrarium.<pid of the zygote>.<n>.
  * Used by: profiles, the zygote, tests.
  * Ownership: a host owns its descriptors; a group is a name until it is made,
@@ -14,6 +16,7 @@
 #ifndef TERRARIUM_SANDBOX_CGROUP_H
 #define TERRARIUM_SANDBOX_CGROUP_H
 
+#include <limits.h>
 #include <sys/types.h>
 
 #include "policy.h"
@@ -95,6 +98,11 @@ int cgroup_is_spotless(const struct cgroup_host *h, const struct cgroup *g);
 
 /* Fill places: where this process's own groups are.  0 or E_REFUSED. */
 int cgroup_find(struct cgroup_host *h);
+/* The directory of this process's group in the hierarchy of this controller
+ * (NULL: of version 2), and the top of the mount in which it is seen.  0: it is
+ * not to be seen.  root is "" but in tests. */
+int cgroup_own(const char *root, const char *controller, char path[PATH_MAX],
+               char top[PATH_MAX]);
 
 /* ---- between its files --------------------------------------------------- */
 
@@ -105,7 +113,20 @@ int cgroup_open(const struct cgroup_host *h, const struct cgroup_place *p,
  */
 int cgroup_write(int at, const char *file, const char *text);
 size_t cgroup_text(int at, const char *file, char *text, size_t n);
+/* The processes in it, without those for which there is no room. */
+enum { CGROUP_PIDS_READ = 512 };
+size_t cgroup_pids(int at, pid_t pids[CGROUP_PIDS_READ]);
 /* The number after key ("oom_kill "; "": the first) in a file; 0: none. */
 unsigned long long cgroup_read(int at, const char *file, const char *key);
+
+const char *cgroup_name(int controller);
+/* Is it one of the names in "a,b c\n"? */
+int cgroup_is_listed(const char *list, const char *name);
+/* Are both of one directory? */
+int cgroup_same(int a, int b);
+/* A directory of version 2 that gives these controllers (bits) to groups below
+ * it: a descriptor, or -1 and why. */
+int cgroup_unified(const struct cgroup_host *h, unsigned wanted,
+                   const char **why);
 
 #endif

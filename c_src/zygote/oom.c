@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroup.h"
+
 /* Both versions' files have a line "oom_kill N". */
 static uint64_t
 read_count(const char *path)
@@ -23,50 +25,50 @@ read_count(const char *path)
     return n;
 }
 
-static int
-use_if_there(struct oom *o, const char *root, const char *mount,
-             const char *group, const char *file)
+/* By version 2 the local file leaves out the groups below ours. */
+static void
+find(const struct oom *o, char path[PATH_MAX])
 {
-    int n = snprintf(o->path, sizeof o->path, "%s/sys/fs/cgroup%s%s/%s", root,
-                     mount, strcmp(group, "/") == 0 ? "" : group, file);
-    if (n < (int)sizeof o->path && access(o->path, R_OK) == 0)
-        return 1;
-    o->path[0] = 0;
-    return 0;
-}
-
-/* One line of /proc/self/cgroup: "0::/group" is version 2 (whose local file
- * leaves out the groups below us), "4:memory:/group" is version 1. */
-static int
-use_line(struct oom *o, const char *root, char *line)
-{
-    line[strcspn(line, "\n")] = 0;
-    if (strncmp(line, "0::", 3) == 0)
-        return use_if_there(o, root, "", line + 3, "memory.events.local") ||
-               use_if_there(o, root, "", line + 3, "memory.events");
-    const char *group = strstr(line, ":memory:");
-    return group != NULL &&
-           use_if_there(o, root, "/memory", group + sizeof ":memory:" - 1,
-                        "memory.oom_control");
+    static const struct {
+        const char *controller, *file;
+    } files[] = {{"memory", "memory.oom_control"},
+                 {NULL, "memory.events.local"},
+                 {NULL, "memory.events"}};
+    char group[PATH_MAX], top[PATH_MAX];
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (!cgroup_own(o->root, files[i].controller, group, top))
+            continue;
+        int n = snprintf(path, PATH_MAX, "%s/%s", group, files[i].file);
+        if (n < PATH_MAX && access(path, R_OK) == 0)
+            return;
+    }
+    path[0] = 0;
 }
 
 void
 oom_init(struct oom *o, const char *root)
 {
-    char path[PATH_MAX], line[PATH_MAX];
-    o->path[0] = 0;
-    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    FILE *f = fopen(path, "re");
-    while (f != NULL && o->path[0] == 0 && fgets(line, sizeof line, f) != NULL)
-        (void)use_line(o, root, line);
-    if (f != NULL)
-        fclose(f);
+    o->root = root;
+    find(o, o->path);
     o->seen = read_count(o->path);
+}
+
+/* We may have been moved, to a group that is new as a rule. */
+static void
+follow(struct oom *o)
+{
+    char path[PATH_MAX];
+    find(o, path);
+    if (strcmp(path, o->path) != 0) {
+        memcpy(o->path, path, sizeof path);
+        o->seen = 0;
+    }
 }
 
 int
 oom_was_it(struct oom *o)
 {
+    follow(o);
     if (read_count(o->path) <= o->seen)
         return 0;
     o->seen++;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct oom {
+    const char *root;    /* "" but in tests */
     char path[PATH_MAX]; /* of the file with the counter; "": none */
     uint64_t seen;       /* deaths accounted for */
 };

@@ -63,6 +63,16 @@ meaning(int layer)
     return texts[layer];
 }
 
+/* Of a layer that is not there because of what can be changed. */
+static void
+say_why_not(const struct profile *p, const struct profile_host *host)
+{
+    char why[200];
+    if (!(p->layers & LAYER_CGROUP) &&
+        cgroup_host_probe(host->cgroups, why, sizeof why) != 0)
+        printf("\n%s\n", why);
+}
+
 static int
 report(const struct profile_host *host)
 {
@@ -75,6 +85,7 @@ report(const struct profile_host *host)
         const char *holds = p.layers & (1u << i) ? "yes" : "no";
         printf("%-15s %-4s %s\n", layer_name(i), holds, meaning(i));
     }
+    say_why_not(&p, host);
     int all = (p.layers & needed) == needed;
     printf("\nlevels that start by themselves: trusted%s\n",
            all ? ", default, strict" : "");

@@ -270,6 +270,23 @@ START_TEST(shows_warnings_unless_quiet)
 }
 END_TEST
 
+/* A layer per line; of control groups also why there are none. */
+START_TEST(says_which_layers_hold)
+{
+    const char *const args[] = {"--check", NULL};
+    int status = launch(args);
+    const char *levels = strstr(output.out, "levels that start by themselves");
+    const char *groups = strstr(output.out, "\ncgroup ");
+    ck_assert_ptr_nonnull(levels);
+    ck_assert_int_eq(status, strstr(levels, "strict") != NULL ? 0 : 1);
+    ck_assert_ptr_nonnull(strstr(output.out, "rlimits         yes"));
+    ck_assert_ptr_nonnull(groups);
+    ck_assert_int_eq(strncmp(groups, "\ncgroup          no ", 20) == 0,
+                     strstr(groups, "\ncontrol groups: ") != NULL);
+    ck_assert_str_eq(output.err, "");
+}
+END_TEST
+
 /* Killed while modules are imported, which nobody would otherwise notice. */
 START_TEST(leaves_nothing_when_killed_early)
 {
@@ -311,6 +328,7 @@ make_launcher_suite(void)
     tcase_add_test(good, starts_several_runtimes);
     tcase_add_test(good, runs_in_a_venv);
     tcase_add_test(good, explains_itself);
+    tcase_add_test(good, says_which_layers_hold);
     suite_add_tcase(s, good);
     TCase *bad = tcase_create("failure");
     tcase_add_checked_fixture(bad, set_up, tear_down);

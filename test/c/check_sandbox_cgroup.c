@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cgroup.h"
 #include "support_check.h"
+#include "support_groups.h"
 #include "support_process.h"
 
 static struct process_folder root;
@@ -368,61 +368,6 @@ has_groups(void)
     return 0;
 }
 
-/* What `attempt' makes of a process in the group: its wait status. */
-static int
-inside(const struct cgroup *g, void (*attempt)(void))
-{
-    int status;
-    pid_t child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        if (cgroup_join(&host, g) != 0)
-            _exit(99);
-        attempt();
-        _exit(0);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    return status;
-}
-
-static void
-remove_in_time(struct cgroup *g)
-{
-    int e = E_AGAIN;
-    for (int i = 0; i < 1000 && (e = cgroup_remove(&host, g)) != 0; i++)
-        process_sleep_ms(10);
-    ck_ok(e);
-}
-
-/* What no rlimit counts. */
-static void
-share_much(void)
-{
-    enum { MUCH = 256 << 20 };
-    int fd = memfd_create("much", MFD_CLOEXEC);
-    for (int i = 0; ftruncate(fd, MUCH) == 0 && i < MUCH; i += 4096)
-        if (pwrite(fd, "x", 1, i) != 1)
-            return;
-}
-
-static void
-fork_many(void)
-{
-    int n = 0, ends[2];
-    char c;
-    if (pipe(ends) != 0)
-        _exit(99);
-    for (int i = 0; i < 10; i++) {
-        pid_t child = fork();
-        if (child == 0) {
-            close(ends[1]);
-            _exit(read(ends[0], &c, 1) == 0 ? 0 : 1);
-        }
-        n += child > 0;
-    }
-    _exit(n);
-}
-
 START_TEST(a_group_ends_who_takes_too_much)
 {
     struct policy p = {.level = LEVEL_TRUSTED, .memory = 16 << 20};
@@ -431,12 +376,12 @@ START_TEST(a_group_ends_who_takes_too_much)
     if (!has_groups())
         return;
     ck_ok(cgroup_make(&host, &p, &g));
-    int status = inside(&g, share_much);
+    int status = groups_inside(&host, &g, groups_share_much);
     ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     cgroup_look(&host, &g, &end);
     ck_assert_int_eq(end.was_killed, 1);
     ck_assert_int_eq(end.was_full, 1);
-    remove_in_time(&g);
+    groups_remove(&host, &g);
 }
 END_TEST
 
@@ -448,12 +393,12 @@ START_TEST(a_group_bounds_processes)
     if (!has_groups())
         return;
     ck_ok(cgroup_make(&host, &p, &g));
-    int status = inside(&g, fork_many);
+    int status = groups_inside(&host, &g, groups_fork_many);
     ck_assert(WIFEXITED(status));
     ck_assert_int_eq(WEXITSTATUS(status), 3);
     cgroup_look(&host, &g, &end);
     ck_assert_int_eq(end.was_killed, 0);
-    remove_in_time(&g);
+    groups_remove(&host, &g);
 }
 END_TEST
 
@@ -481,11 +426,11 @@ START_TEST(a_group_is_spotless_until_it_was_full)
         return;
     ck_ok(cgroup_make(&host, &p, &g));
     ck_assert(cgroup_is_spotless(&host, &g));
-    ck_assert_int_eq(inside(&g, do_nothing), 0);
+    ck_assert_int_eq(groups_inside(&host, &g, do_nothing), 0);
     ck_assert(cgroup_is_spotless(&host, &g));
-    (void)inside(&g, share_much);
+    (void)groups_inside(&host, &g, groups_share_much);
     ck_assert(!cgroup_is_spotless(&host, &g));
-    remove_in_time(&g);
+    groups_remove(&host, &g);
 }
 END_TEST
 
@@ -512,10 +457,10 @@ START_TEST(nothing_outlives_its_group)
         return;
     ck_assert_int_eq(pipe(left_behind), 0);
     ck_ok(cgroup_make(&host, &p, &g));
-    ck_assert_int_eq(inside(&g, leave_one_behind), 0);
+    ck_assert_int_eq(groups_inside(&host, &g, leave_one_behind), 0);
     ck_assert(!cgroup_is_spotless(&host, &g));
     close(left_behind[1]);
-    remove_in_time(&g);
+    groups_remove(&host, &g);
     ck_assert_int_eq(read(left_behind[0], &c, 1), 0);
     close(left_behind[0]);
 }

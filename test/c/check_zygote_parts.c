@@ -90,6 +90,10 @@ START_TEST(counts_kills_for_memory)
     struct oom oom;
     process_make_folder(&root);
     process_write_file(&root, "proc/self/cgroup", layouts[_i].cgroup);
+    process_write_file(
+        &root, "proc/self/mountinfo",
+        "30 1 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+        "31 30 0:4 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
     process_write_file(&root, layouts[_i].file, "max 9\noom_kill 3\n");
     oom_init(&oom, root.path);
     ck_assert_int_eq(oom_was_it(&oom), 0);
@@ -99,6 +103,27 @@ START_TEST(counts_kills_for_memory)
     ck_assert_int_eq(oom_was_it(&oom), 0);
     process_remove_folder(&root);
     ck_assert_int_eq(oom_was_it(&oom), 0);
+}
+END_TEST
+
+/* As all are that were in the group when a zygote left it for a leaf. */
+START_TEST(follows_to_another_group)
+{
+    struct process_folder root;
+    struct oom oom;
+    process_make_folder(&root);
+    process_write_file(&root, "proc/self/cgroup", "0::/a\n");
+    process_write_file(&root, "proc/self/mountinfo",
+                       "30 1 0:3 / /c rw - cgroup2 cgroup2 rw\n");
+    process_write_file(&root, "c/a/memory.events.local", "oom_kill 3\n");
+    process_write_file(&root, "c/a/leaf/memory.events.local", "oom_kill 0\n");
+    oom_init(&oom, root.path);
+    process_write_file(&root, "proc/self/cgroup", "0::/a/leaf\n");
+    ck_assert_int_eq(oom_was_it(&oom), 0);
+    process_write_file(&root, "c/a/leaf/memory.events.local", "oom_kill 1\n");
+    ck_assert_int_eq(oom_was_it(&oom), 1);
+    ck_assert_int_eq(oom_was_it(&oom), 0);
+    process_remove_folder(&root);
 }
 END_TEST
 
@@ -251,6 +276,7 @@ make_zygote_parts_suite(void)
     TCase *memory = tcase_create("oom");
     tcase_add_loop_test(memory, counts_kills_for_memory, 0,
                         sizeof layouts / sizeof layouts[0]);
+    tcase_add_test(memory, follows_to_another_group);
     tcase_add_test(memory, says_nothing_without_a_counter);
     suite_add_tcase(s, memory);
     TCase *queue = tcase_create("outbox");
