@@ -136,8 +136,8 @@ io_send_packet(int fd, const void *p, size_t n, const int *fds, int count)
     return k < 0 ? io_error() : 0;
 }
 
-/* Take the descriptors out of a received message: at most IO_MAX_FDS, since
- * the control buffer has no room for more (the kernel closes the rest). */
+/* Take the descriptors out of a received message, at most IO_MAX_FDS: where the
+ * control buffer had room for more, it is as if it had not had it. */
 static int
 take_fds(struct msghdr *m, int *fds)
 {
@@ -146,8 +146,16 @@ take_fds(struct msghdr *m, int *fds)
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
         size_t k = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        memcpy(fds + count, CMSG_DATA(c), k * sizeof(int));
-        count += (int)k;
+        for (size_t i = 0; i < k; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (count < IO_MAX_FDS) {
+                fds[count++] = fd;
+                continue;
+            }
+            close(fd);
+            m->msg_flags |= MSG_CTRUNC;
+        }
     }
     return count;
 }
@@ -165,18 +173,38 @@ receive(int fd, struct msghdr *m)
     return k;
 }
 
+/* The real user of the sender, as the kernel says. */
+static int64_t
+sender(struct msghdr *m)
+{
+    struct ucred who;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS ||
+            c->cmsg_len < CMSG_LEN(sizeof who))
+            continue;
+        memcpy(&who, CMSG_DATA(c), sizeof who);
+        return (int64_t)who.uid;
+    }
+    return IO_NO_USER;
+}
+
 int
-io_recv_packet(int fd, void *p, size_t cap, size_t *n, int *fds, int *count)
+io_recv_vouched(int fd, void *p, size_t cap, size_t *n, int *fds, int *count,
+                int64_t *user)
 {
     union {
-        char bytes[CMSG_SPACE(sizeof(int) * IO_MAX_FDS)];
+        char bytes[CMSG_SPACE(sizeof(int) * IO_MAX_FDS) +
+                   CMSG_SPACE(sizeof(struct ucred))];
         struct cmsghdr align;
     } control;
+    size_t room = sizeof control.bytes;
+    if (user == NULL)
+        room -= CMSG_SPACE(sizeof(struct ucred));
     struct iovec v = {.iov_base = p, .iov_len = cap};
     struct msghdr m = {.msg_iov = &v,
                        .msg_iovlen = 1,
                        .msg_control = control.bytes,
-                       .msg_controllen = sizeof control.bytes};
+                       .msg_controllen = room};
     ssize_t k = receive(fd, &m);
     if (k < 0)
         return io_error();
@@ -190,5 +218,28 @@ io_recv_packet(int fd, void *p, size_t cap, size_t *n, int *fds, int *count)
         return E_EOF;
     *n = (size_t)k;
     *count = got;
+    if (user != NULL)
+        *user = sender(&m);
     return 0;
+}
+
+int
+io_recv_packet(int fd, void *p, size_t cap, size_t *n, int *fds, int *count)
+{
+    return io_recv_vouched(fd, p, cap, n, fds, count, NULL);
+}
+
+int
+io_vouched_pair(int pair[2])
+{
+    int on = 1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return E_SYS;
+    if (setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0)
+        return 0;
+    int saved = errno;
+    io_close(&pair[0]);
+    io_close(&pair[1]);
+    errno = saved;
+    return E_SYS;
 }

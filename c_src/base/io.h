@@ -34,4 +34,12 @@ int io_send_packet(int fd, const void *p, size_t n, const int *fds, int count);
 int io_recv_packet(int fd, void *p, size_t cap, size_t *n, int *fds,
                    int *count);
 
+/* A pair for such messages.  With each that comes to the second end the kernel
+ * says which user sent it, whoever has the first by then. */
+int io_vouched_pair(int pair[2]);
+/* io_recv_packet at that end; *user is IO_NO_USER where nobody says it. */
+enum { IO_NO_USER = -1 };
+int io_recv_vouched(int fd, void *p, size_t cap, size_t *n, int *fds,
+                    int *count, int64_t *user);
+
 #endif

@@ -276,7 +276,7 @@ op_spawn(struct zygote_port *z, const uint8_t *body, size_t n,
     pid_t pid = 0;
     if (z->fd >= 0)
         return drv_reply_refused(r, "there is a zygote already");
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
+    if (io_vouched_pair(sv) != 0)
         return drv_reply_refused(r, strerror(errno));
     int e = drv_spawn(body, n, sv[1], &pid);
     close(sv[1]);

@@ -14,10 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "err.h"
 #include "options.h"
 #include "python.h"
 #include "run.h"
 #include "runtime.h"
+#include "user.h"
 #include "wire.h"
 
 static int
@@ -118,7 +120,7 @@ obey(int argc, char **argv)
 {
     char why[512] = "";
     struct launcher_options o;
-    int status = LAUNCHER_EXIT_OK;
+    int status = LAUNCHER_EXIT_OK, e = 0;
     if (launcher_options_parse(&o, argc, argv, why, sizeof why) != 0) {
         complain(LAUNCHER_EXIT_USAGE, why);
         fputs("terrarium --help lists the options\n", stderr);
@@ -128,6 +130,10 @@ obey(int argc, char **argv)
     } else if (o.version) {
         printf("terrarium, wire %d (%08x)\n", (int)WIRE_LIMIT_VERSION,
                (unsigned)WIRE_FINGERPRINT);
+    } else if (o.user != NULL &&
+               (e = user_become(o.user, why, sizeof why)) != 0) {
+        status = complain(
+            e == E_ARG ? LAUNCHER_EXIT_USAGE : LAUNCHER_EXIT_SYSTEM, why);
     } else if (o.check) {
         status = check(&o);
     } else if (fill_standard_descriptors() != 0) {

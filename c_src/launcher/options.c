@@ -57,7 +57,7 @@ static int
 set_once(const char **where, const char *value, char *why, size_t n)
 {
     if (*where != NULL) {
-        snprintf(why, n, "given twice for one runtime");
+        snprintf(why, n, "is given twice");
         return E_ARG;
     }
     if (value[0] == 0) {
@@ -126,6 +126,12 @@ set_timeout(void *target, const char *value, char *why, size_t n)
 }
 
 static int
+set_user(void *target, const char *value, char *why, size_t n)
+{
+    return set_once(&((struct launcher_options *)target)->user, value, why, n);
+}
+
+static int
 set_quiet(void *target, const char *value, char *why, size_t n)
 {
     (void)value, (void)why, (void)n;
@@ -167,6 +173,8 @@ static const struct args_option table[] = {
     {"--spares", "N", set_spares, "helpers to keep forked ahead"},
     {"--start-timeout", "SECONDS", set_timeout,
      "wait so long for all runtimes (30)"},
+    {"--user", "USER[:GROUP]", set_user,
+     "become that user first (names or numbers)"},
     {"--quiet", NULL, set_quiet, "no warnings"},
     {"--check", NULL, set_check, "say what a sandbox has here, and exit"},
     {"--version", NULL, set_version, "print the version and exit"},
@@ -225,7 +233,9 @@ launcher_options_help(FILE *to)
           to);
     args_help(to, table, OPTIONS);
     fputs("\nOptions from --python to --spares belong to the --runtime before "
-          "them, or to the\nruntime \"default\".\n\n"
+          "them, or to the\nruntime \"default\". With --user the runtimes and "
+          "the command "
+          "are all that user's.\n\n"
           "Exit status: the command's own; before it runs 64 wrong usage, "
           "70 a runtime did\nnot start, 71 a system call failed, 126 the "
           "command is not executable, 127 it was\nnot found.\n",

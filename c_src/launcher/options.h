@@ -37,6 +37,7 @@ struct runtime_options {
 struct launcher_options {
     struct runtime_options runtimes[LAUNCHER_MAX_RUNTIMES];
     size_t count;
+    const char *user; /* NAME[:GROUP], or NULL: nobody else */
     unsigned timeout_ms;
     int quiet;
     int help;

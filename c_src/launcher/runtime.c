@@ -104,7 +104,7 @@ static int
 fork_zygote(struct runtime *r, char **argv)
 {
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    if (io_vouched_pair(pair) != 0)
         return E_SYS;
     r->pid = fork();
     if (r->pid == 0)

@@ -125,6 +125,23 @@ refuse_version(struct zygote *z, uint64_t version, uint64_t fingerprint)
     refuse(z, why);
 }
 
+/* What is trusted runs as who we are: whoever may ask us for that must be the
+ * same already, or more.  It could not signal helpers of ours either. */
+int
+greeting_serves(struct zygote *z, int64_t user)
+{
+    char why[200];
+    if (user == (int64_t)getuid() || user == 0)
+        return 1;
+    snprintf(why, sizeof why,
+             "this runtime is user %u's, and the VM is user %" PRId64
+             "'s, which would be given more rights than it has: see terrarium "
+             "--user",
+             (unsigned)getuid(), user);
+    refuse(z, why);
+    return 0;
+}
+
 void
 greeting_receive(struct zygote *z, const struct ctl_map *m)
 {

@@ -144,17 +144,20 @@ receive(struct zygote *z)
 {
     for (int i = 0; i < REQUESTS_A_TURN; i++) {
         int fds[IO_MAX_FDS], count = 0;
+        int64_t user = IO_NO_USER;
         size_t n = 0;
         if (z->end != ZYGOTE_GO_ON || !outbox_has_room(&z->out))
             return;
-        int e = io_recv_packet(z->control, z->in, WIRE_LIMIT_MAX_CONTROL, &n,
-                               fds, &count);
+        int e = io_recv_vouched(z->control, z->in, WIRE_LIMIT_MAX_CONTROL, &n,
+                                fds, &count, &user);
         while (e == 0 && count > 0) /* nobody has a reason to send us any */
             close(fds[--count]);
         if (e == E_AGAIN)
             return;
-        if (e == 0)
+        if (e == 0 && greeting_serves(z, user))
             requests_handle(z, z->in, n);
+        else if (e == 0)
+            return;
         else if (e == E_LIMIT)
             state_log(z, "warning", "control message too large: ignored");
         else

@@ -187,6 +187,38 @@ send_many(int fd, int passed, int count)
     ck_assert_int_eq(sendmsg(fd, &m, 0), 1);
 }
 
+/* Room for the sender's name is no room for descriptors. */
+START_TEST(packets_name_their_sender)
+{
+    int s[2], fds[IO_MAX_FDS + 1], count;
+    char p[16];
+    size_t n;
+    int64_t user = 7;
+    int before = open_descriptors();
+    ck_ok(io_vouched_pair(s));
+    ck_ok(io_send_packet(s[0], "hello", 5, (int[]){0, 0}, 2));
+    ck_ok(io_recv_vouched(s[1], p, sizeof p, &n, fds, &count, &user));
+    ck_assert_uint_eq(n, 5);
+    ck_assert_int_eq(user, (int64_t)getuid());
+    ck_assert_int_eq(count, 2);
+    while (count > 0)
+        io_close(&fds[--count]);
+    send_many(s[0], 0, IO_MAX_FDS + 4);
+    ck_err(io_recv_vouched(s[1], p, sizeof p, &n, fds, &count, &user), E_LIMIT);
+    ck_ok(io_send_packet(s[1], "hi", 2, NULL, 0)); /* the other way: nobody */
+    ck_ok(io_recv_vouched(s[0], p, sizeof p, &n, fds, &count, &user));
+    ck_assert_int_eq(user, IO_NO_USER);
+    fds[IO_MAX_FDS] = -7;
+    send_many(s[1], 0, IO_MAX_FDS + 4);
+    ck_err(io_recv_vouched(s[0], p, sizeof p, &n, fds, &count, &user), E_LIMIT);
+    ck_assert_int_eq(fds[IO_MAX_FDS], -7);
+    io_close(&s[0]);
+    ck_err(io_recv_vouched(s[1], p, sizeof p, &n, fds, &count, &user), E_EOF);
+    close_pair(s);
+    ck_assert_int_eq(open_descriptors(), before);
+}
+END_TEST
+
 START_TEST(packets_keep_their_bounds)
 {
     int s[2], fds[IO_MAX_FDS], count = -1;
@@ -245,7 +277,7 @@ START_TEST(surplus_descriptors_are_closed)
     make_pair(SOCK_SEQPACKET, s);
     int before = open_descriptors();
     for (int k = IO_MAX_FDS + 1; k <= 64; k += 5) {
-        send_many(s[0], s[0], k);
+        send_many(s[0], 0, k);
         ck_err(io_recv_packet(s[1], p, sizeof p, &n, got, &count), E_LIMIT);
         ck_assert_int_eq(open_descriptors(), before);
     }
@@ -318,7 +350,7 @@ START_TEST(a_plain_read_receives_no_descriptors)
     size_t n;
     make_pair(SOCK_STREAM, s);
     int before = open_descriptors();
-    send_many(s[0], s[0], 10);
+    send_many(s[0], 0, 10);
     ck_ok(io_read(s[1], p, sizeof p, &n));
     ck_assert_uint_eq(n, 1);
     ck_assert_int_eq(open_descriptors(), before);
@@ -335,6 +367,7 @@ make_io_suite(void)
         a_full_socket_takes_a_part_then_says_again,
         signals_interrupt_neither_reading_nor_writing_all,
         flags_go_on_and_off,
+        packets_name_their_sender,
         packets_keep_their_bounds,
         descriptors_pass_and_are_close_on_exec,
         surplus_descriptors_are_closed,

@@ -156,6 +156,65 @@ START_TEST(explains_itself)
 }
 END_TEST
 
+/* Its user, groups and home, and the user of its zygote. */
+static const char show_users[] =
+    "sleep 0.1; echo $(id -u) $(id -g) $(id -G) $HOME;"
+    " for p in $(cat /proc/$$/task/$$/children); do"
+    " test -e /proc/$p/stat && stat -c zygote=%u /proc/$p; done; true";
+
+/* The tree may be out of reach for everybody else. */
+static int
+is_out_of_reach(int status)
+{
+    if ((status != 70 && status != 127) ||
+        strstr(output.err, strerror(EACCES)) == NULL)
+        return 0;
+    puts("skipped: other users do not get at this folder");
+    return 1;
+}
+
+START_TEST(becomes_another_user)
+{
+    static const struct {
+        const char *user, *shows, *zygote;
+    } known[] = {{"65533:65532", "65533 65532 65532 /\n", "\nzygote=65533\n"},
+                 {"65533", "65533 65533 65533 /\n", "\nzygote=65533\n"},
+                 {"root", "0 0 ", "\nzygote=0\n"}};
+    if (geteuid() != 0) {
+        puts("skipped: needs root");
+        return;
+    }
+    for (int i = 0; i < 3; i++) {
+        const char *const args[] = {"--user", known[i].user, "--spares",
+                                    "0",      "--",          "sh",
+                                    "-c",     show_users,    NULL};
+        int status = launch(args);
+        if (is_out_of_reach(status))
+            return;
+        ck_assert_int_eq(status, 0);
+        ck_assert_msg(strstr(output.out, known[i].shows) == output.out, "%s",
+                      output.out);
+        ck_assert_msg(strstr(output.out, known[i].zygote) != NULL, "%s",
+                      output.out);
+    }
+}
+END_TEST
+
+START_TEST(becomes_nobody_else_without_root)
+{
+    char self[32];
+    snprintf(self, sizeof self, "%d:%d", (int)geteuid(), (int)getegid());
+    const char *const to_self[] = {"--user", self,   "--spares", "0",
+                                   "--",     "true", NULL};
+    const char *const to_root[] = {"--user", "0", "--", "true", NULL};
+    ck_assert_int_eq(launch(to_self), 0);
+    if (geteuid() == 0)
+        return;
+    ck_assert_int_eq(launch(to_root), 71);
+    ck_assert_ptr_nonnull(strstr(output.err, "only root"));
+}
+END_TEST
+
 /* ---- failure ------------------------------------------------------------ */
 
 static const struct {
@@ -171,6 +230,11 @@ static const struct {
     {{"--spares"}, 64, {"--spares", "needs a value"}},
     {{"--quiet=1", "--", "true"}, 64, {"--quiet", "takes no value"}},
     {{"--start-timeout", "0", "--", "true"}, 64, {"--start-timeout", "1 to"}},
+    {{"--user", "no-such-user", "--", "true"}, 64, {"--user", "no user"}},
+    {{"--user", "0:no-such-group", "--", "true"}, 64, {"--user", "no group"}},
+    {{"--user", "4294967295", "--", "true"}, 64, {"--user", "no user"}},
+    {{"--user", ":0", "--", "true"}, 64, {"--user", "no user"}},
+    {{"--user", "0", "--user", "0", "--", "true"}, 64, {"--user", "twice"}},
     {{"--runtime", "a,b", "--", "true"}, 64, {"--runtime", "a,b"}},
     {{"--runtime", "a", "--runtime", "a", "--", "true"},
      64,
@@ -328,6 +392,8 @@ make_launcher_suite(void)
     tcase_add_test(good, starts_several_runtimes);
     tcase_add_test(good, runs_in_a_venv);
     tcase_add_test(good, explains_itself);
+    tcase_add_test(good, becomes_another_user);
+    tcase_add_test(good, becomes_nobody_else_without_root);
     tcase_add_test(good, says_which_layers_hold);
     suite_add_tcase(s, good);
     TCase *bad = tcase_create("failure");

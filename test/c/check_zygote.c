@@ -113,6 +113,40 @@ START_TEST(refuses_a_vm_that_can_not_signal)
 }
 END_TEST
 
+/* The socket is a launcher's that was root; who speaks is not.  What process it
+ * is can not be known of every one. */
+START_TEST(refuses_a_vm_of_another_user)
+{
+    struct zyg z;
+    struct zyg_message m;
+    int status;
+    if (geteuid() != 0) {
+        puts("skipped: needs root");
+        return;
+    }
+    zyg_start(&z, NULL, NULL);
+    zyg_expect(&z, CTL_ready, &m);
+    zyg_message_free(&m);
+    pid_t vm = fork();
+    ck_assert_int_ge(vm, 0);
+    if (vm == 0) {
+        if (setresgid(65534, 65534, 65534) != 0 ||
+            setresuid(65534, 65534, 65534) != 0)
+            _exit(1);
+        zyg_send_hello(&z, WIRE_LIMIT_VERSION, WIRE_FINGERPRINT, 0);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(vm, &status, 0), vm);
+    ck_assert_int_eq(status, 0);
+    zyg_expect(&z, CTL_failed, &m);
+    ck_assert(zyg_has(&m, "reason", "user 0's"));
+    ck_assert(zyg_has(&m, "reason", "user 65534's"));
+    zyg_message_free(&m);
+    ck_assert_int_eq(WEXITSTATUS(zyg_wait(&z)), HANDOFF_EXIT_PROTOCOL);
+    close(z.control);
+}
+END_TEST
+
 START_TEST(refuses_another_version)
 {
     check_mismatch(77, WIRE_FINGERPRINT, ", 77 (");
@@ -359,6 +393,7 @@ make_zygote_suite(void)
     tcase_add_test(start, says_ready_then_hello);
     tcase_add_test(start, refuses_another_version);
     tcase_add_test(start, refuses_a_vm_that_can_not_signal);
+    tcase_add_test(start, refuses_a_vm_of_another_user);
     tcase_add_test(start, refuses_another_fingerprint);
     tcase_add_test(start, refuses_to_spawn_before_hello);
     tcase_add_test(start, names_a_module_it_cannot_import);

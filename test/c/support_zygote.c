@@ -40,8 +40,7 @@ void
 zyg_start(struct zyg *z, const char *const *args, void (*prepare)(void))
 {
     int pair[2];
-    ck_assert_int_eq(
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    ck_assert_int_eq(io_vouched_pair(pair), 0);
     z->pid = fork();
     ck_assert_int_ge(z->pid, 0);
     if (z->pid == 0)
