@@ -81,14 +81,18 @@ find_beams(const char *dir, char *path, size_t n)
     return E_ARG;
 }
 
+#define DUMP "ERL_CRASH_DUMP_SECONDS"
+
 static int
 make(struct args_list *l, const struct run_options *o, const char *beams,
      const char *script)
 {
     const char *const first[] = {"terrarium", "--quiet", "--spares", "0", NULL};
-    const char *const vm[] = {"--",   "erl",    "-noshell", "-noinput",
-                              "-pa",  beams,    "-run",     "py_sandbox_cli",
-                              "main", "-extra", script,     NULL};
+    /* SIGINT ends it, and no dump is left in the user's folder. */
+    const char *const vm[] = {"--",       "erl",    "+Bd",  "-noshell",
+                              "-noinput", "-env",   DUMP,   "0",
+                              "-pa",      beams,    "-run", "py_sandbox_cli",
+                              "main",     "-extra", script, NULL};
     int e = add_all(l, first);
     if (e == 0)
         e = add_pair(l, "--python", o->python);
@@ -131,13 +135,16 @@ void
 run_help(FILE *to)
 {
     fputs("usage: terrarium run [options] SCRIPT\n\n"
-          "Run a Python script in a sandbox of its own (docs/security.md).\n\n",
+          "Run a Python script in a sandbox of its own (docs/security.md).  "
+          "SCRIPT is UTF-8;\n- stands for standard input.\n\n",
           to);
     args_help(to, table, OPTIONS);
-    fputs("\nExit status: the script's own; 1 an exception, 64 wrong usage, 66 "
+    fputs("\nThe script has no input and no arguments; what it prints appears "
+          "when it has ended.\n\n"
+          "Exit status: the script's own; 1 an exception, 64 wrong usage, 66 "
           "the script cannot\nbe read, 69 the policy needs what this host does "
-          "not have, 70 a runtime did not\nstart, 124 out of time, 125 too "
-          "much output, 126 a forbidden system call,\n128+N signal N, 137 out "
-          "of memory.\n",
+          "not have, 70 a runtime did not\nstart, 74 the output cannot be "
+          "written, 124 out of time, 125 too much output, 126 a\nforbidden "
+          "system call, 128+N signal N, 137 out of memory.\n",
           to);
 }

@@ -11,17 +11,34 @@
 -define(NO_INPUT, 66).
 -define(UNAVAILABLE, 69).
 -define(SOFTWARE, 70).
+-define(IO_ERROR, 74).
 
 %% @doc Take script and options from behind `-extra', run it, and end the VM with a
 %% status that says how it went.
 -spec main() -> no_return().
 main() ->
-    ok = io:setopts(standard_io, [{encoding, unicode}]),
-    Status = case options(init:get_plain_arguments()) of
-                 {ok, Script, Policy} -> with_file(Script, Policy);
-                 {error, Text} -> complain(Text, ?USAGE)
-             end,
-    halt(Status).
+    ok = prepare(),
+    halt(try main([argument(A) || A <- init:get_plain_arguments()])
+         catch Class:Reason:Stack ->
+             complain(io_lib:format("~0tp", [{Class, Reason, Stack}]), ?SOFTWARE)
+         end).
+
+main(Arguments) ->
+    case options(Arguments) of
+        {ok, Script, Policy} -> with_file(Script, Policy);
+        {error, Text} -> complain(Text, ?USAGE)
+    end.
+
+%% A signal ends us as it ends other programs: the VM would make it an end in peace.
+prepare() ->
+    _ = [io:setopts(Device, [{encoding, unicode}]) || Device <- [standard_io, standard_error]],
+    lists:foreach(fun(Signal) -> ok = os:set_signal(Signal, default) end, [sigterm, sigquit]).
+
+%% The bytes that were given, be they UTF-8 or not: a file may have any name.  OTP says
+%% that all are strings.
+-dialyzer({no_match, argument/1}).
+argument({_, Good, Rest}) -> <<(unicode:characters_to_binary(Good))/binary, Rest/binary>>;
+argument(Text) -> unicode:characters_to_binary(Text).
 
 options([Script | Pairs]) ->
     options(Pairs, Script, #{level => default, limits => #{}}).
@@ -29,21 +46,22 @@ options([Script | Pairs]) ->
 options([], Script, Policy) ->
     case py_policy:check(Policy) of
         {ok, _} -> {ok, Script, Policy};
-        {error, {invalid, Key, _}} -> {error, io_lib:format("--~s: cannot be", [Key])}
+        {error, {invalid, memory, _}} -> {error, "--memory: too large"};
+        {error, {invalid, _, _}} -> {error, "--timeout: too long"}
     end;
-options(["policy", Level | Rest], Script, Policy) ->
-    case [L || L <- py_policy:levels(), atom_to_list(L) =:= Level] of
+options([<<"policy">>, Level | Rest], Script, Policy) ->
+    case [L || L <- py_policy:levels(), atom_to_binary(L) =:= Level] of
         [Known] -> options(Rest, Script, Policy#{level := Known});
         [] -> {error, "--policy: default, strict or trusted"}
     end;
-options(["timeout", Text | Rest], Script, #{limits := Limits} = Policy) ->
-    case time(Text) of
+options([<<"timeout">>, Text | Rest], Script, #{limits := Limits} = Policy) ->
+    case time(binary_to_list(Text)) of
         {ok, Ms} -> options(Rest, Script, Policy#{limits := Limits#{wall_ms => Ms,
                                                                     cpu_ms => Ms}});
         error -> {error, "--timeout: such as 5s or 500ms"}
     end;
-options(["memory", Text | Rest], Script, #{limits := Limits} = Policy) ->
-    case bytes(Text) of
+options([<<"memory">>, Text | Rest], Script, #{limits := Limits} = Policy) ->
+    case bytes(binary_to_list(Text)) of
         {ok, Bytes} -> options(Rest, Script, Policy#{limits := Limits#{memory => Bytes}});
         error -> {error, "--memory: such as 256M or 1G"}
     end.
@@ -69,9 +87,9 @@ number(Text, Units) ->
 %%% The run
 
 with_file(Script, Policy) ->
-    case file:read_file(Script) of
+    case file:read_file(file_of(Script)) of
         {ok, Bytes} ->
-            case unicode:characters_to_binary([Bytes, "\nNone\n"]) of
+            case unicode:characters_to_binary([without_mark(Bytes), "\nNone\n"]) of
                 %% The value of a script is not asked for.
                 Code when is_binary(Code) -> run(Code, Policy);
                 _ -> complain([Script, ": not UTF-8"], ?NO_INPUT)
@@ -80,6 +98,13 @@ with_file(Script, Policy) ->
             complain([Script, ": ", file:format_error(Reason)], ?NO_INPUT)
     end.
 
+file_of(<<"-">>) -> "/dev/stdin";
+file_of(Script) -> Script.
+
+%% As Python reads a file.
+without_mark(<<16#ef, 16#bb, 16#bf, Rest/binary>>) -> Rest;
+without_mark(Bytes) -> Bytes.
+
 run(Code, Policy) ->
     ok = logger:set_primary_config(level, none),
     ok = application:load(terrarium),
@@ -87,9 +112,12 @@ run(Code, Policy) ->
     case application:ensure_all_started(terrarium) of
         {ok, _} ->
             Result = py_sandbox:run(Code, #{policy => Policy, spares => 0}),
-            ok = show(Result, py:last_error()),
+            Shown = show(Result, py:last_error()),
             ok = application:stop(terrarium),
-            status(Result);
+            case Shown of
+                ok -> status(Result);
+                lost -> complain("the output can not be written", ?IO_ERROR)
+            end;
         {error, Reason} ->
             complain(io_lib:format("~0tp", [Reason]), ?SOFTWARE)
     end.
@@ -97,14 +125,37 @@ run(Code, Policy) ->
 show({ok, #{stdout := Out, stderr := Err}}, _) ->
     printed(Out, Err);
 show({error, Reason}, Last) when is_map(Last) ->
-    printed(maps:get(stdout, Last, <<>>), maps:get(stderr, Last, <<>>)),
-    told(Reason, maps:get(traceback, Last, <<>>));
+    Printed = printed(maps:get(stdout, Last, <<>>), maps:get(stderr, Last, <<>>)),
+    _ = told(Reason, maps:get(traceback, Last, <<>>)),
+    Printed;
 show({error, Reason}, none) ->
-    told(Reason, <<>>).
+    _ = told(Reason, <<>>),
+    ok.
 
 printed(Out, Err) ->
-    ok = io:put_chars(standard_io, as_shown(Out, "1")),
-    io:put_chars(standard_error, as_shown(Err, "2")).
+    Printed = put_text(standard_io, as_shown(Out, "1")),
+    _ = put_text(standard_error, as_shown(Err, "2")),
+    Printed.
+
+%% A device that fails is gone by the next request.
+put_text(Device, Text) ->
+    try
+        ok = io:put_chars(Device, Text),
+        ok = io:put_chars(Device, ""),
+        drained(whereis(user))
+    catch
+        error:_ -> lost
+    end.
+
+%% What a slow reader has not taken yet may still fail.
+drained(User) when is_pid(User) ->
+    {links, Links} = process_info(User, links),
+    case [P || P <- Links, is_port(P), erlang:port_info(P, queue_size) =/= {queue_size, 0}] of
+        [] -> ok;
+        [_ | _] -> timer:sleep(10), drained(whereis(user))
+    end;
+drained(undefined) ->
+    lost.
 
 %% To a program it goes as it is; a terminal does not get commands from strangers.
 as_shown(Text, Fd) ->
@@ -118,14 +169,16 @@ is_terminal({ok, "/dev/tty" ++ _}) -> true;
 is_terminal({ok, "/dev/console"}) -> true;
 is_terminal(_) -> false.
 
+%% As python does: what is no status is said, and one that ends by itself says nothing.
 told({"SystemExit", Message}, _) ->
     case own_status(Message) of
-        text -> io:put_chars(standard_error, [py_shown:text(Message), $\n]);
+        text -> put_text(standard_error, [py_shown:text(Message), $\n]);
         _ -> ok
     end;
 told({Type, _}, Traceback) when is_list(Type) ->
-    io:put_chars(standard_error, py_shown:text(Traceback));
-told(Reason, _) -> _ = complain(text(Reason), 1), ok.
+    put_text(standard_error, py_shown:text(Traceback));
+told({crashed, #{exit_status := _}}, _) -> ok;
+told(Reason, _) -> complain(text(Reason), 1).
 
 text({limit, Which}) -> io_lib:format("over the limit: ~s", [Which]);
 text({sandbox, {syscall, Name}}) -> io_lib:format("forbidden system call: ~s", [Name]);
@@ -135,8 +188,15 @@ text({crashed, Report}) ->
 text(Reason) -> io_lib:format("~0tp", [Reason]).
 
 complain(Text, Status) ->
-    io:format(standard_error, "terrarium: ~ts~n", [py_shown:text(Text, 4096)]),
+    _ = put_text(standard_error, ["terrarium: ", py_shown:text(raw(Text), 4096), $\n]),
     Status.
+
+%% Names of files are bytes, and need not be text.
+raw(Text) ->
+    case unicode:characters_to_binary(Text) of
+        Bytes when is_binary(Bytes) -> Bytes;
+        _ -> iolist_to_binary(Text)
+    end.
 
 %%% How it ended
 

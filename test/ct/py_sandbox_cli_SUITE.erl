@@ -8,23 +8,33 @@
 suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
-    [statuses, output, terminal, usage, numbers, results, in_a_release].
+    [statuses, output, own_words, scripts, lost_output, signals, terminal, usage, numbers,
+     results, in_a_release].
 
 script(Config, Code) ->
     File = filename:join(proplists:get_value(priv_dir, Config), "script.py"),
     ok = file:write_file(File, unicode:characters_to_binary(Code)),
     File.
 
+directory(Config, Name) ->
+    Dir = filename:join([proplists:get_value(priv_dir, Config), ?MODULE_STRING, Name]),
+    ok = filelib:ensure_path(Dir),
+    Dir.
+
 %% Its output and its status.  The VM that we are must not be told of.
 terrarium(Args) ->
     terrarium(code:priv_dir(terrarium), Args).
 
 terrarium(Priv, Args) ->
-    Program = filename:join(Priv, "terrarium"),
-    Port = open_port({spawn_executable, Program},
-                     [{args, ["run" | Args]}, {env, [{"TERRARIUM_RUNTIMES", false}]},
-                      stderr_to_stdout, exit_status, binary]),
-    collect(Port, <<>>).
+    collect(open_run(Priv, Args), <<>>).
+
+open_run(Priv, Args) ->
+    open_program(filename:join(Priv, "terrarium"), ["run" | Args]).
+
+open_program(Program, Args) ->
+    open_port({spawn_executable, Program},
+              [{args, Args}, {env, [{"TERRARIUM_RUNTIMES", false}]},
+               stderr_to_stdout, exit_status, binary]).
 
 collect(Port, Acc) ->
     receive
@@ -61,6 +71,74 @@ output(Config) ->
     {124, Late} = run(Config, "while True: pass", ["--timeout", "300ms"]),
     ?assert(binary:match(Late, <<"wall_ms">>) =/= nomatch orelse
             binary:match(Late, <<"cpu_ms">>) =/= nomatch).
+
+%% What Python itself would say of an end, it says here too, and no more.
+own_words(Config) ->
+    [?assertEqual({Status, unicode:characters_to_binary(Said)}, run(Config, Code, []))
+     || {Status, Said, Code} <-
+            [{1, "stöp\n", "import sys\nsys.exit('stöp')"},
+             {1, "\\x{1B}[0m\n", "raise SystemExit('\\x1b[0m')"},
+             {0, "", "raise SystemExit(False)"},
+             {7, "out\n", "import os\nprint('out', flush=True)\nos._exit(7)"},
+             {0, "", "import os\nos._exit(0)"},
+             {143, "terrarium: died: #{signal => sigterm}\n",
+              "import os\nos.kill(os.getpid(), 15)"}]],
+    {1, Error} = run(Config, "raise ValueError('späm €')", []),
+    ?assertNotEqual(nomatch, binary:match(Error, <<"ValueError: späm €"/utf8>>)).
+
+%% A script may have any name, begin with a mark, and come from a pipe.
+scripts(Config) ->
+    Dir = directory(Config, "scripts"),
+    Name = unicode:characters_to_binary([Dir, "/caf"]),
+    Latin = <<Name/binary, 233, ".py">>,
+    ok = file:write_file(Latin, <<16#ef, 16#bb, 16#bf, "print('here')\r\n">>),
+    ?assertEqual({0, <<"here\n">>}, terrarium([Latin])),
+    ?assertEqual({66, <<"terrarium: ", (unicode:characters_to_binary(Dir))/binary,
+                        "/caf", "é: no such file or directory\n"/utf8>>},
+                 terrarium([<<Name/binary, 233>>])),
+    ?assertEqual({0, <<"here\n">>}, shell("cat \"$0\" | \"$1\" run -", [Latin])),
+    ok = file:delete(Latin),
+    ok = file:del_dir(Dir).
+
+%% With the program as $1, between the first of these arguments and the others.
+shell(Command, [First | Rest]) ->
+    Program = filename:join(code:priv_dir(terrarium), "terrarium"),
+    collect(open_program("/bin/sh", ["-c", Command, First, Program | Rest]), <<>>).
+
+%% Nobody takes it for a run that went well, and nothing is left where it was started.
+lost_output(Config) ->
+    Dir = directory(Config, "lost"),
+    Script = script(Config, "print('x' * 300000)"),
+    Lost = "terrarium: the output can not be written\n",
+    ?assertEqual({74, list_to_binary(Lost)},
+                 shell("cd \"$2\" && \"$1\" run \"$0\" >/dev/full", [Script, Dir])),
+    ?assertEqual({0, list_to_binary(Lost ++ "74\n")},
+                 shell("cd \"$2\" && { \"$1\" run \"$0\"; echo $? >&2; } | :", [Script, Dir])),
+    ?assertEqual({1, <<>>}, shell("\"$1\" run \"$0\" 2>/dev/full", [script(Config, "1/0")])),
+    ?assertEqual({ok, []}, file:list_dir(Dir)),
+    ok = file:del_dir(Dir).
+
+%% It ends by them as any program does, and its Python with it.
+signals(Config) ->
+    Dir = directory(Config, "signals"),
+    [?assertEqual({Signal, 128 + Number}, {Signal, ended_by(Signal, Config, Dir)})
+     || {Signal, Number} <- [{"INT", 2}, {"TERM", 15}, {"HUP", 1}]],
+    ok = file:del_dir_r(Dir).
+
+ended_by(Signal, Config, Dir) ->
+    Sign = filename:join(Dir, Signal),
+    Script = script(Config, io_lib:format("import os\n"
+                                          "open('~ts', 'w').write(str(os.getpid()))\n"
+                                          "os.rename('~ts', '~ts.pid')\n"
+                                          "while True: pass", [Sign, Sign, Sign])),
+    Port = open_run(code:priv_dir(terrarium), ["--policy", "trusted", Script]),
+    {os_pid, Pid} = erlang:port_info(Port, os_pid),
+    ok = py_ct:eventually(fun() -> filelib:is_file(Sign ++ ".pid") end),
+    {ok, Helper} = file:read_file(Sign ++ ".pid"),
+    [] = os:cmd("kill -" ++ Signal ++ " " ++ integer_to_list(Pid)),
+    {Status, _} = collect(Port, <<>>),
+    ok = py_ct:eventually(fun() -> not filelib:is_dir(<<"/proc/", Helper/binary>>) end),
+    Status.
 
 %% What a script prints is passed on as it is, unless it would command a terminal.
 terminal(Config) ->
