@@ -148,16 +148,22 @@ wait(Ref, Pid, Timeout, Tag) ->
         {Tag, Ref, Result} ->
             _ = erlang:demonitor(Mon, [flush]),
             told(Ref, Result);
-        {'DOWN', Mon, process, _, Reason} when Reason =:= normal; Reason =:= noproc ->
-            ok = py_workers:remove(Ref),
-            last_look(Ref, Tag);
         {'DOWN', Mon, process, _, Reason} ->
-            ok = py_workers:remove(Ref),
-            {error, {killed, Reason}}
+            ended(Ref, Reason, Tag)
     after Timeout ->
         _ = erlang:demonitor(Mon, [flush]),
         end_it(Ref, Pid),
         timed_out(Ref, Tag)
+    end.
+
+%% Whoever ends by itself removes its row.  `noproc': it was killed before we looked.
+ended(Ref, Reason, Tag) ->
+    case {py_workers:find(Ref), last_look(Ref, Tag)} of
+        {{_, _}, {error, {invalid, ref, Ref}}} ->
+            ok = py_workers:remove(Ref),
+            {error, {killed, Reason}};
+        {_, Result} ->
+            Result
     end.
 
 %% It has ended, so its message is here, if there ever was one.
