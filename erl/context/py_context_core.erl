@@ -12,9 +12,9 @@
 -define(SIGSYS, 31).
 %% Linux numbers; the same on all architectures where they matter here.
 -define(SIGNALS, [{1, sighup}, {2, sigint}, {3, sigquit}, {4, sigill}, {5, sigtrap}, {6, sigabrt},
-                  {7, sigbus}, {8, sigfpe}, {9, sigkill}, {10, sigusr1}, {11, sigsegv}, {12, sigusr2},
-                  {13, sigpipe}, {14, sigalrm}, {15, sigterm}, {24, sigxcpu}, {25, sigxfsz},
-                  {31, sigsys}]).
+                  {7, sigbus}, {8, sigfpe}, {9, sigkill}, {10, sigusr1}, {11, sigsegv},
+                  {12, sigusr2}, {13, sigpipe}, {14, sigalrm}, {15, sigterm}, {24, sigxcpu},
+                  {25, sigxfsz}, {31, sigsys}]).
 
 -type verdict() :: {crashed, map()} | {protocol, binary()} | {limit, atom()}
                  | {sandbox, {syscall, binary() | unknown} | {failed, binary()}}.
