@@ -1,13 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Semaphores that Erlang keeps (py_semaphore), for all contexts."""
 
+import threading
 from types import TracebackType
 from typing import Any, Dict, List, Optional, Type
 
 from erlang import _waits
 
 _held: Dict[Any, List[int]] = {}
-"""The tokens of the slots that this process holds, by the semaphore's term."""
+"""The tokens of the slots that this process holds, by the semaphore's term; of one
+without a slot nothing is remembered."""
+
+_lock = threading.RLock()
+"""Of _held.  A destructor may take it where its thread has it."""
+
+
+def _keep(term: Any, token: int) -> None:
+    with _lock:
+        _held.setdefault(term, []).append(token)
+
+
+def _forget(term: Any, token: Optional[int] = None) -> Optional[int]:
+    """Take this token out, or the one that came last; None: it is not there."""
+    with _lock:
+        tokens = _held.get(term, [])
+        if not tokens or token is not None and token not in tokens:
+            return None
+        found = tokens.pop(-1 if token is None else tokens.index(token))
+        if not tokens:
+            del _held[term]
+        return found
 
 
 class Semaphore:
@@ -38,7 +60,7 @@ class Semaphore:
 
     def _taken(self, answer: Any, token: int) -> bool:
         if answer == "ok":
-            _held.setdefault(self._term, []).append(token)
+            _keep(self._term, token)
             return True
         if answer == "not_started":
             raise RuntimeError("the semaphore is no more")
@@ -60,9 +82,7 @@ class Semaphore:
             raise
 
     def _drop(self, token: int) -> None:
-        tokens = _held.get(self._term, [])
-        if token in tokens:
-            tokens.remove(token)
+        _forget(self._term, token)
         _waits.tell(("wait", "cancel"), token)
 
     async def async_acquire(self, timeout: Optional[float] = None) -> bool:
@@ -80,10 +100,9 @@ class Semaphore:
 
     def release(self) -> None:
         """Give a slot back that this process holds; ValueError if it holds none."""
-        try:
-            token = _held.get(self._term, []).pop()
-        except IndexError:
-            raise ValueError("no slot is held") from None
+        token = _forget(self._term)
+        if token is None:
+            raise ValueError("no slot is held")
         try:
             _waits.ask(("semaphore", "release"), token)
         except BaseException:  # an interrupt

@@ -219,4 +219,5 @@ many_and_never_more(Config) ->
                      end),
     {ok, _} = py:eval(C, "[erlang.Semaphore(t).release() for _ in "
                          "list(erlang._semaphore._held.get(t, ()))]", #{t => S}),
-    ?assertEqual(0, py_semaphore:current(S)).
+    ?assertEqual(0, py_semaphore:current(S)),
+    ?assertEqual({ok, false}, py:eval(C, "t in erlang._semaphore._held", #{t => S})).
