@@ -1,15 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "signals.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "err.h"
 
-/* SIGCHLD has to have its default: ignored, it would reap children for us and
- * take the reports of their deaths with it. */
+/* A preloaded module may have started threads, which do not block what we read:
+ * the kernel gives it to them.  The main thread blocks it, so there it waits to
+ * be read.  (SIGCHLD ignored would even reap children for us, and take the
+ * reports of their deaths with it.) */
+static void
+hand_on(int number)
+{
+    int e = errno;
+    pid_t main_thread = getpid();
+    syscall(SYS_tgkill, main_thread, main_thread, number);
+    errno = e;
+}
+
 static const struct {
     int number;
     int is_read; /* through the signalfd; else ignored */
@@ -36,18 +49,22 @@ signals_take(struct signals *s)
 {
     sigset_t read_set;
     sigemptyset(&read_set);
+    for (int i = 0; i < SIGNALS_TAKEN; i++)
+        if (taken[i].is_read)
+            sigaddset(&read_set, taken[i].number);
+    /* Before the handlers: here they would hand on for ever. */
+    if (sigprocmask(SIG_SETMASK, &read_set, NULL) != 0)
+        return E_SYS;
     for (int i = 0; i < SIGNALS_TAKEN; i++) {
         struct sigaction mine;
         memset(&mine, 0, sizeof mine);
-        mine.sa_handler = taken[i].is_read ? SIG_DFL : SIG_IGN;
-        mine.sa_flags = taken[i].number == SIGCHLD ? SA_NOCLDSTOP : 0;
+        mine.sa_handler = taken[i].is_read ? hand_on : SIG_IGN;
+        mine.sa_flags = SA_RESTART;
+        if (taken[i].number == SIGCHLD)
+            mine.sa_flags |= SA_NOCLDSTOP;
         if (sigaction(taken[i].number, &mine, &s->saved[i]) != 0)
             return E_SYS;
-        if (taken[i].is_read)
-            sigaddset(&read_set, taken[i].number);
     }
-    if (sigprocmask(SIG_SETMASK, &read_set, NULL) != 0)
-        return E_SYS;
     s->fd = signalfd(-1, &read_set, SFD_CLOEXEC | SFD_NONBLOCK);
     return s->fd < 0 ? E_SYS : 0;
 }

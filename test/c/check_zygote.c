@@ -188,8 +188,11 @@ START_TEST(names_a_module_it_cannot_import)
 }
 END_TEST
 
+/* Of which it tells; deaths and orders to end are not theirs to take. */
 START_TEST(warns_of_threads)
 {
+    enum { HELPERS = 20 };
+    struct zyg_helper h;
     struct process_folder folder = {""};
     const char *args[] = {"--path", folder.path, "--preload", "has_thread",
                           NULL};
@@ -211,7 +214,16 @@ START_TEST(warns_of_threads)
     zyg_expect(&z, CTL_hello, &m);
     ck_assert_uint_eq(zyg_uint(&m, "threads"), 2);
     zyg_message_free(&m);
-    zyg_close(&z);
+    for (int i = 0; i < HELPERS; i++) {
+        zyg_spawn(&z, (uint64_t)i, &h);
+        ck_assert_int_eq(kill(h.pid, SIGKILL), 0);
+        zyg_expect(&z, CTL_exited, &m);
+        ck_assert_uint_eq(zyg_uint(&m, "id"), (uint64_t)i);
+        zyg_message_free(&m);
+        zyg_helper_close(&h);
+    }
+    ck_assert_int_eq(kill(z.pid, SIGTERM), 0);
+    expect_exit(&z, 0);
     process_remove_folder(&folder);
 }
 END_TEST
