@@ -95,12 +95,26 @@ struct plan {
     int socket; /* the child's end */
 };
 
+/* The way back from another namespace of process ids.  Root of a user namespace
+ * only may be able to leave ours, which is somebody else's, and not to return:
+ * then whatever it forks later would be in a dead one, which can not be. */
+static int
+open_return(struct cell *c)
+{
+    c->own_pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (c->own_pids >= 0 && setns(c->own_pids, CLONE_NEWPID) == 0)
+        return 0;
+    int saved = errno;
+    io_close(&c->own_pids);
+    errno = saved;
+    return E_SYS;
+}
+
 /* Out of memory on the way back, nobody could be forked any more. */
 static pid_t
 fork_first_as_root(struct cell *c)
 {
-    c->own_pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    if (c->own_pids < 0 || unshare(CLONE_NEWPID) != 0)
+    if (open_return(c) != 0 || unshare(CLONE_NEWPID) != 0)
         return -1;
     pid_t first = fork();
     int saved = errno;

@@ -345,14 +345,56 @@ START_TEST(is_missing_where_it_is_forbidden)
 }
 END_TEST
 
+/* Root, but of a user namespace only: our namespace of process ids is not its.
+ */
+static int
+become_inner_root(void)
+{
+    char map[64];
+    unsigned uid = geteuid(), gid = getegid();
+    if (unshare(CLONE_NEWUSER) != 0)
+        return 0;
+    ck_ok(put("/proc/self/setgroups", "deny"));
+    snprintf(map, sizeof map, "0 %u 1", uid);
+    ck_ok(put("/proc/self/uid_map", map));
+    snprintf(map, sizeof map, "0 %u 1", gid);
+    ck_ok(put("/proc/self/gid_map", map));
+    return 1;
+}
+
+START_TEST(is_not_had_where_there_is_no_way_back)
+{
+    int status;
+    if (!become_inner_root()) {
+        puts("skipped: no user namespaces here");
+        return;
+    }
+    ck_assert_uint_eq(geteuid(), 0);
+    (void)cell_make(&cell, &plain, &needed, why, sizeof why);
+    ck_assert_int_eq(cell.pids, -1);
+    ck_assert_int_eq(cell.own_pids, -1);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    cell_free(&cell);
+}
+END_TEST
+
 Suite *make_sandbox_pids_suite(void);
 
 Suite *
 make_sandbox_pids_suite(void)
 {
-    const TTest *const tests[] = {
-        children_are_born_in_it, ends_as_a_whole, ends_with_us,
-        says_why_nobody_is_born, can_be_left_out, is_proved};
+    const TTest *const tests[] = {children_are_born_in_it,
+                                  ends_as_a_whole,
+                                  ends_with_us,
+                                  says_why_nobody_is_born,
+                                  can_be_left_out,
+                                  is_proved,
+                                  is_not_had_where_there_is_no_way_back};
     Suite *s = suite_create("sandbox_pids");
     TCase *c = tcase_create("sandbox_pids");
     tcase_set_timeout(c, 60);
