@@ -194,6 +194,10 @@ launcher_options_parse(struct launcher_options *o, int argc, char **argv,
     int e = args_parse(table, OPTIONS, o, argc, argv, &at, &dashes, why, n);
     if (e != 0 || o->help || o->version)
         return e;
+    if (o->check && at < argc) {
+        snprintf(why, n, "'%.80s': --check takes no command", argv[at]);
+        return E_ARG;
+    }
     if (o->check) {
         (void)current(o);
         return 0;
@@ -238,6 +242,7 @@ launcher_options_help(FILE *to)
           "are all that user's.\n\n"
           "Exit status: the command's own; before it runs 64 wrong usage, "
           "70 a runtime did\nnot start, 71 a system call failed, 126 the "
-          "command is not executable, 127 it was\nnot found.\n",
+          "command is not executable, 127 it was\nnot found. Of --check: 1 "
+          "where the levels default and strict do not start.\n",
           to);
 }

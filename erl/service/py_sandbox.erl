@@ -77,7 +77,7 @@ run(Code, Options) ->
 
 prepare(Code, Options) when is_map(Options) ->
     Known = [policy, runtime, inputs, files, outputs, outputs_max, spares],
-    Texts = {py_prepare:text(Code), py_prepare:kwargs(maps:get(inputs, Options, #{})),
+    Texts = {code(Code), py_prepare:kwargs(maps:get(inputs, Options, #{})),
              files(maps:get(files, Options, #{})),
              terrarium_config:names(maps:get(outputs, Options, []))},
     case {maps:keys(maps:without(Known, Options)), Texts} of
@@ -92,6 +92,17 @@ prepare(Code, Options) when is_map(Options) ->
     end;
 prepare(_, Options) ->
     {error, {invalid, options, Options}}.
+
+%% Bytes that are no UTF-8 would be `bytes' there, and no code.
+code(Code) ->
+    case py_prepare:text(Code) of
+        Text when is_binary(Text) ->
+            case unicode:characters_to_binary(Text) of
+                Text -> Text;
+                _ -> error
+            end;
+        error -> error
+    end.
 
 invalid(Key, Options) ->
     {error, {invalid, Key, maps:get(Key, Options)}}.
@@ -159,6 +170,8 @@ in_context(Args, Policy, Options) ->
                     ok = py_context:stop(Context),
                     erlang:raise(Class, Reason, Stack)
             end;
+        {error, {invalid, ahead, Spares}} ->
+            {error, {invalid, spares, Spares}}; % what it is called there
         {error, _} = Error ->
             Error
     end.

@@ -230,6 +230,7 @@ static const struct {
     {{"--spares"}, 64, {"--spares", "needs a value"}},
     {{"--quiet=1", "--", "true"}, 64, {"--quiet", "takes no value"}},
     {{"--start-timeout", "0", "--", "true"}, 64, {"--start-timeout", "1 to"}},
+    {{"--check", "--", "true"}, 64, {"true", "no command"}},
     {{"--user", "no-such-user", "--", "true"}, 64, {"--user", "no user"}},
     {{"--user", "0:no-such-group", "--", "true"}, 64, {"--user", "no group"}},
     {{"--user", "4294967295", "--", "true"}, 64, {"--user", "no user"}},

@@ -150,7 +150,8 @@ wrong_options(_) ->
      || {Key, Value} <- [{moat, 1}, {inputs, 1}, {files, 1}, {files, #{"x" => 5}}, {outputs, [5]},
                          {outputs_max, 0}, {spares, -1}, {policy, 5}, {runtime, 5}]
             -- [{spares, -1}]],
-    ?assertEqual({error, {invalid, ahead, -1}}, py_sandbox:run("1", #{spares => -1})),
+    ?assertEqual({error, {invalid, spares, -1}}, py_sandbox:run("1", #{spares => -1})),
+    ?assertEqual({error, {invalid, code, <<"'\xe9'">>}}, py_sandbox:run(<<"'\xe9'">>)),
     ?assertEqual({error, {invalid, memory, 0}}, py_sandbox:run("1", with_limits(#{memory => 0}))),
     ?assertEqual({error, {invalid, code, 5}}, py_sandbox:run(5)),
     ?assertEqual({error, {invalid, options, x}}, py_sandbox:run("1", x)).
