@@ -88,11 +88,26 @@ make(struct args_list *l, const struct run_options *o, const char *beams,
      const char *script)
 {
     const char *const first[] = {"terrarium", "--quiet", "--spares", "0", NULL};
-    /* SIGINT ends it, and no dump is left in the user's folder. */
-    const char *const vm[] = {"--",       "erl",    "+Bd",  "-noshell",
-                              "-noinput", "-env",   DUMP,   "0",
-                              "-pa",      beams,    "-run", "py_sandbox_cli",
-                              "main",     "-extra", script, NULL};
+    /* SIGINT ends it, no dump is left in the user's folder, and what the user
+     * has for shells (.erlang) is not run, which may print. */
+    const char *const vm[] = {"--",
+                              "erl",
+                              "+Bd",
+                              "-noshell",
+                              "-noinput",
+                              "-boot",
+                              "no_dot_erlang",
+                              "-env",
+                              DUMP,
+                              "0",
+                              "-pa",
+                              beams,
+                              "-run",
+                              "py_sandbox_cli",
+                              "main",
+                              "-extra",
+                              script,
+                              NULL};
     int e = add_all(l, first);
     if (e == 0)
         e = add_pair(l, "--python", o->python);

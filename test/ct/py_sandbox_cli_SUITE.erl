@@ -97,6 +97,10 @@ scripts(Config) ->
                         "/caf", "é: no such file or directory\n"/utf8>>},
                  terrarium([<<Name/binary, 233>>])),
     ?assertEqual({0, <<"here\n">>}, shell("cat \"$0\" | \"$1\" run -", [Latin])),
+    Erlang = filename:join(Dir, ".erlang"), % for shells, and no part of it
+    ok = file:write_file(Erlang, "io:put_chars(\"not here\")."),
+    ?assertEqual({0, <<"here\n">>}, shell("HOME=\"$2\" \"$1\" run \"$0\"", [Latin, Dir])),
+    ok = file:delete(Erlang),
     ok = file:delete(Latin),
     ok = file:del_dir(Dir).
 
