@@ -72,8 +72,8 @@ set_flag(int fd, int get, int set, int flag, int on)
     int flags = fcntl(fd, get);
     if (flags < 0)
         return E_SYS;
-    flags = on ? flags | flag : flags & ~flag;
-    return fcntl(fd, set, flags) < 0 ? E_SYS : 0;
+    int wanted = on ? flags | flag : flags & ~flag;
+    return wanted != flags && fcntl(fd, set, wanted) < 0 ? E_SYS : 0;
 }
 
 int

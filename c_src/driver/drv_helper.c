@@ -250,6 +250,14 @@ watch_deadline(struct helper *h, uint64_t frames_before)
     helper_arm_timer(h);
 }
 
+/* A socket that gave less than there was room for had no more: what comes now
+ * wakes us again.  A lane's space has an end in its midst. */
+static int
+all_read(const struct helper *h)
+{
+    return !h->reader.filled && !channel_has_lane(&h->channel);
+}
+
 int
 helper_read(struct helper *h)
 {
@@ -270,6 +278,10 @@ helper_read(struct helper *h)
         if ((e = take_frames(h)) != 0)
             return e;
         calls_pump(h);
+        if (all_read(h)) {
+            h->unread = 0;
+            break;
+        }
     }
     watch_deadline(h, frames);
     return 0;
@@ -414,5 +426,9 @@ helper_begin(struct helper *h)
     h->begun = 1;
     h->armed = CHANNEL_READ; /* so a lane is made */
     drv_output_begin(&h->output, &h->base);
+    /* A spare says hello while its port is made, mostly: then it is heard
+     * without a poll. */
+    if (!channel_has_lane(&h->channel) && helper_read(h) != 0)
+        return;
     drv_watch(&h->base, h->channel.fd, ERL_DRV_READ, 1);
 }

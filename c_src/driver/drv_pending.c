@@ -6,6 +6,9 @@
 
 enum { NO_PLACE = UINT32_MAX, PLACE_BITS = 16, FIRST_SIZE = 64 };
 
+/* Of random bytes, for ids of six; many helpers have one request only. */
+enum { FIRST_ENTROPY = 24, MORE_ENTROPY = 8 };
+
 _Static_assert(WIRE_LIMIT_MAX_PENDING == 1 << PLACE_BITS,
                "an id's place fits the table");
 
@@ -61,18 +64,28 @@ add_place(struct pending_table *t)
     return q;
 }
 
+/* 0, or -1.  Without GRND_NONBLOCK it could only block before the system's
+ * first entropy, long before a VM runs. */
+static int
+more_entropy(struct pending_table *t)
+{
+    uint32_t n = t->entropy_size * MORE_ENTROPY;
+    if (n == 0)
+        n = FIRST_ENTROPY;
+    if (n > sizeof t->entropy)
+        n = sizeof t->entropy;
+    if (getrandom(t->entropy, n, 0) != (ssize_t)n)
+        return -1;
+    t->entropy_left = t->entropy_size = n;
+    return 0;
+}
+
 static uint64_t
 random48(struct pending_table *t)
 {
     uint64_t v = 0;
-    if (t->entropy_left < 6) {
-        /* Without GRND_NONBLOCK it could only block before the system's
-         * first entropy, long before a VM runs. */
-        if (getrandom(t->entropy, sizeof t->entropy, 0) !=
-            (ssize_t)sizeof t->entropy)
-            return 0;
-        t->entropy_left = sizeof t->entropy;
-    }
+    if (t->entropy_left < 6 && more_entropy(t) != 0)
+        return 0;
     t->entropy_left -= 6;
     memcpy(&v, t->entropy + t->entropy_left, 6);
     memset(t->entropy + t->entropy_left, 0, 6);

@@ -74,6 +74,7 @@ struct pending_table {
     size_t wire_bytes;
     uint8_t entropy[1020]; /* a system call for 170 ids */
     uint32_t entropy_left;
+    uint32_t entropy_size; /* asked for last */
 };
 
 void pending_init(struct pending_table *t);

@@ -91,18 +91,29 @@ large_grow(struct drv_reader *r)
 }
 
 static int
+read_some(struct drv_reader *r, struct channel *c, void *to, size_t room,
+          size_t *n)
+{
+    int e = channel_read(c, to, room, n);
+    if (e != 0)
+        return e;
+    r->bytes += *n;
+    r->filled = *n == room;
+    return 0;
+}
+
+static int
 fill_large(struct drv_reader *r, struct channel *c)
 {
     size_t n;
     int e = large_grow(r);
-    if (e == 0)
-        e = channel_read(c, r->large->orig_bytes + r->large_len,
-                         (size_t)r->large->orig_size - r->large_len, &n);
     if (e != 0)
         return e;
-    r->large_len += n;
-    r->bytes += n;
-    return 0;
+    e = read_some(r, c, r->large->orig_bytes + r->large_len,
+                  (size_t)r->large->orig_size - r->large_len, &n);
+    if (e == 0)
+        r->large_len += n;
+    return e;
 }
 
 int
@@ -116,12 +127,10 @@ drv_reader_fill(struct drv_reader *r, struct channel *c)
         r->len -= r->at;
         r->at = 0;
     }
-    int e = channel_read(c, r->buf + r->len, DRV_READER_BUF - r->len, &n);
-    if (e != 0)
-        return e;
-    r->len += n;
-    r->bytes += n;
-    return 0;
+    int e = read_some(r, c, r->buf + r->len, DRV_READER_BUF - r->len, &n);
+    if (e == 0)
+        r->len += n;
+    return e;
 }
 
 static int

@@ -24,6 +24,7 @@ enum { DRV_READER_BUF = 65536, DRV_READER_LARGE = 16384 };
 struct drv_reader {
     uint8_t *buf; /* DRV_READER_BUF bytes */
     size_t at, len;
+    int filled; /* did the last read take all that there was room for? */
     uint32_t max_frame;
     uint32_t max_depth;
     uint32_t term_depth; /* what a policy says of it; 0: nothing */
