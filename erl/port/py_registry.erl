@@ -65,8 +65,9 @@ publish(Context, Row) ->
     true = ets:insert(?CONTEXTS, {Context, Row}),
     ok.
 
-%% @doc The context is no more, nor is any helper of it, the last of this generation.
--spec withdraw(pid(), non_neg_integer()) -> ok.
+%% @doc The context is no more, nor is any helper of it, the last of this generation,
+%% which is not known of one that was killed.
+-spec withdraw(pid(), non_neg_integer() | unknown) -> ok.
 withdraw(Context, Generation) ->
     try
         true = ets:delete(?CONTEXTS, Context),
@@ -76,7 +77,7 @@ withdraw(Context, Generation) ->
     end.
 
 %% One by one where there were few: a pattern looks at the rows of all contexts.
-forget_generations(Context, Last) when Last =< ?FEW ->
+forget_generations(Context, Last) when is_integer(Last), Last =< ?FEW ->
     lists:foreach(fun(N) -> ok = drop(Context, N) end, lists:seq(1, Last));
 forget_generations(Context, _) ->
     _ = [true = ets:match_delete(?CONTEXTS, {Key, '_'})
@@ -217,8 +218,9 @@ put_courier(Port, Pid) ->
 %% @doc The courier of a helper.
 -spec courier(port()) -> pid() | none.
 courier(Port) ->
-    try
-        ets:lookup_element(?HELPERS, {courier, Port}, 2)
+    try ets:lookup(?HELPERS, {courier, Port}) of
+        [{_, Courier}] -> Courier;
+        [] -> none
     catch
         error:badarg -> none
     end.

@@ -30,6 +30,7 @@
                 reason = none,       % why it can not be started
                 was = none, closed = none, exit = none, % how its end came about
                 timer = none,
+                asked = none,        % since when it owes an answer
                 jobs = py_runtime_jobs:new(), backoff,
                 probes = py_runtime_probes:new()}).
 
@@ -112,7 +113,7 @@ handle_cast({spawn, Context, Ref, Request}, #state{jobs = Jobs} = S) ->
 handle_cast({adopted, Id, Helper}, #state{jobs = Jobs, port = Port} = S) ->
     case py_runtime_jobs:adopted(Id, Helper, Jobs) of
         {Token, Exited, Next} ->
-            _ = py_port:drop_fds(Port, Token),
+            _ = [py_port:drop_fds(Port, Token) || Helper =:= none],
             {noreply, flush(exited(Id, Exited, S#state{jobs = Next}))};
         unknown ->
             {noreply, S}
@@ -135,9 +136,14 @@ handle_info({Port, {closed, Reason}}, #state{port = Port} = S) ->
     {noreply, ending(S#state{closed = Reason})};
 handle_info({Port, {zygote_exit, Status}}, #state{port = Port} = S) ->
     {noreply, ending(S#state{exit = Status})};
-handle_info({'DOWN', Mon, process, _, _}, #state{jobs = Jobs} = S) ->
+handle_info({'DOWN', Mon, process, Context, _}, #state{jobs = Jobs} = S) ->
     case py_runtime_jobs:of_monitor(Mon, Jobs) of
-        {ok, Id} -> {noreply, flush(forget(Id, none, S))};
+        {ok, Id} ->
+            %% If it was killed it could not see to its rows.
+            ok = py_registry:withdraw(Context, unknown),
+            _ = [py_courier:closed(Port) || Port <- [py_runtime_jobs:port(Id, Jobs)],
+                                            Port =/= none],
+            {noreply, flush(forget(Id, none, S))};
         unknown -> {noreply, S}
     end;
 handle_info({timeout, Timer, Why}, #state{timer = Timer} = S) ->
@@ -159,7 +165,7 @@ terminate(_Reason, #state{port = Port}) ->
 start(#state{name = Name} = S) ->
     Port = py_port:open_zygote(),
     S1 = S#state{port = Port, status = starting, closed = none, exit = none, reason = none,
-                 hello = #{}, os_pid = undefined, adopted = false},
+                 hello = #{}, os_pid = undefined, adopted = false, asked = none},
     case open(Port, py_registry:take_inherited(Name), S1) of
         {ok, S2} ->
             hello(arm(start_timeout, terrarium_config:get(start_timeout), S2));
@@ -288,20 +294,24 @@ sent({error, Text}, Id, S) ->
     flush(forget(Id, {failed, {boot, Text}}, S)).
 
 %% A zygote that does not answer (somebody stopped it) is as good as dead.
-watch(#state{timer = none} = S) ->
-    arm(silence, max(1, terrarium_config:get(start_timeout) div 3), S);
+watch(#state{asked = none} = S) ->
+    look_later(patience(), S#state{asked = now_ms()});
 watch(S) ->
     S.
 
-%% It answered: stop the clock, or start it again for those still waiting.
-heard(#state{jobs = Jobs, status = up} = S) ->
-    Quiet = disarm(S),
+patience() ->
+    max(1, terrarium_config:get(start_timeout) div 3).
+
+%% The timer is left alone until its time is up: it would be set anew for each helper.
+look_later(Ms, #state{timer = none} = S) -> arm(silence, Ms, S);
+look_later(_, S) -> S.
+
+%% It answered: others may still wait.
+heard(#state{jobs = Jobs} = S) ->
     case py_runtime_jobs:sent(Jobs) of
-        0 -> Quiet;
-        _ -> watch(Quiet)
-    end;
-heard(S) ->
-    S.
+        0 -> S#state{asked = none};
+        _ -> S#state{asked = now_ms()}
+    end.
 
 %% A job is over; its context is told, unless there is nothing to say.  Nobody
 %% can take over its descriptors any more.
@@ -334,12 +344,19 @@ timeout(start_timeout, S) ->
     fail(start_timeout, S);
 timeout(collect, S) ->
     ended(S);
-timeout(silence, #state{name = Name, port = Port} = S) ->
-    ?LOG_WARNING("Python runtime ~ts: its zygote does not answer and is killed", [Name]),
-    _ = py_port:kill_zygote(Port),
+timeout(silence, #state{asked = none} = S) ->
     S;
+timeout(silence, #state{asked = Since} = S) ->
+    silent(Since + patience() - now_ms(), S);
 timeout(restart, S) ->
     start(S).
+
+silent(Left, S) when Left > 0 ->
+    look_later(Left, S);
+silent(_, #state{name = Name, port = Port} = S) ->
+    ?LOG_WARNING("Python runtime ~ts: its zygote does not answer and is killed", [Name]),
+    _ = py_port:kill_zygote(Port),
+    S.
 
 ended(#state{was = starting} = S) ->
     fail(why(S), S);

@@ -35,6 +35,7 @@
                queue = queue:new() :: queue:queue(pos_integer()),
                mons = #{} :: #{reference() => pos_integer()},
                next = 1 :: pos_integer(),
+               sent = 0 :: non_neg_integer(),
                coming = 0 :: non_neg_integer()}).
 
 -opaque jobs() :: #jobs{}.
@@ -137,7 +138,7 @@ port(Id, #jobs{all = All}) ->
 take(Id, #jobs{all = All, mons = Mons} = J) ->
     case All of
         #{Id := #{mon := Mon} = Job} ->
-            Moved = stage(Id, Job, live, J),
+            Moved = counted(Job, live, J),
             {Job, Moved#jobs{all = maps:remove(Id, All), mons = maps:remove(Mon, Mons)}};
         _ ->
             unknown
@@ -179,13 +180,18 @@ count(#jobs{all = All}) ->
 
 %% @doc How many the zygote has not answered yet.
 -spec sent(jobs()) -> non_neg_integer().
-sent(#jobs{all = All}) ->
-    length([sent || #{stage := sent} <- maps:values(All)]).
+sent(#jobs{sent = Sent}) ->
+    Sent.
 
-stage(Id, #{stage := Before} = Job, After, #jobs{all = All, coming = Coming} = J) ->
-    J#jobs{all = All#{Id => Job#{stage := After}},
+stage(Id, Job, After, #jobs{all = All} = J) ->
+    counted(Job, After, J#jobs{all = All#{Id => Job#{stage := After}}}).
+
+counted(#{stage := Before}, After, #jobs{sent = Sent, coming = Coming} = J) ->
+    J#jobs{sent = Sent - sent_one(Before) + sent_one(After),
            coming = Coming - coming(Before) + coming(After)}.
 
-coming(sent) -> 1;
+sent_one(sent) -> 1;
+sent_one(_) -> 0.
+
 coming(spawned) -> 1;
-coming(_) -> 0.
+coming(Stage) -> sent_one(Stage).

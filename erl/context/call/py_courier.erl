@@ -89,14 +89,15 @@ handles(Port) ->
 %% @doc The port is closed: where it had no courier, nothing of it is left now.
 -spec closed(port()) -> ok.
 closed(Port) ->
-    Courier = py_registry:courier(Port),
-    case is_pid(Courier) andalso is_process_alive(Courier) of
-        true ->
-            ok; % it sees to that
-        false ->
-            ok = py_grants:drop(Port),
-            py_registry:drop_courier(Port)
+    case py_registry:courier(Port) of
+        none -> py_grants:drop(Port);
+        Courier -> is_process_alive(Courier) orelse drop(Port), % else it sees to that
+                   ok
     end.
+
+drop(Port) ->
+    ok = py_grants:drop(Port),
+    py_registry:drop_courier(Port).
 
 ask(Port, Question) ->
     case of_port(Port) of

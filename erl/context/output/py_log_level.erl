@@ -45,6 +45,7 @@ settings() ->
 -spec of_context(pid(), term(), atom()) -> setting() | default.
 of_context(Context, Id, Runtime) ->
     case settings() of
+        None when map_size(None) =:= 0 -> default;
         #{{context, Context} := Level} -> Level;
         Map -> first([{pool, pool(Id)}, {runtime, Runtime}, all], Map)
     end.
