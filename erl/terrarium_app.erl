@@ -14,7 +14,9 @@ start(_Type, _Args) ->
         {ok, Config} ->
             ok = terrarium_config:store(Config),
             case pools(maps:to_list(maps:get(pools, Config))) of
-                ok -> terrarium_sup:start_link();
+                ok ->
+                    ok = py_sandbox_plan:open(),
+                    terrarium_sup:start_link();
                 {error, _} = Error -> Error
             end;
         {error, _} = Error ->
@@ -33,4 +35,5 @@ pools([{Name, Options} | Rest]) ->
 %% @doc Called after the tree has ended.
 -spec stop(term()) -> ok.
 stop(_State) ->
+    ok = py_sandbox_plan:close(),
     terrarium_config:forget().

@@ -26,7 +26,8 @@ init([]) ->
         child(py_service_sup, supervisor, infinity),
         child(py_namespace, worker, 5000),
         child(py_runtime_sup, supervisor, infinity),
-        child(py_context_sup, supervisor, infinity)
+        child(py_context_sup, supervisor, infinity),
+        child(py_context_runs, worker, py_context_runs:most_ms())
     ] ++ py_cluster:children() ++ [
         child(py_context_router, worker, 5000)
     ],

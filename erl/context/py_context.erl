@@ -24,7 +24,7 @@
 -module(py_context).
 
 %% Life.
--export([start_link/2, start_link/3, new/1, new/2, stop/1, renew/1]).
+-export([start_link/2, start_link/3, new/1, stop/1, renew/1]).
 %% Running Python.
 -export([call/4, call/5, call/6, eval/2, eval/3, eval/4, exec/2, exec/3]).
 %% Coroutines.
@@ -110,14 +110,10 @@ start_link(Id, Mode, Options) ->
 %% that ends, the context does.  Waits until the helper is ready.
 -spec new(options()) -> {ok, context()} | {error, term()}.
 new(Options) ->
-    new_with(py_context_opts:context(Options)).
-
-%% @private The same with a policy that has been checked.
--spec new(options(), py_policy:policy()) -> {ok, context()} | {error, term()}.
-new(Options, Policy) -> new_with(py_context_opts:context(Options, Policy)).
-
-new_with({error, _} = Error) -> Error;
-new_with({ok, Checked}) -> started(py_context_sup:start_new(Checked, self())).
+    case py_context_opts:context(Options) of
+        {ok, Checked} -> started(py_context_sup:start_new(Checked, self()));
+        {error, _} = Error -> Error
+    end.
 
 started({ok, Pid}) ->
     case py_caller:await(Pid, infinity) of

@@ -3,6 +3,7 @@
 %% it leaves parts of its work: py_context_renewal, _old, _output, _end).
 
 -record(data, {id, label, opts, owner = none,
+               starter = none, % waits for the first helper, if it is that of a run
                runtime = none, ref = none, % where the helper comes from
                port = none, os_pid = none, layers = [], hello = #{}, generation = 0,
                interp_id = none, restarts = 0, crashes = 0, renewals = 0,

@@ -4,8 +4,6 @@
 
 -export([request/2, open/5, close/1]).
 
--include("../port/py_wire.hrl").
-
 %% What a helper may send: pids, ports, references, funs; or handles only.
 -define(TRUSTED, 3).
 -define(UNTRUSTED, 4).
@@ -37,9 +35,7 @@ open(Token, Zygote, Job, Runtime, #{policy := Policy} = Options) ->
         {ok, Port} ->
             ok = py_grants:put(Port, py_policy:grants(Policy)),
             ok = courier(Port, Options),
-            _ = py_port:settings(Port, maps:merge(py_policy:limits(Policy),
-                                                  Options#{deadline_ms =>
-                                                               ?WIRE_FRAME_DEADLINE_MS})),
+            _ = py_port:settings(Port, Options, py_policy:limits(Policy)),
             watch(Port, Options),
             {ok, Port};
         gone ->

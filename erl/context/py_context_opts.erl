@@ -117,8 +117,10 @@ mode(Mode) when Mode =:= process; Mode =:= auto; Mode =:= worker;
 mode(_) ->
     error.
 
-%% @doc The BOOT map that these options ask for.
+%% @doc The BOOT map that these options ask for; those of many contexts have it in them.
 -spec boot(options()) -> map().
+boot(#{boot := Boot}) ->
+    Boot;
 boot(#{policy := Policy} = Options) ->
     Boot = maps:with([name, env, unset, cwd, paths, imports, preload_code, argv, max_frame,
                       max_depth, lane], Options),

@@ -9,7 +9,7 @@
 -module(py_context_server).
 -behaviour(gen_statem).
 
--export([start_link/3]).
+-export([start_link/3, run/3]).
 -export([init/1, callback_mode/0, handle_event/4, terminate/3]).
 %% For py_context_renewal.
 -export([ready/2]).
@@ -18,23 +18,27 @@
 
 %% How long the two halves of a helper's end may lie apart.
 -define(COLLECT_MS, 1000).
-%% What the process of a run makes, in words.
--define(RUN_WORDS, 4096).
 
 %% @doc Start a context.  Its options are checked; `Owner' is the process with
 %% which it ends, or `none'.
 -spec start_link(term(), py_context_opts:options(), pid() | none) ->
     {ok, pid()} | {error, term()}.
 start_link(Id, Options, Owner) ->
-    case gen_statem:start_link(?MODULE, {Id, Options, Owner}, room(Options)) of
+    case gen_statem:start_link(?MODULE, {Id, Options, Owner}, []) of
         {ok, Pid} -> {ok, Pid};
         ignore -> {error, ignore};
         {error, _} = Error -> Error
     end.
 
-%% One that lives for a run only never needs to collect garbage.
-room(#{single_use := true}) -> [{spawn_opt, [{min_heap_size, ?RUN_WORDS}]}];
-room(_) -> [].
+%% @doc The process of a context that `py_context_runs' has started for a run: the owner is
+%% answered once the helper is ready.
+-spec run(py_context_opts:options(), pid(), pid()) -> no_return().
+run(Options, Owner, Keeper) ->
+    process_flag(trap_exit, true),
+    true = link(Keeper),
+    Data = begun({new, erlang:unique_integer([positive])}, Options, Owner),
+    gen_statem:enter_loop(?MODULE, [], starting, Data#data{starter = Owner}, self(),
+                          [{next_event, internal, start}]).
 
 %% @private
 -spec callback_mode() -> handle_event_function.
@@ -49,20 +53,21 @@ init({Id, Given, Owner}) ->
         undefined ->
             {stop, not_started};
         _ ->
-            Mon = case Owner of
-                      none -> none;
-                      _ -> erlang:monitor(process, Owner)
-                  end,
-            Options = py_context_opts:counted(Given, #{}),
-            Backoff = py_backoff:new(maps:get(restart, Options)),
-            Data = #data{id = Id, label = label(Id, Options), opts = Options, owner = Mon,
-                         backoff = Backoff,
-                         death = py_context_core:new(), output = py_output:new()},
-            ok = py_namespace:declare(Options),
-            ok = py_log_level:here(Id),
-            ok = py_registry:publish(self(), starting),
-            {ok, starting, Data, {next_event, internal, start}}
+            {ok, starting, begun(Id, Given, Owner), {next_event, internal, start}}
     end.
+
+begun(Id, Given, Owner) ->
+    Mon = case Owner of
+              none -> none;
+              _ -> erlang:monitor(process, Owner)
+          end,
+    Options = py_context_opts:counted(Given, #{}),
+    ok = py_namespace:declare(Options),
+    ok = py_log_level:here(Id),
+    ok = py_registry:publish(self(), starting),
+    #data{id = Id, label = label(Id, Options), opts = Options, owner = Mon,
+          backoff = py_backoff:new(maps:get(restart, Options)),
+          death = py_context_core:new(), output = py_output:new()}.
 
 %% How logs and the process itself call it.
 label({new, N}, #{name := <<>>}) -> <<"{new,", (integer_to_binary(N))/binary, "}">>;
@@ -246,7 +251,8 @@ ready(Etf, #data{generation = Before, port = Port, opts = Options} = Data) ->
                      interp_id = erlang:unique_integer([positive])},
     ok = py_events:context(if Before =:= 0 -> start; true -> restart end, Data#data.id,
                            Generation, #{os_pid => Data#data.os_pid}),
-    {next_state, ready, Next, [{next_event, internal, swap} | py_context_renewal:timers(Options)]}.
+    ok = answer_starter({ok, self()}, Data),
+    {next_state, ready, Next#data{starter = none}, [{next_event, internal, swap} | py_context_renewal:timers(Options)]}.
 
 %%% The death of a helper
 
@@ -308,8 +314,7 @@ next(Verdict, #data{opts = #{single_use := true}, boot_reason = Boot} = Data) ->
                  none -> Verdict;
                  _ -> Boot
              end,
-    ok = py_registry:publish(self(), {unavailable, Reason}),
-    {next_state, backoff, Data};
+    unavailable(Reason, Data, []);
 next({crashed, #{reason := runtime_down}}, #data{hello = Hello, boot_reason = none} = Data)
   when map_size(Hello) =:= 0 ->
     ask(Data);
@@ -332,8 +337,18 @@ back_off(Reason, #data{backoff = Backoff, opts = #{restart := #{min_backoff := M
     rest(Reason, max(Min, Pause), Data#data{backoff = Next}).
 
 rest(Reason, Pause, Data) ->
+    unavailable(Reason, Data, [{state_timeout, Pause, again}, {next_event, internal, swap}]).
+
+unavailable(Reason, #data{starter = none} = Data, Actions) ->
     ok = py_registry:publish(self(), {unavailable, Reason}),
-    {next_state, backoff, Data, [{state_timeout, Pause, again}, {next_event, internal, swap}]}.
+    {next_state, backoff, Data, Actions};
+unavailable(Reason, Data, _) ->
+    ok = answer_starter({failed, Reason}, Data),
+    {stop, normal, Data}.
+
+%% Who started it for a run waits for this, and does not ask.
+answer_starter(_, #data{starter = none}) -> ok;
+answer_starter(Answer, #data{starter = Pid}) -> proc_lib:init_ack(Pid, Answer).
 
 now_ms() ->
     erlang:monotonic_time(millisecond).

@@ -8,7 +8,7 @@
 %% Ports of zygotes.
 -export([open_zygote/0, adopt/2, spawn/3, send/2, drop_fds/2, doom/2, kill_zygote/1]).
 %% Ports of helpers.
--export([take_helper/4, settings/2, kill/1, violated/1, interrupt/1, fail/2, stderr/1,
+-export([take_helper/4, settings/3, kill/1, violated/1, interrupt/1, fail/2, stderr/1,
          more_output/1, notice/3, reply/4, served/2, backtrace/2, pass/3, stats/1, ended/1, watch/3,
          drain/1, drain_but_objects/1, carry/1, carried/2]).
 %% Ports of loads.
@@ -109,15 +109,19 @@ take_helper(Zygote, Token, Lane, Flags) ->
         Other -> done(Other)
     end.
 
-%% @doc Limits of this helper: `grace_ms', `deadline_ms', `max_frame',
-%% `max_depth', `spin_us'; and where a policy has them `term_depth', `term_words',
-%% `callbacks', `callback_depth'.
--spec settings(port(), map()) -> ok | {error, binary()}.
-settings(Port, #{grace_ms := Grace, deadline_ms := Deadline, max_frame := Frame,
-                 max_depth := Depth, spin_us := Spin} = Limits) ->
-    Of = [maps:get(Key, Limits, 0) || Key <- [term_depth, term_words, callbacks, callback_depth]],
+%% @doc Limits of this helper: its context's `grace_ms', `max_frame', `max_depth',
+%% `spin_us', perhaps `deadline_ms'; and where its policy has them `term_depth',
+%% `term_words', `callbacks' and `callback_depth'.
+-spec settings(port(), map(), map()) -> ok | {error, binary()}.
+settings(Port, #{grace_ms := Grace, max_frame := Frame, max_depth := Depth,
+                 spin_us := Spin} = Options, Limits) ->
+    Deadline = maps:get(deadline_ms, Options, ?WIRE_FRAME_DEADLINE_MS),
+    [TermDepth, Words, Callbacks, CallbackDepth] =
+        [maps:get(Key, Limits, 0) || Key <- [term_depth, term_words, callbacks, callback_depth]],
     done(control(Port, ?OP_SETTINGS,
-                 << <<N:32/native>> || N <- [Grace, Deadline, Frame, Depth, Spin | Of] >>)).
+                 <<Grace:32/native, Deadline:32/native, Frame:32/native, Depth:32/native,
+                   Spin:32/native, TermDepth:32/native, Words:32/native, Callbacks:32/native,
+                   CallbackDepth:32/native>>)).
 
 %% @doc SIGKILL to the helper.
 -spec kill(port()) -> ok | {error, binary()}.

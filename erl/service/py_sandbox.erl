@@ -9,7 +9,6 @@
 -export_type([options/0, result/0]).
 
 -define(FOLDER_LIMIT, 1048576).
--define(SPARES, 2).
 
 -type options() :: #{policy => py_policy:given(), runtime => atom(),
                      inputs => #{terrarium_config:name() => term()},
@@ -69,18 +68,18 @@ run(Code) ->
 -spec run(terrarium_config:name(), options()) -> result().
 run(Code, Options) ->
     case prepare(Code, Options) of
-        {ok, Args, Policy, Context} -> in_context(Args, Policy, Context);
+        {ok, Args, Plan} -> in_context(Args, Plan);
         {error, _} = Error -> Error
     end.
 
 %%% Options
 
 prepare(Code, Options) when is_map(Options) ->
-    Known = [policy, runtime, inputs, files, outputs, outputs_max, spares],
+    Unknown = maps:keys(Options) -- [policy, runtime, inputs, files, outputs, outputs_max, spares],
     Texts = {code(Code), py_prepare:kwargs(maps:get(inputs, Options, #{})),
              files(maps:get(files, Options, #{})),
              terrarium_config:names(maps:get(outputs, Options, []))},
-    case {maps:keys(maps:without(Known, Options)), Texts} of
+    case {Unknown, Texts} of
         {[Key | _], _} -> invalid(Key, Options);
         {_, {error, _, _, _}} -> {error, {invalid, code, Code}};
         {_, {_, error, _, _}} -> invalid(inputs, Options);
@@ -119,46 +118,17 @@ files(_) ->
     error.
 
 with_context([_, _, _, _, Max] = Args, Options) when is_integer(Max), Max > 0 ->
-    Given = given(maps:get(policy, Options, default)),
-    case py_policy:check(Given) of
-        {ok, Policy} ->
-            Bytes = py_policy:limit({output_bytes, Policy}, 1048576),
-            {ok, Args, Policy, #{runtime => maps:get(runtime, Options, default),
-                                 ahead => maps:get(spares, Options, ?SPARES),
-                                 single_use => true, log_output => false, lane => false,
-                                 output => capture, output_max => Bytes}};
-        {error, _} = Error ->
-            Error
+    case py_sandbox_plan:find(Options) of
+        {ok, Plan} -> {ok, Args, Plan};
+        {error, _} = Error -> Error
     end;
 with_context([_, _, _, _, Max], _) ->
     {error, {invalid, outputs_max, Max}}.
 
-given(Level) when is_atom(Level) ->
-    given(#{level => Level});
-given(#{level := Level, limits := Limits} = Map) when is_map(Limits) ->
-    preloading(Map#{limits := maps:merge(run_limits(Level), Limits)});
-given(#{level := _} = Map) when not is_map_key(limits, Map) ->
-    given(Map#{limits => #{}});
-given(#{level := _} = Map) ->
-    preloading(Map);
-given(Other) ->
-    Other.
-
-preloading(Map) ->
-    case maps:get(preload, Map, []) of
-        Names when is_list(Names) -> Map#{preload => [<<"erlang._sandboxed">> | Names]};
-        _ -> Map
-    end.
-
-%% What is over is over: no state is kept for which it would be interrupted before.
-run_limits(trusted) -> #{wall_ms => 5000, cpu_ms => 5000, output_bytes => 1 bsl 20};
-run_limits(strict) -> #{cpu_ms => 1000};
-run_limits(_) -> #{cpu_ms => 5000}.
-
 %%% The run
 
-in_context(Args, Policy, Options) ->
-    case py_context:new(Options, Policy) of
+in_context(Args, Plan) ->
+    case py_context_runs:start_context(Plan) of
         {ok, Context} ->
             Begun = erlang:monotonic_time(millisecond),
             try py_context:call(Context, <<"erlang._sandboxed">>, <<"run">>, Args) of

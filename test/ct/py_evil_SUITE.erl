@@ -256,7 +256,7 @@ closed_by(Name, Lane) ->
     {ok, Port} = py_port:take_helper(Zygote, Token, Lane, 0),
     ok = py_runtime:adopted(Runtime, Job, none),
     ok = py_port:settings(Port, #{grace_ms => 200, deadline_ms => 5000, max_frame => ?MIB,
-                                  max_depth => 1000, spin_us => 20}),
+                                  max_depth => 1000, spin_us => 20}, #{}),
     {Port, {hello, _}} = next(),
     Ask = fun() ->
                   py_request:request(Port, ?FRAME_EVAL, 0, {<<"1">>, #{}}, 20000, {?MIB, 200})

@@ -210,7 +210,7 @@ caller_dies(_) ->
                                        py_sandbox:run("import time\ntime.sleep(100)",
                                                       with_limits(#{wall_ms => 60000}))
                                end),
-    Contexts = fun() -> length(supervisor:which_children(py_context_sup)) end,
+    Contexts = fun() -> length(py_registry:contexts()) end,
     Before = Contexts(),
     py_ct:eventually(fun() -> Contexts() > Before orelse Contexts() end),
     exit(Pid, kill),
