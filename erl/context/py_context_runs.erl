@@ -29,8 +29,8 @@ start_context(Options) ->
         undefined ->
             {error, not_started};
         Keeper ->
-            started(proc_lib:start(py_context_server, run, [Options, self(), Keeper], infinity,
-                                   [{min_heap_size, ?RUN_WORDS}]))
+            started(proc_lib:start(py_context_run, begin_it, [{Options, self(), Keeper}],
+                                   infinity, [{min_heap_size, ?RUN_WORDS}]))
     end.
 
 started({ok, Context}) -> {ok, Context};

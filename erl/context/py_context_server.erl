@@ -9,10 +9,10 @@
 -module(py_context_server).
 -behaviour(gen_statem).
 
--export([start_link/3, run/3]).
+-export([start_link/3]).
 -export([init/1, callback_mode/0, handle_event/4, terminate/3]).
-%% For py_context_renewal.
--export([ready/2]).
+%% For py_context_renewal, and for py_context_run.
+-export([ready/2, begun/3]).
 
 -include("py_context_data.hrl").
 
@@ -30,16 +30,6 @@ start_link(Id, Options, Owner) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc The process of a context that `py_context_runs' has started for a run: the owner is
-%% answered once the helper is ready.
--spec run(py_context_opts:options(), pid(), pid()) -> no_return().
-run(Options, Owner, Keeper) ->
-    process_flag(trap_exit, true),
-    true = link(Keeper),
-    Data = begun({new, erlang:unique_integer([positive])}, Options, Owner),
-    gen_statem:enter_loop(?MODULE, [], starting, Data#data{starter = Owner}, self(),
-                          [{next_event, internal, start}]).
-
 %% @private
 -spec callback_mode() -> handle_event_function.
 callback_mode() ->
@@ -56,6 +46,9 @@ init({Id, Given, Owner}) ->
             {ok, starting, begun(Id, Given, Owner), {next_event, internal, start}}
     end.
 
+%% @private
+%% The calling process is a context from now on.
+-spec begun(term(), py_context_opts:options(), pid() | none) -> #data{}.
 begun(Id, Given, Owner) ->
     Mon = case Owner of
               none -> none;
