@@ -6,23 +6,22 @@
 %% work of so short a life, only takes over when something else happens than that.
 -module(py_context_run).
 
--export([begin_it/1]).
+-export([begin_it/4]).
 
 -include("py_context_data.hrl").
 
 -type usual() :: {State :: atom(), #data{}, Start :: py_request:deadline()}.
 %% With the time at which a helper must be ready.
 
-%% @doc Begin with these options; the owner, with which it ends, is answered by
-%% `proc_lib:init_ack/2' as soon as it can use the helper, or that there is none.  It is
-%% linked to the keeper, with which it ends too.
--spec begin_it({py_context_opts:options(), Owner :: pid(), Keeper :: pid()}) -> ok.
-begin_it({Options, Owner, Keeper}) ->
+%% @doc Begin with these options.  The owner, with which it ends, is sent `{Ref, ready}' as
+%% soon as it can use the helper, or `{Ref, {unavailable, Reason}}'.
+-spec begin_it(py_context_opts:options(), Owner :: pid(), reference(), Keeper :: pid()) -> ok.
+begin_it(Options, Owner, Ref, Keeper) ->
     process_flag(trap_exit, true),
-    true = link(Keeper),
+    ok = py_context_runs:adopt(Keeper),
     Id = {new, erlang:unique_integer([positive])},
     Data = py_context_server:begun(Id, Options, Owner),
-    handle(internal, start, {starting, Data#data{starter = Owner}, infinity}).
+    handle(internal, start, {starting, Data#data{starter = {Owner, Ref}}, infinity}).
 
 -spec usual(usual()) -> ok.
 usual({_, _, Start} = Usual) ->

@@ -8,7 +8,7 @@
 -module(py_context_runs).
 -behaviour(gen_server).
 
--export([start_link/0, start_context/1, most_ms/0]).
+-export([start_link/0, start_context/1, adopt/1, most_ms/0]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 %% Beyond `stop_timeout', as for any context.
@@ -29,14 +29,36 @@ start_context(Options) ->
         undefined ->
             {error, not_started};
         Keeper ->
-            started(proc_lib:start(py_context_run, begin_it, [{Options, self(), Keeper}],
-                                   infinity, [{min_heap_size, ?RUN_WORDS}]))
+            start_context(Options, Keeper)
     end.
 
-started({ok, Context}) -> {ok, Context};
-started({failed, Reason}) -> {error, Reason};
-started({error, noproc}) -> {error, not_started};
-started({error, Reason}) -> {error, {context_died, Reason}}.
+%% Both messages bear a reference that is made here, so that no longer mailbox is searched.
+start_context(Options, Keeper) ->
+    Ref = make_ref(),
+    {Pid, Mon} = spawn_opt(py_context_run, begin_it, [Options, self(), Ref, Keeper],
+                           [{monitor, [{tag, Ref}]}, {min_heap_size, ?RUN_WORDS}]),
+    receive
+        {Ref, ready} ->
+            true = erlang:demonitor(Mon, [flush]),
+            {ok, Pid};
+        {Ref, {unavailable, Reason}} ->
+            true = erlang:demonitor(Mon, [flush]),
+            {error, Reason};
+        {Ref, Mon, process, Pid, noproc} ->
+            {error, not_started};
+        {Ref, Mon, process, Pid, Reason} ->
+            {error, {context_died, Reason}}
+    end.
+
+%% @doc The calling process is such a context.  (`proc_lib' would do this, but asks for the
+%% caller's name first, which takes longer than the whole start.)
+-spec adopt(pid()) -> ok.
+adopt(Keeper) ->
+    true = group_leader(persistent_term:get(?MODULE, group_leader()), self()),
+    _ = put('$ancestors', [Keeper]),
+    _ = put('$initial_call', {py_context_server, init, 1}),
+    true = link(Keeper),
+    ok.
 
 %% @doc How long it may take to end.
 -spec most_ms() -> pos_integer().
@@ -49,6 +71,7 @@ most_ms() ->
 -spec init([]) -> {ok, none}.
 init([]) ->
     process_flag(trap_exit, true),
+    ok = persistent_term:put(?MODULE, group_leader()),
     {ok, none}.
 
 %% @private
@@ -70,9 +93,10 @@ handle_info(_Message, State) ->
 %% @private
 -spec terminate(term(), none) -> ok.
 terminate(_Reason, _State) ->
+    _ = persistent_term:erase(?MODULE),
     {links, Links} = process_info(self(), links),
     Contexts = [{P, erlang:monitor(process, P)}
-                || P <- Links, is_pid(P), py_registry:find(P) =/= gone],
+                || P <- Links, is_pid(P), P =/= whereis(terrarium_sup)],
     lists:foreach(fun({P, _}) -> exit(P, shutdown) end, Contexts),
     Deadline = py_request:deadline(terrarium_config:get(stop_timeout) + ?MORE_MS),
     lists:foreach(fun(Context) -> await(Context, Deadline) end, Contexts).

@@ -43,7 +43,9 @@ init({Id, Given, Owner}) ->
         undefined ->
             {stop, not_started};
         _ ->
-            {ok, starting, begun(Id, Given, Owner), {next_event, internal, start}}
+            Data = begun(Id, Given, Owner),
+            ok = py_registry:publish(self(), starting),
+            {ok, starting, Data, {next_event, internal, start}}
     end.
 
 %% @private
@@ -57,7 +59,6 @@ begun(Id, Given, Owner) ->
     Options = py_context_opts:counted(Given, #{}),
     ok = py_namespace:declare(Options),
     ok = py_log_level:here(Id),
-    ok = py_registry:publish(self(), starting),
     #data{id = Id, label = label(Id, Options), opts = Options, owner = Mon,
           backoff = py_backoff:new(maps:get(restart, Options)),
           death = py_context_core:new(), output = py_output:new()}.
@@ -244,7 +245,7 @@ ready(Etf, #data{generation = Before, port = Port, opts = Options} = Data) ->
                      interp_id = erlang:unique_integer([positive])},
     ok = py_events:context(if Before =:= 0 -> start; true -> restart end, Data#data.id,
                            Generation, #{os_pid => Data#data.os_pid}),
-    ok = answer_starter({ok, self()}, Data),
+    ok = answer_starter(ready, Data),
     {next_state, ready, Next#data{starter = none}, [{next_event, internal, swap} | py_context_renewal:timers(Options)]}.
 
 %%% The death of a helper
@@ -336,12 +337,14 @@ unavailable(Reason, #data{starter = none} = Data, Actions) ->
     ok = py_registry:publish(self(), {unavailable, Reason}),
     {next_state, backoff, Data, Actions};
 unavailable(Reason, Data, _) ->
-    ok = answer_starter({failed, Reason}, Data),
+    ok = answer_starter({unavailable, Reason}, Data),
     {stop, normal, Data}.
 
 %% Who started it for a run waits for this, and does not ask.
 answer_starter(_, #data{starter = none}) -> ok;
-answer_starter(Answer, #data{starter = Pid}) -> proc_lib:init_ack(Pid, Answer).
+answer_starter(Answer, #data{starter = {Pid, Ref}}) ->
+    _ = Pid ! {Ref, Answer},
+    ok.
 
 now_ms() ->
     erlang:monotonic_time(millisecond).

@@ -11,8 +11,8 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
-    [kept_plans, refused_plans, few_plans, configured_plans, killed, killed_with_courier,
-     keeper_dies, application_stops, not_started].
+    [kept_plans, refused_plans, few_plans, configured_plans, looked_at, crowded, killed,
+     killed_with_courier, keeper_dies, application_stops, not_started].
 
 init_per_suite(Config) -> Config.
 
@@ -93,6 +93,29 @@ begun() ->
 
 ended({_, Pid, Mon}) ->
     receive {'DOWN', Mon, process, Pid, Result} -> Result after 20000 -> ct:fail(no_end) end.
+
+%% It is like any other context to those who look at it in the midst of a run.
+looked_at(_) ->
+    {Context, Owner, _} = Run = begun(),
+    ?assertMatch({ready, _}, sys:get_state(Context)),
+    {ok, #{os_pid := OsPid}} = py_context:info(Context),
+    ?assert(py_ct:alive(OsPid)),
+    ?assertEqual(process_info(whereis(py_context_runs), group_leader),
+                 process_info(Context, group_leader)),
+    true = exit(Owner, kill),
+    ?assertEqual(killed, ended(Run)),
+    py_ct:eventually(fun() -> not is_process_alive(Context) end),
+    py_ct:eventually(fun() -> not py_ct:alive(OsPid) end).
+
+%% What else a caller has in its mailbox is left there.
+crowded(_) ->
+    _ = [self() ! {other, N} || N <- lists:seq(1, 1000)],
+    {ok, #{value := 2}} = py_sandbox:run("1 + 1"),
+    Missing = #{level => default, require => [cgroup], without => [cgroup]},
+    ?assertEqual({error, {sandbox, {unavailable, [cgroup]}}},
+                 py_sandbox:run("1", #{policy => Missing})),
+    ?assertEqual([{other, N} || N <- lists:seq(1, 1000)], py_ct:mailbox()),
+    _ = [receive {other, N} -> ok end || N <- lists:seq(1, 1000)].
 
 killed(_) ->
     {ok, _} = py_sandbox:run("1"),
