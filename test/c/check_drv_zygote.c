@@ -156,6 +156,62 @@ START_TEST(test_a_helper_is_taken)
 }
 END_TEST
 
+static void
+write_hello(int socket)
+{
+    uint8_t head[WIRE_LIMIT_HEADER_SIZE];
+    struct ctl_out o;
+    ctl_begin(&o);
+    ctl_put_uint(&o, "version", WIRE_LIMIT_VERSION);
+    ctl_put_uint(&o, "fingerprint", WIRE_FINGERPRINT);
+    ck_assert_int_eq(ctl_end(&o), 0);
+    struct wire_header h = {.length = (uint32_t)o.bytes.len,
+                            .opcode = WIRE_HELLO};
+    wire_put_header(head, &h);
+    ck_assert_int_eq(io_write_all(socket, head, sizeof head), 0);
+    ck_assert_int_eq(io_write_all(socket, o.bytes.data, o.bytes.len), 0);
+    ctl_free(&o);
+}
+
+static ErlDrvData
+take_and_set(void)
+{
+    const uint32_t settings[9] = {1000, 30000, 1 << 20, 100, 0};
+    ck_assert_int_eq(take(1, 7), DRV_REPLY_OK);
+    fake_forget_messages();
+    fake_control(fake_created(), DRV_OP_SETTINGS, settings, sizeof settings,
+                 reply, sizeof reply);
+    ck_assert_int_eq(reply[0], DRV_REPLY_OK);
+    return fake_created();
+}
+
+START_TEST(test_a_hello_that_waits_needs_no_poll)
+{
+    int socket;
+    send_helper(&socket);
+    write_hello(socket);
+    ErlDrvData helper = take_and_set();
+    ck_assert_int_eq(fake_messages(), 1);
+    ck_assert_ptr_nonnull(strstr(fake_message(0), "{Port,{hello,"));
+    driver_init()->stop(helper);
+    close(socket);
+}
+END_TEST
+
+/* Its port has nothing left to watch. */
+START_TEST(test_a_helper_that_has_hung_up_is_heard_of_at_once)
+{
+    int before = open_fds(), socket;
+    send_helper(&socket);
+    close(socket);
+    ErlDrvData helper = take_and_set();
+    ck_assert_int_eq(fake_messages(), 1);
+    ck_assert_str_eq(fake_message(0), "{Port,{closed,eof}}");
+    driver_init()->stop(helper);
+    ck_assert_int_eq(open_fds(), before);
+}
+END_TEST
+
 START_TEST(test_a_helper_that_can_not_be_taken_is_dropped)
 {
     int before = open_fds(), socket;
@@ -330,6 +386,8 @@ make_drv_zygote_suite(void)
     tcase_add_test(tc, test_message_up);
     tcase_add_test(tc, test_descriptors_are_held_until_dropped);
     tcase_add_test(tc, test_a_helper_is_taken);
+    tcase_add_test(tc, test_a_hello_that_waits_needs_no_poll);
+    tcase_add_test(tc, test_a_helper_that_has_hung_up_is_heard_of_at_once);
     tcase_add_test(tc, test_a_helper_that_can_not_be_taken_is_dropped);
     tcase_add_test(tc, test_no_memory_for_a_helper);
     tcase_add_test(tc, test_descriptors_die_with_the_port);
