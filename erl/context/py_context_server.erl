@@ -242,11 +242,11 @@ ready(Etf, #data{generation = Before, port = Port, opts = Options} = Data) ->
     ok = py_registry:publish(self(), {ready, Port, Generation, py_context_opts:limits(Options),
                                       py_context_opts:form(Options)}),
     Next = Data#data{generation = Generation, hello = binary_to_term(Etf, [safe]),
-                     interp_id = erlang:unique_integer([positive])},
+                     interp_id = erlang:unique_integer([positive]), starter = none},
     ok = py_events:context(if Before =:= 0 -> start; true -> restart end, Data#data.id,
                            Generation, #{os_pid => Data#data.os_pid}),
     ok = answer_starter(ready, Data),
-    {next_state, ready, Next#data{starter = none}, [{next_event, internal, swap} | py_context_renewal:timers(Options)]}.
+    {next_state, ready, Next, [{next_event, internal, swap} | py_context_renewal:timers(Options)]}.
 
 %%% The death of a helper
 

@@ -29,7 +29,8 @@ end_per_testcase(_, _) ->
 %%% Plans
 
 kept_plans(_) ->
-    Policies = [default, strict, #{level => default}, #{level => default, limits => #{wall_ms => 7}}],
+    Policies = [default, strict, #{level => default},
+                #{level => default, limits => #{wall_ms => 7}}],
     Find = fun(Policy) -> {ok, Plan} = py_sandbox_plan:find(#{policy => Policy}), Plan end,
     Made = [Find(P) || P <- Policies],
     Plans = [Find(P) || P <- Policies],
