@@ -55,7 +55,7 @@ courier(Port, _) ->
 -spec close(port()) -> ok.
 close(Port) ->
     ok = py_port:close(Port),
-    py_courier:closed(Port).
+    py_registry_end:closed(Port).
 
 flags(#{policy := Policy}) ->
     case py_policy:level(Policy) of

@@ -55,8 +55,6 @@ result({stop, Reason, Data}, {State, _, _}) ->
     stop(Reason, State, Data);
 result({next_state, State, Data, Actions}, _) ->
     leave({State, Data, infinity}, Actions);
-result({next_state, State, Data}, _) ->
-    leave({State, Data, infinity}, []);
 result({keep_state, Data, Actions}, {State, _, Start}) ->
     leave({State, Data, Start}, Actions);
 result({keep_state_and_data, Actions}, Usual) ->

@@ -77,8 +77,6 @@ withdraw(Context, Generation) ->
     end.
 
 %% One by one where there were few: a pattern looks at the rows of all contexts.
-forget_generations(Context, 1) ->
-    drop(Context, 1);
 forget_generations(Context, Last) when is_integer(Last), Last =< ?FEW ->
     lists:foreach(fun(N) -> ok = drop(Context, N) end, lists:seq(1, Last));
 forget_generations(Context, _) ->

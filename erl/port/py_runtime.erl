@@ -30,7 +30,6 @@
                 reason = none,       % why it can not be started
                 was = none, closed = none, exit = none, % how its end came about
                 timer = none,
-                asked = none,        % since when it owes an answer
                 jobs = py_runtime_jobs:new(), backoff,
                 probes = py_runtime_probes:new()}).
 
@@ -139,10 +138,7 @@ handle_info({Port, {zygote_exit, Status}}, #state{port = Port} = S) ->
 handle_info({'DOWN', Mon, process, Context, _}, #state{jobs = Jobs} = S) ->
     case py_runtime_jobs:of_monitor(Mon, Jobs) of
         {ok, Id} ->
-            %% If it was killed it could not see to its rows.
-            ok = py_registry:withdraw(Context, unknown),
-            _ = [py_courier:closed(Port) || Port <- [py_runtime_jobs:port(Id, Jobs)],
-                                            Port =/= none],
+            ok = py_registry_end:killed(Context, py_runtime_jobs:port(Id, Jobs)),
             {noreply, flush(forget(Id, none, S))};
         unknown -> {noreply, S}
     end;
@@ -165,7 +161,7 @@ terminate(_Reason, #state{port = Port}) ->
 start(#state{name = Name} = S) ->
     Port = py_port:open_zygote(),
     S1 = S#state{port = Port, status = starting, closed = none, exit = none, reason = none,
-                 hello = #{}, os_pid = undefined, adopted = false, asked = none},
+                 hello = #{}, os_pid = undefined, adopted = false},
     case open(Port, py_registry:take_inherited(Name), S1) of
         {ok, S2} ->
             hello(arm(start_timeout, terrarium_config:get(start_timeout), S2));
@@ -293,25 +289,19 @@ sent({error, <<"down">>}, Id, #state{jobs = Jobs} = S) ->
 sent({error, Text}, Id, S) ->
     flush(forget(Id, {failed, {boot, Text}}, S)).
 
-%% A zygote that does not answer (somebody stopped it) is as good as dead.
-watch(#state{asked = none} = S) ->
-    look_later(patience(), S#state{asked = now_ms()});
-watch(S) ->
-    S.
+%% A zygote that does not answer (somebody stopped it) is as good as dead.  The timer is
+%% left alone until its time is up: it would be set anew for each helper.
+watch(#state{jobs = Jobs} = S) ->
+    look_later(patience(), S#state{jobs = py_runtime_jobs:asked(now_ms(), Jobs)}).
+
+look_later(Ms, #state{timer = none} = S) -> arm(silence, Ms, S);
+look_later(_, S) -> S.
 
 patience() ->
     max(1, terrarium_config:get(start_timeout) div 3).
 
-%% The timer is left alone until its time is up: it would be set anew for each helper.
-look_later(Ms, #state{timer = none} = S) -> arm(silence, Ms, S);
-look_later(_, S) -> S.
-
-%% It answered: others may still wait.
 heard(#state{jobs = Jobs} = S) ->
-    case py_runtime_jobs:sent(Jobs) of
-        0 -> S#state{asked = none};
-        _ -> S#state{asked = now_ms()}
-    end.
+    S#state{jobs = py_runtime_jobs:heard(now_ms(), Jobs)}.
 
 %% A job is over; its context is told, unless there is nothing to say.  Nobody
 %% can take over its descriptors any more.
@@ -344,15 +334,13 @@ timeout(start_timeout, S) ->
     fail(start_timeout, S);
 timeout(collect, S) ->
     ended(S);
-timeout(silence, #state{asked = none} = S) ->
-    S;
-timeout(silence, #state{asked = Since} = S) ->
-    silent(Since + patience() - now_ms(), S);
+timeout(silence, #state{jobs = Jobs} = S) ->
+    silent(py_runtime_jobs:patience_left(patience(), now_ms(), Jobs), S);
 timeout(restart, S) ->
     start(S).
 
-silent(Left, S) when Left > 0 ->
-    look_later(Left, S);
+silent(none, S) -> S;
+silent(Left, S) when Left > 0 -> look_later(Left, S);
 silent(_, #state{name = Name, port = Port} = S) ->
     ?LOG_WARNING("Python runtime ~ts: its zygote does not answer and is killed", [Name]),
     _ = py_port:kill_zygote(Port),

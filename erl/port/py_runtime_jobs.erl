@@ -8,7 +8,8 @@
 -module(py_runtime_jobs).
 
 -export([new/0, add/5, next/1, postponed/2, spawned/3, exited/3, adopted/3, spent/3, port/2,
-         take/2, of_monitor/2, of_context/3, lost/1, ids/1, count/1, sent/1]).
+         take/2, of_monitor/2, of_context/3, lost/1, ids/1, count/1, asked/2, heard/2,
+         patience_left/3]).
 
 -export_type([jobs/0, job/0, event/0]).
 
@@ -36,6 +37,7 @@
                mons = #{} :: #{reference() => pos_integer()},
                next = 1 :: pos_integer(),
                sent = 0 :: non_neg_integer(),
+               asked = none :: none | integer(), % since when the zygote owes an answer
                coming = 0 :: non_neg_integer()}).
 
 -opaque jobs() :: #jobs{}.
@@ -166,7 +168,7 @@ of_context(Context, Ref, #jobs{all = All}) ->
 lost(#jobs{all = All} = J) ->
     Sent = lists:sort([Id || {Id, #{stage := sent}} <- maps:to_list(All)]),
     Lost = [Id || {Id, #{stage := S}} <- maps:to_list(All), S =:= spawned orelse S =:= live],
-    {Lost, lists:foldr(fun postponed/2, J, Sent)}.
+    {Lost, lists:foldr(fun postponed/2, J#jobs{asked = none}, Sent)}.
 
 %% @doc All of them.
 -spec ids(jobs()) -> [pos_integer()].
@@ -178,10 +180,20 @@ ids(#jobs{all = All}) ->
 count(#jobs{all = All}) ->
     maps:size(All).
 
-%% @doc How many the zygote has not answered yet.
--spec sent(jobs()) -> non_neg_integer().
-sent(#jobs{sent = Sent}) ->
-    Sent.
+%% @doc The zygote was asked for one, at this time in milliseconds.
+-spec asked(integer(), jobs()) -> jobs().
+asked(Now, #jobs{asked = none} = J) -> J#jobs{asked = Now};
+asked(_, J) -> J.
+
+%% @doc It has answered; perhaps not all.
+-spec heard(integer(), jobs()) -> jobs().
+heard(_, #jobs{sent = 0} = J) -> J#jobs{asked = none};
+heard(Now, J) -> J#jobs{asked = Now}.
+
+%% @doc How long it may still take, who may owe an answer for so long; `none': it owes none.
+-spec patience_left(pos_integer(), integer(), jobs()) -> none | integer().
+patience_left(_, _, #jobs{asked = none}) -> none;
+patience_left(Ms, Now, #jobs{asked = Since}) -> Since + Ms - Now.
 
 stage(Id, Job, After, #jobs{all = All} = J) ->
     counted(Job, After, J#jobs{all = All#{Id => Job#{stage := After}}}).

@@ -15,7 +15,7 @@ all() ->
      recovers_when_it_can, stop_and_start, stop_and_start_under_load,
      driver_is_unloaded, configured_pools,
      back_off_policy, inherited_sockets, helpers_end_with_the_zygote,
-     under_the_launcher, silent_zygote].
+     under_the_launcher, owed_answers, silent_zygote].
 
 end_per_testcase(_, _) ->
     ok = py_ct:stop(),
@@ -311,6 +311,26 @@ early() ->
     "        Pids -> timer:sleep(50), again(N - 1, Pids);\n"
     "        _ -> ok\n"
     "    end.\n".
+
+%% The clock runs from the first wish, and again from each answer while others are owed.
+owed_answers(_) ->
+    Send = fun(Jobs) ->
+                   Added = py_runtime_jobs:add(make_ref(), self(), make_ref(), #{}, Jobs),
+                   {_, _, Sent} = py_runtime_jobs:next(Added),
+                   Sent
+           end,
+    Left = fun(Now, Jobs) -> py_runtime_jobs:patience_left(10, Now, Jobs) end,
+    ?assertEqual(none, Left(0, py_runtime_jobs:new())),
+    One = py_runtime_jobs:asked(100, Send(py_runtime_jobs:new())),
+    ?assertEqual(5, Left(105, One)),
+    Two = py_runtime_jobs:asked(103, Send(One)),
+    ?assertEqual(-1, Left(111, Two)),
+    {_, First} = py_runtime_jobs:spawned(1, 7, Two),
+    ?assertEqual(8, Left(109, py_runtime_jobs:heard(107, First))),
+    {_, Both} = py_runtime_jobs:spawned(2, 8, First),
+    ?assertEqual(none, Left(109, py_runtime_jobs:heard(107, Both))),
+    {[], Lost} = py_runtime_jobs:lost(Two),
+    ?assertEqual(none, Left(111, Lost)).
 
 %% A zygote that somebody stopped does not keep anybody waiting for ever.
 silent_zygote(_) ->

@@ -18,7 +18,7 @@
 -module(py_courier).
 -behaviour(gen_server).
 
--export([start_link/1, watch/3, hold/3, held/2, in_transit/2, handles/1, closed/1]).
+-export([start_link/1, watch/3, hold/3, held/2, in_transit/2, handles/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([receiver/0]).
@@ -85,19 +85,6 @@ handles(Port) ->
         gone -> none;
         Handles -> Handles
     end.
-
-%% @doc The port is closed: where it had no courier, nothing of it is left now.
--spec closed(port()) -> ok.
-closed(Port) ->
-    case py_registry:courier(Port) of
-        none -> py_grants:drop(Port);
-        Courier -> is_process_alive(Courier) orelse drop(Port), % else it sees to that
-                   ok
-    end.
-
-drop(Port) ->
-    ok = py_grants:drop(Port),
-    py_registry:drop_courier(Port).
 
 ask(Port, Question) ->
     case of_port(Port) of
