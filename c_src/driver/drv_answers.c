@@ -277,6 +277,7 @@ calls_fail(struct helper *h, const uint8_t *body, size_t n, struct drv_reply *r)
             settle(h, q, 0, (uint8_t *)bin->orig_bytes, n, bin);
     }
     driver_free_binary(bin);
+    helper_hang_up(h);
     waiters_release_all(&h->waiters, &h->base);
     return drv_reply(r, DRV_REPLY_OK);
 }

@@ -97,11 +97,11 @@ end_channel(struct helper *h)
 }
 
 void
-helper_close(struct helper *h, const char *why, const char *text)
+helper_hang_up(struct helper *h)
 {
+    h->state = HELPER_CLOSED;
     if (h->channel.fd < 0)
         return;
-    h->state = HELPER_CLOSED;
     h->grace_id = 0;
     h->frame_at = 0;
     h->held = NULL;
@@ -109,6 +109,14 @@ helper_close(struct helper *h, const char *why, const char *text)
     helper_arm_timer(h);
     driver_deq(h->base.port, driver_sizeq(h->base.port));
     end_channel(h);
+}
+
+void
+helper_close(struct helper *h, const char *why, const char *text)
+{
+    if (h->channel.fd < 0)
+        return;
+    helper_hang_up(h);
     drv_tell_closed(&h->base, why, text);
 }
 

@@ -140,7 +140,9 @@ void helper_arm_timer(struct helper *h);
 void helper_kill(struct helper *h);
 /* Interrupt exactly this request, if it runs. */
 void helper_signal(struct helper *h, uint64_t id);
-/* End the connection and tell the owner; text may be NULL. */
+/* End the connection: a helper that is honest and not busy ends as well. */
+void helper_hang_up(struct helper *h);
+/* The same, and tell the owner; text may be NULL. */
 void helper_close(struct helper *h, const char *why, const char *text);
 /* Take what has arrived.  0 while the connection goes on. */
 int helper_read(struct helper *h);

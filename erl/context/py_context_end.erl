@@ -10,6 +10,8 @@
 
 %% How long a helper that was killed may take.
 -define(COLLECT_MS, 1000).
+%% How long one with which the connection was ended may go on.
+-define(HUNG_UP_MS, 20).
 %% How long a helper that was stopped may leave its last output unread.
 -define(LAST_WORDS_MS, 20).
 
@@ -28,19 +30,30 @@ finish(Context) ->
 -spec close(atom(), term(), #data{}) -> map() | none.
 close(ready, Reason,
       #data{port = Port, opts = #{single_use := true, log_output := false}} = Data) ->
-    %% Which kills it.  Nobody wants its last words, so nothing of it is looked at again.
-    ok = shut(Port, Reason),
-    {Exited, _} = await_exit(py_request:deadline(?COLLECT_MS), Data),
+    %% Nobody wants its last words, so nothing of it is looked at again.
+    ok = let_go(Port, Reason),
+    Exited = gone(Port, await_exit(py_request:deadline(?HUNG_UP_MS), Data)),
+    ok = py_context_helper:close(Port),
     exited(Exited);
 close(State, Reason, #data{port = Port} = Data) ->
     Exited = wind_up(State, Data),
-    ok = shut(Port, Reason),
+    ok = let_go(Port, Reason),
+    ok = py_context_helper:close(Port),
     Exited.
 
-shut(Port, Reason) ->
+let_go(Port, Reason) ->
     ok = py_wait:abandon(Port),
     _ = py_port:fail(Port, {context_died, Reason}),
-    py_context_helper:close(Port).
+    ok.
+
+%% Its connection has ended, and so does a helper that is honest and not busy: its zygote
+%% looks into the end of one that was killed.
+gone(Port, {timeout, Data}) ->
+    _ = py_port:kill(Port),
+    {Exited, _} = await_exit(py_request:deadline(?COLLECT_MS), Data),
+    Exited;
+gone(_, {Exited, _}) ->
+    Exited.
 
 exited(timeout) -> none;
 exited(Exited) -> Exited.

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fake_helper.h"
@@ -322,6 +323,18 @@ START_TEST(test_fail_reaches_everyone)
 }
 END_TEST
 
+/* Its owner knows: it hears no more of the connection. */
+START_TEST(test_fail_ends_the_connection)
+{
+    uint8_t reply[8], byte;
+    fake_control(f.port, DRV_OP_FAIL, etf_one, 3, reply, sizeof reply);
+    ck_assert_int_eq(reply[0], DRV_REPLY_OK);
+    ck_assert_int_eq(recv(f.channel.fd, &byte, 1, MSG_DONTWAIT), 0);
+    ck_assert_int_eq(fake_messages(), 0);
+    ck_assert(fake_helper_submit(&f, 3) == 0);
+}
+END_TEST
+
 START_TEST(test_output_on_credit)
 {
     char text[4096], tail[WIRE_LIMIT_STDERR_TAIL + 1];
@@ -442,6 +455,7 @@ make_drv_calls_suite(void)
     tcase_add_test(tc, test_back_pressure);
     tcase_add_test(tc, test_waiter_that_dies_gives_its_ticket_back);
     tcase_add_test(tc, test_fail_reaches_everyone);
+    tcase_add_test(tc, test_fail_ends_the_connection);
     tcase_add_test(tc, test_output_on_credit);
     tcase_add_loop_test(tc, test_large_answer_in_odd_chunks, 0, 5);
     tcase_add_test(tc, test_ids_are_never_valid_twice);

@@ -11,7 +11,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
-    [kept_plans, refused_plans, few_plans, configured_plans, looked_at, crowded, killed,
+    [kept_plans, refused_plans, few_plans, configured_plans, looked_at, crowded, stubborn, killed,
      killed_with_courier, keeper_dies, application_stops, not_started].
 
 init_per_suite(Config) -> Config.
@@ -117,6 +117,15 @@ crowded(_) ->
                  py_sandbox:run("1", #{policy => Missing})),
     ?assertEqual([{other, N} || N <- lists:seq(1, 1000)], py_ct:mailbox()),
     _ = [receive {other, N} -> ok end || N <- lists:seq(1, 1000)].
+
+%% A helper that does not end when its connection does is killed.
+stubborn(_) ->
+    {Context, _, _} = Run = begun(),
+    {ok, #{os_pid := OsPid}} = py_context:info(Context),
+    "" = os:cmd("kill -STOP " ++ integer_to_list(OsPid)),
+    ?assertMatch(#{rss := _}, py_context_end:finish(Context)),
+    ?assertNot(py_ct:alive(OsPid)),
+    ?assertEqual({error, {context_died, normal}}, ended(Run)).
 
 killed(_) ->
     {ok, _} = py_sandbox:run("1"),
