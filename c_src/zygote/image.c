@@ -25,18 +25,25 @@ enum { POSSIBLE = 1 };
 #endif
 
 enum {
-    SMALLEST = 64 << 10, /* of a mapping; below that it is not worth one more */
-    LARGEST = 64 << 20,  /* of all together */
+    LARGEST = 64 << 20, /* of all together */
     LINE = 4096 + 256
 };
 
 /* ---- what there is ------------------------------------------------------- */
 
-/* Private memory that can be written, and that is not the kernel's own. */
+/* A mapping, as smaps tells of it line by line. */
+struct mapping {
+    struct image_span span; /* of no size: none for us */
+    unsigned long own;      /* KiB that are no file's */
+    unsigned long huge;     /* of those: in huge pages */
+};
+
+/* Private memory that is no code, and not the kernel's own. */
 static int
 is_private(const char *permissions, const char *name)
 {
-    return strcmp(permissions, "rw-p") == 0 &&
+    return permissions[0] == 'r' && permissions[2] == '-' &&
+           permissions[3] == 'p' &&
            (name[0] != '[' || strncmp(name, "[heap]", 6) == 0 ||
             strncmp(name, "[anon:", 6) == 0);
 }
@@ -56,27 +63,52 @@ is_plain(const char *flags)
     return 1;
 }
 
+/* 1 if the line begins a mapping. */
+static int
+begin_mapping(const char *line, struct mapping *m)
+{
+    char permissions[5];
+    unsigned long from, to;
+    int at = 0, protection = PROT_READ;
+    if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %n", &from, &to, permissions,
+               &at) != 3 ||
+        at == 0)
+        return 0;
+    if (permissions[1] == 'w')
+        protection |= PROT_WRITE;
+    *m = (struct mapping){{from, to - from, protection}, 0, 0};
+    if (!is_private(permissions, line + at))
+        m->span.size = 0;
+    return 1;
+}
+
+/* Is it one for us?  Only what has pages of its own costs something at a fork;
+ * huge ones that are only read cost next to nothing. */
+static int
+is_wanted(const struct mapping *m)
+{
+    return m->span.size > 0 && m->own > 0 &&
+           (m->huge == 0 || (m->span.protection & PROT_WRITE));
+}
+
 /* In smaps a mapping's flags come last of what is said of it. */
 static size_t
 find_spans(struct image *im)
 {
-    char line[LINE], permissions[5];
-    unsigned long from, to;
-    size_t sum = 0, size = 0; /* of the mapping, if it is one for us */
-    uintptr_t start = 0;
+    char line[LINE];
+    size_t sum = 0;
+    struct mapping m = {{0, 0, 0}, 0, 0};
     FILE *f = fopen("/proc/self/smaps", "re");
     while (f != NULL && im->count < IMAGE_SPANS &&
            fgets(line, sizeof line, f) != NULL) {
-        int at = 0;
-        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %n", &from, &to, permissions,
-                   &at) == 3 &&
-            at > 0) {
-            start = from;
-            size = is_private(permissions, line + at) ? to - from : 0;
-        } else if (size >= SMALLEST && strncmp(line, "VmFlags:", 8) == 0 &&
-                   is_plain(line + 8)) {
-            im->spans[im->count++] = (struct image_span){start, size};
-            sum += size;
+        if (begin_mapping(line, &m) ||
+            sscanf(line, "Anonymous: %lu", &m.own) == 1 ||
+            sscanf(line, "AnonHugePages: %lu", &m.huge) == 1)
+            continue;
+        if (strncmp(line, "VmFlags:", 8) == 0 && is_wanted(&m) &&
+            is_plain(line + 8)) {
+            im->spans[im->count++] = m.span;
+            sum += m.span.size;
         }
     }
     if (f != NULL)
@@ -125,7 +157,7 @@ lay(int fd, const struct image *im)
     off_t at = 0;
     for (int i = 0; i < im->count; i++) {
         const struct image_span *s = &im->spans[i];
-        if (mmap((void *)s->from, s->size, PROT_READ | PROT_WRITE, // NOLINT
+        if (mmap((void *)s->from, s->size, s->protection, // NOLINT
                  MAP_PRIVATE | MAP_FIXED, fd, at) == MAP_FAILED)
             return E_SYS;
         at += (off_t)s->size;
@@ -178,7 +210,7 @@ note(struct image *im, uintptr_t page, size_t size)
     if (last != NULL && last->from + last->size == page)
         last->size += size;
     else if (im->hot_count < IMAGE_HOT)
-        im->hot[im->hot_count++] = (struct image_span){page, size};
+        im->hot[im->hot_count++] = (struct image_span){page, size, 0};
 }
 
 void

@@ -7,6 +7,9 @@
  * nothing at a fork: a page comes when it is touched, and is the process's own
  * once it is written.  So a nest puts what it has written so far into a memfd,
  * which is then sealed, and maps that where it was.  Nobody keeps a descriptor.
+ * That goes for small mappings as well, and for such that are only read by now:
+ * of each that has pages of its own the kernel keeps, at every fork, who might
+ * share them.
  *
  * Which pages a helper writes is found out by a trial; it can then have them at
  * once, which costs less than as many faults.
@@ -23,11 +26,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { IMAGE_SPANS = 32, IMAGE_HOT = 250 };
+enum { IMAGE_SPANS = 96, IMAGE_HOT = 250 };
 
 struct image_span {
     uintptr_t from;
     size_t size; /* of whole pages */
+    int protection;
 };
 
 struct image {
