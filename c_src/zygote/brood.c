@@ -22,6 +22,7 @@
 #include "copy.h"
 #include "handoff.h"
 #include "helper.h"
+#include "holes.h"
 #include "image.h"
 #include "interp.h"
 #include "io.h"
@@ -144,7 +145,10 @@ get_ready(struct zygote *z, struct breed *b, int orders, int *tid)
     if (helper_prepare() != 0 || lockup_begin(b, why, sizeof why) != 0)
         return -1;
     lockup_rehearse("rehearsal");
-    if (interp_settle() < 0 || settle_memory(tid) != 0)
+    if (interp_settle() < 0)
+        return -1;
+    holes_fill();
+    if (settle_memory(tid) != 0)
         return -1;
     return profile_begin(&b->profile);
 }
