@@ -20,8 +20,10 @@ def link_flags(version):
     if os.path.isfile(static) and not os.environ.get("PYTHON_SHARED"):
         modules = get("MODLIBS") or ""
         whole = f"-Wl,--whole-archive {static} -Wl,--no-whole-archive"
-        # The objects in it are not always position-independent.
-        return f"-no-pie -Wl,--export-dynamic {whole} {modules} {system}"
+        # The objects in it are not always position-independent.  The code can be
+        # put in huge pages (c_src/zygote/program.h).
+        link = "-no-pie -Wl,-z,max-page-size=0x200000 -Wl,--export-dynamic"
+        return f"{link} {whole} {modules} {system}"
     libdir = get("LIBDIR")
     suffix = version + (getattr(sys, "abiflags", "") or "")
     return f"-L{libdir} -Wl,-rpath,{libdir} -lpython{suffix} {system}"

@@ -16,6 +16,7 @@
 #include "handoff.h"
 #include "io.h"
 #include "lockup.h"
+#include "program.h"
 #include "state.h"
 
 /* P_PIDFD, which older headers lack. */
@@ -98,6 +99,7 @@ nest_begin(struct zygote *z, struct breed *b)
     if (!can_have_one(z, b) ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         return;
+    program_enlarge();
     pid_t pid = fork_nest(z, b, pair[0], pair[1]);
     close(pair[1]);
     n->socket = pair[0];
