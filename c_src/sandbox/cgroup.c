@@ -206,12 +206,10 @@ open_door(const struct cgroup_host *h, const struct cgroup_place *p,
           const struct cgroup *g)
 {
     const char *file = p->version == 1 ? "tasks" : "cgroup.procs";
-    int at = cgroup_open(h, p, g);
-    int door = at < 0 ? -1 : openat(at, file, O_WRONLY | O_CLOEXEC);
-    int saved = errno;
-    io_close(&at);
-    errno = saved;
-    return door;
+    char name[CGROUP_NAME], path[2 * CGROUP_NAME];
+    name_of(h, g, name);
+    snprintf(path, sizeof path, "%s/%s", name, file);
+    return openat(p->fd, path, O_WRONLY | O_CLOEXEC);
 }
 
 int

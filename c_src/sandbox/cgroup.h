@@ -60,7 +60,7 @@ struct cgroup {
 
 struct cgroup_end {
     int was_killed; /* a process in it, for want of memory, by whomever */
-    int was_full;   /* its own limit was what was reached */
+    int was_full;   /* and its own limit was what was reached */
 };
 
 void cgroup_host_init(struct cgroup_host *h, const char *root);

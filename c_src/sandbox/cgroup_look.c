@@ -42,15 +42,38 @@ cgroup_read(int at, const char *file, const char *key)
 
 /* ---- the end of one ------------------------------------------------------ */
 
+static int
+has_failed(int at)
+{
+    return cgroup_read(at, "memory.failcnt", "") > 0 ||
+           cgroup_read(at, "memory.memsw.failcnt", "") > 0;
+}
+
 /* Newer kernels do not count failures; what did not fit may have been a huge
- * page. */
+ * page.  So this much and no more is had by who was never at the limit. */
+static unsigned long long
+below_limit(int at)
+{
+    unsigned long long limit = cgroup_read(at, "memory.limit_in_bytes", "");
+    return limit > NEARLY ? limit - NEARLY - 1 : 0;
+}
+
 static int
 was_at_limit(int at)
 {
-    return cgroup_read(at, "memory.failcnt", "") > 0 ||
-           cgroup_read(at, "memory.memsw.failcnt", "") > 0 ||
-           cgroup_read(at, "memory.max_usage_in_bytes", "") + NEARLY >=
-               cgroup_read(at, "memory.limit_in_bytes", "");
+    return has_failed(at) ||
+           cgroup_read(at, "memory.max_usage_in_bytes", "") > below_limit(at);
+}
+
+/* Few are killed like that, and the rest is only asked of those. */
+static void
+look_at(int at, int version, struct cgroup_end *end)
+{
+    const char *file = version == 1 ? "memory.oom_control" : "memory.events";
+    end->was_killed = cgroup_read(at, file, "oom_kill ") > 0;
+    if (end->was_killed)
+        end->was_full =
+            version == 1 ? was_at_limit(at) : cgroup_read(at, file, "oom ") > 0;
 }
 
 void
@@ -64,42 +87,43 @@ cgroup_look(const struct cgroup_host *h, const struct cgroup *g,
             p->controllers & 1u << CGROUP_MEMORY ? cgroup_open(h, p, g) : -1;
         if (at < 0)
             continue;
-        const char *file =
-            p->version == 1 ? "memory.oom_control" : "memory.events";
-        end->was_killed = cgroup_read(at, file, "oom_kill ") > 0;
-        end->was_full = p->version == 1 ? was_at_limit(at)
-                                        : cgroup_read(at, file, "oom ") > 0;
+        look_at(at, p->version, end);
         close(at);
     }
 }
 
 /* ---- another one in it --------------------------------------------------- */
 
-/* Is the number after key in a file at most this?  No, where there is none. */
+/* Is the number after each of the keys at most this?  No, where one is not
+ * there. */
 static int
-is_at_most(int at, const char *file, const char *key, unsigned long long most)
+are_at_most(int at, const char *file, const char *const *keys,
+            unsigned long long most)
 {
     char text[1024];
-    const char *found = NULL;
-    if (cgroup_text(at, file, text, sizeof text) > 0)
-        found = line_with(text, key);
-    return found != NULL && strtoull(found, NULL, 10) <= most;
+    if (cgroup_text(at, file, text, sizeof text) == 0)
+        return 0;
+    for (; *keys != NULL; keys++) {
+        const char *found = line_with(text, *keys);
+        if (found == NULL || strtoull(found, NULL, 10) > most)
+            return 0;
+    }
+    return 1;
 }
 
-/* Where failures are not counted, or not any more, what it had at most tells
- * (was_at_limit). */
+static const char *const first[] = {"", NULL};
+
 static int
 memory_is_spotless(int at, int version)
 {
+    static const char *const events[] = {"max ", "oom ", "oom_kill ", NULL};
+    static const char *const kills[] = {"oom_kill ", NULL};
     if (version == 2)
-        return is_at_most(at, "memory.current", "", LEFT) &&
-               is_at_most(at, "memory.events", "max ", 0) &&
-               is_at_most(at, "memory.events", "oom ", 0) &&
-               is_at_most(at, "memory.events", "oom_kill ", 0);
-    return is_at_most(at, "memory.usage_in_bytes", "", LEFT) &&
-           is_at_most(at, "memory.oom_control", "oom_kill ", 0) &&
-           is_at_most(at, "memory.max_usage_in_bytes", "", ~0ull) &&
-           !was_at_limit(at);
+        return are_at_most(at, "memory.current", first, LEFT) &&
+               are_at_most(at, "memory.events", events, 0);
+    return are_at_most(at, "memory.usage_in_bytes", first, LEFT) &&
+           are_at_most(at, "memory.oom_control", kills, 0) && !has_failed(at) &&
+           are_at_most(at, "memory.max_usage_in_bytes", first, below_limit(at));
 }
 
 /* Who was in one place was in all of them; only `pids' also counts who is dead
@@ -113,7 +137,7 @@ cgroup_is_spotless(const struct cgroup_host *h, const struct cgroup *g)
         int at = cgroup_open(h, p, g);
         is = at >= 0;
         if (is && (p->controllers & 1u << CGROUP_PIDS)) {
-            is = is_at_most(at, "pids.current", "", 0);
+            is = are_at_most(at, "pids.current", first, 0);
             counted = 1;
         }
         if (is && (p->controllers & 1u << CGROUP_MEMORY))
