@@ -128,7 +128,7 @@ static int
 apply_paths(const struct ctl_map *m)
 {
     size_t n = ctl_list_len(m, "paths");
-    PyObject *path = PySys_GetObject("path"); /* borrowed */
+    PyObject *path = n > 0 ? PySys_GetObject("path") : NULL; /* borrowed */
     if (n > 0 && (path == NULL || !PyList_Check(path))) {
         PyErr_SetString(PyExc_RuntimeError, "sys.path is not a list");
         return -1;

@@ -98,17 +98,31 @@ set_up(int sock, int blackbox_fd)
         set_up_failed(failed);
 }
 
+static int
+make_box(void)
+{
+    int box = memfd_create("terrarium-blackbox", MFD_CLOEXEC);
+    return box >= 0 && ftruncate(box, WIRE_LIMIT_BLACKBOX_SIZE) == 0 ? box : -1;
+}
+
 /* The box is for faulthandler to have a descriptor, whose number the helpers'
  * will have. */
 int
 helper_prepare(void)
 {
-    int box = memfd_create("terrarium-blackbox", MFD_CLOEXEC);
-    if (box < 0 || ftruncate(box, WIRE_LIMIT_BLACKBOX_SIZE) != 0 ||
-        set_up_process(box) != NULL)
+    int box = make_box();
+    if (box < 0 || set_up_process(box) != NULL)
         return -1;
     prepared = 1;
     return 0;
+}
+
+int
+helper_try(void)
+{
+    int box = make_box();
+    hatch_init(-1);
+    return box >= 0 && set_up_again(box) == NULL ? 0 : -1;
 }
 
 /* ---- rehearsal ----------------------------------------------------------- */

@@ -26,6 +26,10 @@ int helper_prepare(void);
  * for the first time.  What the call leaves, helpers find.  0, or negative. */
 int helper_rehearse(const void *call, size_t n);
 
+/* In a child of such a process that nobody will use: what helper_main does
+ * before the lock.  0, or -1. */
+int helper_try(void);
+
 /* Be a helper on the connected stream socket `sock`, with `blackbox_fd` the
  * sealed memfd of blackbox.h (-1: none) and `lane_fd` a lane's segment (-1:
  * none), locked up by `lock' (NULL: not at all).  The caller has forked, has

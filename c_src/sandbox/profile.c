@@ -198,7 +198,7 @@ become(struct profile *p, const char **step)
 {
     unsigned id = geteuid();
     pid_t parent = getppid();
-    pid_t outer = self_outer_pid(p->proc);
+    pid_t outer = p->outer > 0 ? p->outer : self_outer_pid(p->proc);
     *step = "address space";
     if (!p->begun && self_mapped(&p->mapped) != 0)
         return E_SYS;

@@ -38,6 +38,7 @@ struct profile {
     int abi;         /* of Landlock, as used */
     unsigned layers; /* LAYER_*: those that it puts on */
     int begun;       /* by profile_begin */
+    pid_t outer;     /* its pid where /proc is; 0: not known yet */
     uint64_t mapped; /* address space before it was locked up */
     const struct profile_host *host; /* borrowed */
 };

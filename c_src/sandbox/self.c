@@ -48,8 +48,10 @@ self_outer_pid(int proc)
     char text[32];
     ssize_t n = proc < 0 ? readlink("/proc/self", text, sizeof text - 1)
                          : readlinkat(proc, "self", text, sizeof text - 1);
-    text[n > 0 ? n : 0] = 0;
-    return (pid_t)strtol(text, NULL, 10);
+    pid_t pid = 0;
+    for (ssize_t i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
+        pid = pid * 10 + (text[i] - '0');
+    return pid;
 }
 
 int

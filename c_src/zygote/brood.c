@@ -42,7 +42,7 @@ try_a_life(struct image *seen)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     *seen = image;
-    if (lockup_seed() == 0) {
+    if (helper_try() == 0 && lockup_seed() == 0) {
         lockup_rehearse("least");
         image_look(seen);
     }
@@ -98,7 +98,7 @@ be_helper(const struct zygote *z, struct breed *b, int orders, const int *fds,
           int count)
 {
     struct helper_lock lock = {lockup_again, b};
-    int32_t pid = self_outer_pid(b->profile.proc);
+    int32_t pid = b->profile.outer = self_outer_pid(b->profile.proc);
     int out = fds[NEST_OUT], err = fds[NEST_ERR];
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -145,7 +145,7 @@ get_ready(struct zygote *z, struct breed *b, int orders, int *tid)
     if (helper_prepare() != 0 || lockup_begin(b, why, sizeof why) != 0)
         return -1;
     lockup_rehearse("rehearsal");
-    if (interp_settle() < 0)
+    if (lockup_find_seed() < 0 || interp_settle() < 0)
         return -1;
     holes_fill();
     if (settle_memory(tid) != 0)

@@ -144,18 +144,35 @@ lockup_prepare(const struct policy *p)
         PyErr_Clear();
 }
 
-/* Generators go on where they were, in each child: with what the system has. */
-static int
-seed(const char *module)
+/* What seeds a module's generator; NULL: it is not loaded, or an exception is
+ * set. */
+static PyObject *
+find_seed(const char *module)
 {
     PyObject *name = PyUnicode_FromString(module);
     PyObject *m = name ? PyImport_GetModule(name) : NULL;
-    PyObject *r = m ? PyObject_CallMethod(m, "seed", NULL) : NULL;
-    int failed = PyErr_Occurred() != NULL;
-    Py_XDECREF(r);
+    PyObject *f = m ? PyObject_GetAttrString(m, "seed") : NULL;
     Py_XDECREF(m);
     Py_XDECREF(name);
-    return failed ? -1 : 0;
+    return f;
+}
+
+/* With what the system has; 0 also for NULL without an exception. */
+static int
+call_seed(PyObject *f)
+{
+    PyObject *r = f ? PyObject_CallNoArgs(f) : NULL;
+    Py_XDECREF(r);
+    return PyErr_Occurred() == NULL ? 0 : -1;
+}
+
+static int
+seed(const char *module)
+{
+    PyObject *f = find_seed(module);
+    int r = call_seed(f);
+    Py_XDECREF(f);
+    return r;
 }
 
 /* ---- all of it ----------------------------------------------------------- */
@@ -211,10 +228,21 @@ lockup_begin(struct breed *b, char *why, size_t n)
     return 0;
 }
 
+/* Generators go on where they were, in each child.  This is that of `random',
+ * where it is loaded; singleton, as the interpreter is. */
+static PyObject *seed_random;
+
+int
+lockup_find_seed(void)
+{
+    Py_XSETREF(seed_random, find_seed("random"));
+    return PyErr_Occurred() == NULL ? 0 : -1;
+}
+
 int
 lockup_seed(void)
 {
-    return seed("random");
+    return call_seed(seed_random);
 }
 
 int

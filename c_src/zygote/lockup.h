@@ -26,7 +26,9 @@ int lockup(void *breed, char *why, size_t n);
  * what all of a breed have in common, and what each does. */
 int lockup_begin(struct breed *b, char *why, size_t n);
 int lockup_again(void *breed, char *why, size_t n);
-/* A part of the latter, without the lock: -1 with an exception set. */
+/* A part of the latter, without the lock: -1 with an exception set.  Before the
+ * forks it has to be found out whether there is something to be seeded. */
+int lockup_find_seed(void);
 int lockup_seed(void);
 
 /* Are all modules of this policy of those that lockup_prepare would import? */
