@@ -10,6 +10,11 @@
 #include "lane.h"
 #include "lane_layout.h"
 
+_Static_assert(offsetof(struct lane_shared, vm) == 0 &&
+                   offsetof(struct lane_shared, helper) ==
+                       sizeof(struct lane_words),
+               "both sides' words come first");
+
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
 int
@@ -20,12 +25,10 @@ lane_segment_create(int *out)
         return E_SYS;
     /* A new file is all zeroes: empty rings.  Nobody serves them yet, so both
      * sides begin asleep for data. */
-    const uint32_t asleep = LANE_DATA;
-    const off_t vm = offsetof(struct lane_shared, vm.asleep);
-    const off_t helper = offsetof(struct lane_shared, helper.asleep);
+    const struct lane_words words[] = {{.asleep = LANE_DATA},
+                                       {.asleep = LANE_DATA}};
     if (ftruncate(fd, sizeof(struct lane_shared)) != 0 ||
-        pwrite(fd, &asleep, sizeof asleep, vm) != sizeof asleep ||
-        pwrite(fd, &asleep, sizeof asleep, helper) != sizeof asleep ||
+        pwrite(fd, words, sizeof words, 0) != sizeof words ||
         fcntl(fd, F_ADD_SEALS, SEALS) != 0) {
         io_close(&fd);
         return E_SYS;
