@@ -33,6 +33,10 @@ PY_ERR := $(PY_MK:.mk=.err)
 $(shell mkdir -p $(GEN); $(PYTHON) scripts/python_build.py > $(PY_MK).new 2> $(PY_ERR); \
   mv -f $(PY_MK).new $(PY_MK))
 -include $(PY_MK)
+# A library of its own is more that each helper has to map and to find.  Where
+# the program has a fixed place anyway, any archive will do.
+MSGPACK_ARCHIVE := $(if $(findstring -no-pie,$(PY_LDLIBS)),$(filter /%,$(shell $(CC) -print-file-name=libmsgpackc.a)))
+PY_MSGPACK := $(if $(MSGPACK_ARCHIVE),$(MSGPACK_ARCHIVE) -Wl$(,)--exclude-libs$(,)libmsgpackc.a,$(MSGPACK_LIBS))
 PY_BUILD := build/py-$(PY_VERSION)-$(shell echo '$(PY_EXECUTABLE)' | cksum | cut -d' ' -f1)$(SAN_SUFFIX)
 
 # --- ERTS -------------------------------------------------------------------
@@ -133,7 +137,7 @@ $(BUILD)/py_shm_nif.so: $(SHM_NIF_OBJ)
 $(BUILD)/py_slot_nif.so: $(SLOT_NIF_OBJ)
 	$(call link,,-shared -Wl$(,)--unresolved-symbols=ignore-all)
 $(PY_BUILD)/terrarium_py: $(PY_OBJ) $(SANDBOX_OBJ) $(COMMON_OBJ)
-	$(call link,$(MSGPACK_LIBS) -lseccomp $(PY_LDLIBS) -lz -lpthread,-Wl$(,)-z$(,)now)
+	$(call link,$(PY_MSGPACK) -lseccomp $(PY_LDLIBS) -lz -lpthread,-Wl$(,)-z$(,)now)
 
 # Copy only what changed: a program that is running keeps its old inode.
 PY_FILES = $(sort $(wildcard py/erlang/*.py py/erlang/*.pyi py/erlang/py.typed) $(WIRE_PY))
