@@ -33,10 +33,10 @@ def run(
     """The value of the last expression, and the files that are wanted."""
     if files or wanted:
         os.chdir(FOLDER)
-    for name, data in files.items():
-        _write(name, data)
+        for name, data in files.items():
+            _write(name, data)
     value = _execute(code, {"__name__": "__main__", **inputs})
-    return value, _collect(wanted, most)
+    return value, _collect(wanted, most) if wanted else {}
 
 
 def rehearsal() -> bytes:
