@@ -16,6 +16,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 /* A sanitizer relies on zeros (image.h). */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -26,6 +29,7 @@ enum { POSSIBLE = 1 };
 
 enum {
     LARGEST = 64 << 20, /* of all together */
+    HUGE_PAGE = 2 << 20,
     LINE = 4096 + 256
 };
 
@@ -126,7 +130,10 @@ open_file(size_t size)
     if (getrlimit(RLIMIT_FSIZE, &limit) != 0 ||
         (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < size))
         return -1;
-    return memfd_create("terrarium-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memfd_create("terrarium-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd >= 0 && ftruncate(fd, (off_t)size) != 0)
+        io_close(&fd);
+    return fd;
 }
 
 /* Pages that nobody has touched as well: else the first helper to read one
@@ -134,7 +141,6 @@ open_file(size_t size)
 static int
 fill(int fd, const struct image *im)
 {
-    int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
     off_t at = 0;
     for (int i = 0; i < im->count; i++) {
         const struct image_span *s = &im->spans[i];
@@ -148,6 +154,29 @@ fill(int fd, const struct image *im)
         }
         at += (off_t)s->size;
     }
+    return 0;
+}
+
+/* Of what lies in huge pages the kernel finds, and gives up, many pages at a
+ * time, though each is mapped alone.  A hint, from Linux 6.1 on. */
+static void
+want_huge_pages(int fd, size_t size)
+{
+    char *room = mmap(NULL, size + HUGE_PAGE, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return;
+    char *at = room + (-(uintptr_t)room & (HUGE_PAGE - 1));
+    if (mmap(at, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == at)
+        (void)madvise(at, size, MADV_COLLAPSE);
+    munmap(room, size + HUGE_PAGE);
+}
+
+/* Now it is as it will be. */
+static int
+seal(int fd)
+{
+    int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
     return fcntl(fd, F_ADD_SEALS, seals) == 0 ? 0 : E_SYS;
 }
 
@@ -168,12 +197,16 @@ lay(int fd, const struct image *im)
 /* What is written between the two is lost, so all here is on the stack, which
  * is no part of it. */
 static int
-replace(int fd, const struct image *im, int *laid)
+replace(int fd, size_t size, const struct image *im, int *laid)
 {
     sigset_t all, old;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &old);
-    *laid = fill(fd, im) == 0;
+    *laid = 0;
+    if (fill(fd, im) == 0) {
+        want_huge_pages(fd, size);
+        *laid = seal(fd) == 0;
+    }
     int e = *laid ? lay(fd, im) : 0;
     sigprocmask(SIG_SETMASK, &old, NULL);
     return e;
@@ -186,10 +219,11 @@ image_take(struct image *im)
     int laid = 0;
     im->count = im->hot_count = 0;
     size_t size = POSSIBLE ? find_spans(&now) : 0;
+    size = (size + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
     int fd = size > 0 && size <= LARGEST ? open_file(size) : -1;
     if (fd < 0)
         return 0;
-    int e = replace(fd, &now, &laid);
+    int e = replace(fd, size, &now, &laid);
     io_close(&fd);
     if (laid)
         *im = now;
