@@ -103,23 +103,40 @@ is_initializing(PyObject *m)
     return r != 0 && flag != Py_False;
 }
 
+/* The last module that was seen to be complete, as it then stays: another call
+ * of it need not ask again.  Ours, so that no other can have its address. */
+static PyObject *complete;
+
+/* New reference; NULL, perhaps with an exception: it is not, or not known to
+ * be. */
+static PyObject *
+if_complete(PyObject *m)
+{
+    Py_INCREF(m);
+    if (m == complete)
+        return m;
+    if (!is_initializing(m)) {
+        Py_XSETREF(complete, Py_NewRef(m));
+        return m;
+    }
+    Py_DECREF(m);
+    return NULL;
+}
+
 /* From sys.modules, where it is an ordinary module that is complete, as it
  * mostly is; else NULL, without an exception. */
 static PyObject *
 loaded(PyObject *name)
 {
     PyObject *modules = PyImport_GetModuleDict();
-    PyObject *m = NULL;
+    PyObject *m = NULL, *found = NULL;
     if (modules != NULL && PyDict_CheckExact(modules))
         m = PyDict_GetItemWithError(modules, name);
-    if (m != NULL && PyModule_CheckExact(m)) {
-        Py_INCREF(m);
-        if (!is_initializing(m))
-            return m;
-        Py_DECREF(m);
-    }
-    PyErr_Clear();
-    return NULL;
+    if (m != NULL && PyModule_CheckExact(m))
+        found = if_complete(m);
+    if (found == NULL)
+        PyErr_Clear();
+    return found;
 }
 
 /* New reference.  None in sys.modules forbids the import, which says so. */
