@@ -34,6 +34,21 @@ make_boot(const struct ctl_map *m, struct buf *frame)
     return 0;
 }
 
+/* From the first one on that is wanted with a lane, all of a breed have one:
+ * the spares that have none go. */
+static void
+see_lane(struct zygote *z, struct breed *b, const struct ctl_map *m)
+{
+    struct ctl_map boot;
+    int wanted = 0;
+    if (b->lanes || !ctl_get_map(m, "boot", &boot) ||
+        !ctl_get_bool(&boot, "lane", &wanted) || !wanted)
+        return;
+    b->lanes = 1;
+    while (b->spares > 0)
+        spawn_doom(spares_oldest(z, b));
+}
+
 /* A spare may have died a moment ago: then the next one. */
 static struct child *
 boot_spare(struct zygote *z, struct breed *b, const struct buf *frame)
@@ -130,8 +145,10 @@ spawn(struct zygote *z, const struct ctl_map *m, uint64_t id)
     int e = breeds_find(z, m, &b, &missing, why, sizeof why);
     if (e == 0 && (e = make_boot(m, &frame)) != 0)
         snprintf(why, sizeof why, "boot frame: %s", err_str(e));
-    if (e == 0)
+    if (e == 0) {
+        see_lane(z, b, m);
         c = get_helper(z, b, &frame, &spare, why, sizeof why);
+    }
     buf_fini(&frame);
     if (e == 0 && b != &z->plain && ctl_get_uint(m, "ahead", &ahead))
         breeds_used(b, ahead);

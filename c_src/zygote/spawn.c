@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -100,6 +101,17 @@ open_pipe(int *read_end, int *write_end)
     return 0;
 }
 
+/* Where none was ever wanted, as single-use helpers have no use for one, there
+ * is something else in its place. */
+static int
+open_lane(const struct breed *b, int *fd)
+{
+    if (b->lanes)
+        return lane_segment_create(fd);
+    *fd = eventfd(0, EFD_CLOEXEC);
+    return *fd >= 0 ? 0 : E_SYS;
+}
+
 static int
 open_all(struct child *c, struct ends *e)
 {
@@ -111,7 +123,7 @@ open_all(struct child *c, struct ends *e)
     if (r == 0)
         r = open_pipe(&c->fds[CHILD_STDERR], &e->err);
     if (r == 0)
-        r = lane_segment_create(&c->fds[CHILD_LANE]);
+        r = open_lane(c->breed, &c->fds[CHILD_LANE]);
     if (r == 0)
         r = open_hatch(&c->fds[CHILD_HATCH], &e->hatch);
     return r;

@@ -78,6 +78,7 @@ struct breed {
     unsigned spares;      /* that there are */
     unsigned children;    /* those included */
     int64_t used_ms;      /* when one was asked for */
+    int lanes;            /* has one been wanted with a lane? */
     struct throttle throttle;
     struct nest nest; /* from which they are forked; may be none */
     struct cgroup kept[BREED_KEPT_GROUPS]; /* empty, for its next helpers */

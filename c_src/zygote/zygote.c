@@ -127,6 +127,7 @@ prepare(struct zygote *z)
     z->host.cgroups = &z->cgroups;
     raise_file_limit(z);
     z->plain.wanted = z->options.spares;
+    z->plain.lanes = 1;
     z->plain.profile.landlock = z->plain.profile.proc = -1;
     cell_init(&z->plain.profile.cell);
     nest_init(&z->plain.nest);

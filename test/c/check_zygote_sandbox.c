@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "handoff.h"
+#include "lane.h"
 #include "layers.h"
 #include "support_check.h"
 #include "support_process.h"
@@ -21,10 +22,12 @@
 #include "wire.h"
 
 static struct zyg z;
+static int with_lane; /* what is asked for */
 
 static void
 set_up(void)
 {
+    with_lane = 0;
     const char *const args[] = {"--spares", "0", NULL};
     zyg_open(&z, args);
 }
@@ -51,6 +54,7 @@ ask(const char *type, uint64_t id, const char *level, const char *key,
     struct ctl_out m, boot, policy;
     char *list = (char *)value;
     ctl_begin(&boot);
+    ctl_put_bool(&boot, "lane", with_lane);
     ck_ok(ctl_end(&boot));
     ctl_begin(&policy);
     ctl_put_str(&policy, "level", level);
@@ -292,6 +296,24 @@ START_TEST(keeps_spares_of_a_kind)
 }
 END_TEST
 
+/* Who wants a lane is not given a spare that has none. */
+START_TEST(has_lanes_once_one_is_wanted)
+{
+    for (uint64_t id = 1; id < 4; id++) {
+        struct zyg_message m;
+        struct zyg_helper h;
+        with_lane = id > 1;
+        ask(CTL_spawn, id, "default", NULL, NULL, 1);
+        zyg_expect(&z, CTL_spawned, &m);
+        zyg_take_helper(&m, &h);
+        ck_assert_int_eq(h.spare, id == 3);
+        ck_assert_int_eq(lane_segment_check(h.lane) == 0, with_lane);
+        zyg_bury(&z, &h);
+        zyg_wait_children(&z, 1 + nests());
+    }
+}
+END_TEST
+
 /* It tells why on its standard error, and runs nothing. */
 START_TEST(a_helper_that_can_not_be_locked_ends)
 {
@@ -403,6 +425,7 @@ make_zygote_sandbox_suite(void)
                                   names_what_is_wrong_with_a_policy,
                                   probes,
                                   keeps_spares_of_a_kind,
+                                  has_lanes_once_one_is_wanted,
                                   a_helper_that_can_not_be_locked_ends,
                                   a_module_must_not_start_threads,
                                   nothing_of_preloaded_modules_is_open,
