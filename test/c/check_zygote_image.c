@@ -104,6 +104,29 @@ START_TEST(each_process_has_its_own)
 }
 END_TEST
 
+static int
+write_small(void *small)
+{
+    *(volatile char *)small = 1;
+    return 0;
+}
+
+/* As what a linker has filled in and locked then. */
+START_TEST(takes_what_can_only_be_read_by_now)
+{
+    static struct image im;
+    char *small = mmap(NULL, page, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(small, MAP_FAILED);
+    strcpy(small, "small");
+    ck_assert_int_eq(mprotect(small, page, PROT_READ), 0);
+    ck_assert_int_eq(image_take(&im), 0);
+    ck_assert_int_eq(holds(im.spans, im.count, small), !SANITIZED);
+    ck_assert_str_eq(small, "small");
+    ck_assert_int_ne(in_child(write_small, small), 0);
+}
+END_TEST
+
 /* Who wants a mapping to be empty in a child, has it so. */
 START_TEST(leaves_alone_what_is_wiped)
 {
@@ -170,6 +193,7 @@ make_zygote_image_suite(void)
     tcase_add_checked_fixture(all, set_up, NULL);
     tcase_add_test(all, keeps_what_there_is);
     tcase_add_test(all, each_process_has_its_own);
+    tcase_add_test(all, takes_what_can_only_be_read_by_now);
     tcase_add_test(all, leaves_alone_what_is_wiped);
     tcase_add_test(all, finds_what_is_written);
     tcase_add_test(all, does_without_a_file);
