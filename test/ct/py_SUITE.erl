@@ -9,11 +9,11 @@
 suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
-    [call_forms, names, kwargs, call_options, eval_forms, exec_forms, values, large_values,
-     python_errors, errors_as_maps, last_error_story, last_error_is_per_process,
-     bad_arguments, unknown_atoms, no_new_atoms, references, stale_references, contexts,
-     routing, binding, pools, many_callers, callers_that_die, clean_mailbox, interrupting,
-     without_the_application].
+    [call_forms, names, modules_that_are_replaced, kwargs, call_options, eval_forms, exec_forms,
+     values, large_values, python_errors, errors_as_maps, last_error_story,
+     last_error_is_per_process, bad_arguments, unknown_atoms, no_new_atoms, references,
+     stale_references, contexts, routing, binding, pools, many_callers, callers_that_die,
+     clean_mailbox, interrupting, without_the_application].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 2}]),
@@ -48,6 +48,19 @@ names(_) ->
      || M <- [math, <<"math">>, "math"], F <- [sqrt, <<"sqrt">>, "sqrt"]],
     [?assertEqual({ok, 3}, py:eval(Code)) || Code <- ["1+2", <<"1+2">>, '1+2']],
     ?assertEqual({ok, <<"ü"/utf8>>}, py:eval("'ü'")).
+
+%% What sys.modules has now is called, whatever was called before.
+modules_that_are_replaced(_) ->
+    C = py:context(1),
+    [begin
+         ok = py:exec(C, ["import sys, types\nmade = types.ModuleType('made_here')\n"
+                          "made.f = lambda: ", integer_to_list(N),
+                          "\nsys.modules['made_here'] = made\ndel made"]),
+         [?assertEqual({ok, N}, py:call(C, made_here, f, [])) || _ <- [1, 2]],
+         ?assertEqual({ok, 4.0}, py:call(C, math, sqrt, [16]))
+     end || N <- [1, 2, 3]],
+    ok = py:exec(C, "del sys.modules['made_here']"),
+    ?assertMatch({error, {"ModuleNotFoundError", _}}, py:call(C, made_here, f, [])).
 
 kwargs(_) ->
     Expected = {ok, <<"[\n  1\n]">>},
