@@ -24,6 +24,13 @@ buf_fini(struct buf *b)
 }
 
 void
+buf_wipe(struct buf *b)
+{
+    mem_wipe(b->data, b->len);
+    buf_fini(b);
+}
+
+void
 buf_reset(struct buf *b, size_t keep)
 {
     if (b->cap > keep)

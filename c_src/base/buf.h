@@ -19,6 +19,9 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_fini(struct buf *b);
+/* The same, and its bytes are nowhere any more: of what was put into room that
+ * was there (buf_reserve), for a buffer that grows leaves copies behind. */
+void buf_wipe(struct buf *b);
 /* Empty it, and give memory beyond `keep` bytes back. */
 void buf_reset(struct buf *b, size_t keep);
 

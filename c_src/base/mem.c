@@ -2,6 +2,7 @@
 #include "mem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Singletons of the process, written by tests before any thread exists. */
 static long fail_countdown;
@@ -45,4 +46,11 @@ void
 mem_free(void *p)
 {
     free(p);
+}
+
+void
+mem_wipe(void *p, size_t size)
+{
+    if (p != NULL)
+        explicit_bzero(p, size);
 }

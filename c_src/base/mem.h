@@ -10,6 +10,8 @@
 void *mem_alloc(size_t size);              /* NULL on failure */
 void *mem_realloc(void *old, size_t size); /* NULL: old is untouched */
 void mem_free(void *p);                    /* NULL is fine */
+/* Nothing that held a secret keeps it when it is free. */
+void mem_wipe(void *p, size_t size);
 
 /* Tests only: let the n-th allocation from now fail (1 is the next one);
  * 0 switches it off.  mem_failed() tells how many did fail since. */

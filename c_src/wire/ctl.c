@@ -20,13 +20,25 @@
 struct tree {
     msgpack_zone zone;
     msgpack_object root;
+    size_t size;
     char bytes[];
 };
+
+/* Messages hold environments, and what is free here, whoever is forked from
+ * here can read. */
+static void
+tree_free(struct tree *t)
+{
+    msgpack_zone_destroy(&t->zone);
+    mem_wipe(t->bytes, t->size);
+    mem_free(t);
+}
 
 static int
 unpack(struct tree *t, const void *p, size_t n)
 {
     size_t off = 0;
+    t->size = n;
     memcpy(t->bytes, p, n);
     switch (msgpack_unpack(t->bytes, n, &off, &t->zone, &t->root)) {
     case MSGPACK_UNPACK_SUCCESS:
@@ -53,8 +65,7 @@ ctl_open(struct ctl_in *in, const void *p, size_t n, struct ctl_map *root)
     }
     e = unpack(t, p, n);
     if (e != 0) {
-        msgpack_zone_destroy(&t->zone);
-        mem_free(t);
+        tree_free(t);
         return e;
     }
     in->tree = t;
@@ -68,8 +79,7 @@ ctl_close(struct ctl_in *in)
     struct tree *t = in->tree;
     if (t == NULL)
         return;
-    msgpack_zone_destroy(&t->zone);
-    mem_free(t);
+    tree_free(t);
     in->tree = NULL;
 }
 

@@ -17,11 +17,14 @@
 
 /* The whole BOOT frame; a request without a boot map boots with defaults. */
 static int
-make_boot(const struct ctl_map *m, struct buf *frame)
+make_boot(const struct zygote *z, const struct ctl_map *m, struct buf *frame)
 {
     static const uint8_t empty_map = 0x80;
     uint8_t header[WIRE_LIMIT_HEADER_SIZE] = {0};
-    int e = buf_put(frame, header, sizeof header);
+    /* It is no longer than the message, and so never moves (buf_wipe). */
+    int e = buf_reserve(frame, z->in_size + sizeof header);
+    if (e == 0)
+        e = buf_put(frame, header, sizeof header);
     if (e == 0)
         e = ctl_get_packed(m, "boot", frame);
     if (e == E_FORMAT)
@@ -143,13 +146,13 @@ spawn(struct zygote *z, const struct ctl_map *m, uint64_t id)
     struct child *c = NULL;
     buf_init(&frame, WIRE_LIMIT_MAX_CONTROL + WIRE_LIMIT_HEADER_SIZE);
     int e = breeds_find(z, m, &b, &missing, why, sizeof why);
-    if (e == 0 && (e = make_boot(m, &frame)) != 0)
+    if (e == 0 && (e = make_boot(z, m, &frame)) != 0)
         snprintf(why, sizeof why, "boot frame: %s", err_str(e));
     if (e == 0) {
         see_lane(z, b, m);
         c = get_helper(z, b, &frame, &spare, why, sizeof why);
     }
-    buf_fini(&frame);
+    buf_wipe(&frame);
     if (e == 0 && b != &z->plain && ctl_get_uint(m, "ahead", &ahead))
         breeds_used(b, ahead);
     if (c != NULL)

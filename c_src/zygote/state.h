@@ -100,7 +100,8 @@ struct zygote {
     int greeted;
     struct signals signals;
     struct outbox out;
-    uint8_t *in; /* WIRE_LIMIT_MAX_CONTROL bytes for the message just read */
+    uint8_t *in;    /* WIRE_LIMIT_MAX_CONTROL bytes for the message just read */
+    size_t in_size; /* of that */
 
     struct child *children;
     struct breed plain; /* those without a policy; the others follow it */

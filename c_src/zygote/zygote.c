@@ -146,23 +146,24 @@ receive(struct zygote *z)
     for (int i = 0; i < REQUESTS_A_TURN; i++) {
         int fds[IO_MAX_FDS], count = 0;
         int64_t user = IO_NO_USER;
-        size_t n = 0;
         if (z->end != ZYGOTE_GO_ON || !outbox_has_room(&z->out))
             return;
-        int e = io_recv_vouched(z->control, z->in, WIRE_LIMIT_MAX_CONTROL, &n,
-                                fds, &count, &user);
+        int e = io_recv_vouched(z->control, z->in, WIRE_LIMIT_MAX_CONTROL,
+                                &z->in_size, fds, &count, &user);
         while (e == 0 && count > 0) /* nobody has a reason to send us any */
             close(fds[--count]);
         if (e == E_AGAIN)
             return;
-        if (e == 0 && greeting_serves(z, user))
-            requests_handle(z, z->in, n);
-        else if (e == 0)
-            return;
+        int serves = e == 0 && greeting_serves(z, user);
+        if (serves)
+            requests_handle(z, z->in, z->in_size);
         else if (e == E_LIMIT)
             state_log(z, "warning", "control message too large: ignored");
-        else
+        else if (e != 0)
             z->end = HANDOFF_EXIT_OK;
+        mem_wipe(z->in, e == 0 ? z->in_size : WIRE_LIMIT_MAX_CONTROL);
+        if (e == 0 && !serves)
+            return;
     }
 }
 

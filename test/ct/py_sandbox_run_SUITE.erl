@@ -10,7 +10,8 @@ suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
     [values, printed, inputs, files, files_are_capped, limits, violations, deaths, tracebacks,
-     reports, nothing_stays, wrong_options, hidden_environment, numpy, from_spares, caller_dies,
+     reports, nothing_stays, wrong_options, hidden_environment,
+     environment_of_others, numpy, from_spares, caller_dies,
      nothing_is_left].
 
 init_per_suite(Config) ->
@@ -173,6 +174,40 @@ hidden_environment(_) ->
     ?assertMatch({ok, #{value := none}},
                  py_sandbox:run("import os\nos.environ.get('TERRARIUM_TEST_SECRET')",
                                 #{runtime => hiding})),
+    ok = py_context:stop(C).
+
+%% What another context was given passes through the process that all are forked from.
+%% A context that was given it finds it by the same search: of the heap, and of what
+%% lies around the C library.
+environment_of_others(_) ->
+    Search = "import ctypes, os, re\n"
+             "libc = ctypes.CDLL(None)\n"
+             "libc.sbrk.restype = ctypes.c_void_p\n"
+             "libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]\n"
+             "libc.write.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]\n"
+             "there = ctypes.create_string_buffer(1)\n"
+             "r, w = os.pipe()\n"
+             "def page(at):\n"
+             "    if libc.mincore(at, 4096, ctypes.addressof(there)) != 0: return None\n"
+             "    n = libc.write(w, at, 4096)\n"
+             "    return os.read(r, n) if n > 0 else b''\n"
+             "def pages():\n"
+             "    at = (libc.sbrk(ctypes.c_long(0)) & ~4095) - 4096\n"
+             "    while (p := page(at)) is not None:\n"
+             "        yield p\n"
+             "        at -= 4096\n"
+             "    at = ctypes.cast(libc.malloc, ctypes.c_void_p).value & ~4095\n"
+             "    for near in range(at - (64 << 20), at + (16 << 20), 4096):\n"
+             "        yield page(near) or b''\n"
+             "def found(): return any(re.search(rb'anothers-key-[0-9]{9}', p) for p in pages())\n",
+    Env = #{"KEY" => "anothers-key-" ++ integer_to_list(100000000 + rand:uniform(800000000))},
+    {ok, C} = py_context:new(#{env => Env}),
+    ok = py_context:exec(C, Search),
+    ?assertEqual({ok, true}, py_context:eval(C, "found()")),
+    Policy = #{level => default, limits => #{wall_ms => 30000}},
+    [?assertMatch({ok, #{value := false}},
+                  py_sandbox:run([Search, "found()"], #{policy => Policy, spares => Spares}))
+     || Spares <- [0, 1, 1]],
     ok = py_context:stop(C).
 
 numpy(_) ->
