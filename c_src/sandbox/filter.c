@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
@@ -13,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -34,6 +36,7 @@ enum class {
     CLASS_CORE,
     CLASS_FILE,
     CLASS_WRITE,
+    CLASS_MARK,
     CLASS_NET,
     CLASS_DENY,
     CLASS_KILL
@@ -84,6 +87,9 @@ action_of(const struct policy *p, enum class class)
         return policy_has_files(p) ? SCMP_ACT_ALLOW : DENY;
     case CLASS_WRITE:
         return policy_may_write(p) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EROFS);
+    case CLASS_MARK:
+        return policy_may_write(p) && p->unguarded ? DENY
+                                                   : action_of(p, CLASS_WRITE);
     case CLASS_NET:
         return p->port_count > 0 ? SCMP_ACT_ALLOW : DENY;
     case CLASS_KILL:
@@ -178,12 +184,63 @@ signal_rules(struct maker *m)
          SCMP_CMP(1, SCMP_CMP_NE, 0, 0));
 }
 
+/* Those that lend priority take the number of any thread, and tell whether
+ * there is one; and they have had more errors than all else of futex(2). */
+static void
+futex_rules(struct maker *m)
+{
+    static const uint32_t may[] = {
+        FUTEX_WAIT,    FUTEX_WAKE,        FUTEX_REQUEUE,    FUTEX_CMP_REQUEUE,
+        FUTEX_WAKE_OP, FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET};
+    const uint32_t flags = FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME;
+    for (size_t i = 0; i < sizeof may / sizeof may[0]; i++)
+        RULE(m, SCMP_ACT_ALLOW, "futex", BITS(1, LOW & ~flags, may[i]));
+}
+
+/* A negative one is the clock of a thread, which must be its own, or of any
+ * process, which tells that there is one and what it has worked. */
+static void
+clock_rules(struct maker *m, const char *name)
+{
+    const uint32_t negative = 1u << 31, thread = 4;
+    RULE(m, SCMP_ACT_ALLOW, name, BITS(0, negative, 0));
+    RULE(m, SCMP_ACT_ALLOW, name,
+         BITS(0, negative | thread, negative | thread));
+}
+
+/* Of itself alone; what its own id may be asked for as well, selfkill.c says.
+ * A socket tells who has made it, and would give a descriptor of that process:
+ * any option but this, said bit by bit as in signal_rules. */
+static void
+question_rules(struct maker *m)
+{
+    enum { OPTION_BITS = 7, PEERPIDFD = 77 };
+    RULE(m, SCMP_ACT_ALLOW, "getpriority", IS(0, PRIO_PROCESS), IS(1, 0));
+    for (uint32_t bit = 1; bit < 1u << OPTION_BITS; bit <<= 1)
+        RULE(m, SCMP_ACT_ALLOW, "getsockopt", BITS(2, bit, ~PEERPIDFD & bit));
+    clock_rules(m, "clock_gettime");
+    clock_rules(m, "clock_getres");
+    clock_rules(m, "clock_nanosleep");
+}
+
+/* Of locks nobody counts the memory, not even a control group: they are for
+ * those who have files of their own. */
+static void
+lock_rules(struct maker *m)
+{
+    static const uint32_t locks[] = {F_GETLK, F_SETLK, F_SETLKW};
+    if (m->policy->read.count == 0 && !policy_may_write(m->policy))
+        return;
+    for (size_t i = 0; i < sizeof locks / sizeof locks[0]; i++)
+        RULE(m, SCMP_ACT_ALLOW, "fcntl", IS(1, locks[i]));
+}
+
 static void
 fcntl_rules(struct maker *m)
 {
-    static const uint32_t may[] = {F_DUPFD,  F_DUPFD_CLOEXEC, F_GETFD, F_SETFD,
-                                   F_GETFL,  F_SETFL,         F_GETLK, F_SETLK,
-                                   F_SETLKW, F_GET_SEALS};
+    static const uint32_t may[] = {F_DUPFD,    F_DUPFD_CLOEXEC, F_GETFD,
+                                   F_SETFD,    F_GETFL,         F_SETFL,
+                                   F_GET_SEALS};
     static const uint32_t requests[] = {TCGETS,  FIONREAD, FIONBIO,
                                         FIOCLEX, FIONCLEX, TIOCGWINSZ};
     static const uint32_t own[] = {PR_SET_NAME, PR_GET_NAME,
@@ -231,7 +288,7 @@ static void
 file_rules(struct maker *m)
 {
     uint32_t open = action_of(m->policy, CLASS_FILE);
-    uint32_t change = action_of(m->policy, CLASS_WRITE);
+    uint32_t change = action_of(m->policy, CLASS_MARK);
     if (open != SCMP_ACT_ALLOW) {
         rule(m, open, "open", 0, NULL);
         rule(m, open, "openat", 0, NULL);
@@ -298,6 +355,9 @@ rules(struct maker *m)
     map_rules(m);
     thread_rules(m);
     signal_rules(m);
+    futex_rules(m);
+    question_rules(m);
+    lock_rules(m);
     fcntl_rules(m);
     file_rules(m);
     socket_rules(m);

@@ -28,9 +28,10 @@ void filter_free(struct filter *f);
 /* The name of a system call of this machine; "" where there is none. */
 void filter_name(int nr, char *name, size_t n);
 
-/* A filter with which a process can signal nobody but itself: this many
- * instructions, one of which allows what is no signal. */
-enum { SELFKILL_COUNT = 12, SELFKILL_OTHERS = 6 };
+/* A filter with which a process can signal nobody but itself, nor ask about
+ * anybody else by a process id: this many instructions, one of which allows
+ * what is neither. */
+enum { SELFKILL_COUNT = 22, SELFKILL_OTHERS = 12 };
 void selfkill_make(struct sock_filter code[SELFKILL_COUNT], pid_t self);
 
 /* Put it on all threads of this process, for ever.  Needs no_new_privs. */

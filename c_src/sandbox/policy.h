@@ -30,6 +30,8 @@ struct policy {
     int exec_memory;  /* may map memory both writable and executable */
     int exec;         /* each helper is a process begun anew */
     int diagnose;     /* a forbidden system call leaves its name */
+    int unguarded;    /* not of the VM: files of its user that are not granted
+                         are neither hidden nor another's (profile.c) */
     struct args_list read;    /* paths to be read, beside what imports need */
     struct args_list write;   /* paths to be read and written */
     struct args_list import;  /* directories of modules */

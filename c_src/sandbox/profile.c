@@ -158,12 +158,14 @@ profile_make(struct profile *p, const struct ctl_map *policy,
     if (e != 0)
         return e;
     p->layers = LAYER_BASE | LAYER_RLIMITS;
-    e = make_filter(p, why, n);
-    if (e == 0)
-        e = make_landlock(p, host, why, n);
+    e = make_landlock(p, host, why, n);
     if (e == 0) {
         make_cell(p, host, why_no_cell, sizeof why_no_cell);
         look_at_user(p, host);
+        p->policy.unguarded = !(p->layers & (LAYER_NAMESPACES | LAYER_OWN_UID));
+        e = make_filter(p, why, n);
+    }
+    if (e == 0) {
         look_at_groups(p, host, why_no_group, sizeof why_no_group);
         e = check(p, why_no_cell, why_no_group, missing, why, n);
     }
@@ -212,9 +214,8 @@ become(struct profile *p, const char **step)
         return E_SYS;
     if ((p->layers & LAYER_NAMESPACES) && cell_own_tmp(&p->policy, id) != 0)
         return E_SYS;
-    int own_count = (p->layers & LAYER_OWN_UID) || p->cell.fds[CELL_USER] >= 0;
     *step = "limits";
-    if (self_limit(&p->policy, p->mapped, own_count) != 0)
+    if (self_limit(&p->policy, p->mapped) != 0)
         return E_SYS;
     if (p->policy.level == LEVEL_TRUSTED)
         return 0;
@@ -223,8 +224,11 @@ become(struct profile *p, const char **step)
     *step = "user";
     if ((p->layers & LAYER_OWN_UID) && self_change_user(id) != 0)
         return E_SYS;
-    *step = "thread count";
+    *step = "counts";
     if (p->cell.fds[CELL_USER] >= 0 && self_own_count() != 0)
+        return E_SYS;
+    if (((p->layers & LAYER_OWN_UID) || p->cell.fds[CELL_USER] >= 0) &&
+        self_limit_counts(&p->policy) != 0)
         return E_SYS;
     *step = "capabilities";
     if (self_drop_capabilities() != 0)

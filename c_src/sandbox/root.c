@@ -28,12 +28,15 @@ sys(int r)
 
 /* ---- mounts -------------------------------------------------------------- */
 
-/* Over flags that came with the mount and may not be taken off it. */
+/* Over flags that came with the mount and may not be taken off it.  Nodev would
+ * end a device's use; read-only ends none, but nobody changes its mode. */
 static int
-restrict_mount(const char *at, int how)
+restrict_mount(const char *at, int how, int is_device)
 {
-    struct mount_attr a = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-    if (how == ROOT_READ_ONLY)
+    struct mount_attr a = {.attr_set = MOUNT_ATTR_NOSUID};
+    if (!is_device)
+        a.attr_set |= MOUNT_ATTR_NODEV;
+    if (is_device || how == ROOT_READ_ONLY)
         a.attr_set |= MOUNT_ATTR_RDONLY;
     return sys((int)syscall(SYS_mount_setattr, AT_FDCWD, at, AT_RECURSIVE, &a,
                             sizeof a));
@@ -45,9 +48,8 @@ bind(const char *from, const char *to, int how)
     if (mount(from, to, NULL, MS_BIND | MS_REC, NULL) != 0)
         return E_SYS;
     struct stat s;
-    if (stat(to, &s) == 0 && S_ISCHR(s.st_mode)) /* nodev would end its use */
-        return 0;
-    return restrict_mount(to, how);
+    int is_device = stat(to, &s) == 0 && S_ISCHR(s.st_mode);
+    return restrict_mount(to, how, is_device);
 }
 
 /* ---- one path ------------------------------------------------------------ */

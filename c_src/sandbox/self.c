@@ -80,7 +80,7 @@ address_space(const struct policy *p, uint64_t mapped)
 }
 
 int
-self_limit(const struct policy *p, uint64_t mapped, int own_count)
+self_limit(const struct policy *p, uint64_t mapped)
 {
     int e = lower_if(RLIMIT_DATA, p->memory);
     if (e == 0 && p->level != LEVEL_TRUSTED)
@@ -91,12 +91,20 @@ self_limit(const struct policy *p, uint64_t mapped, int own_count)
         e = lower_if(RLIMIT_FSIZE, p->file_bytes);
     if (e != 0 || p->level == LEVEL_TRUSTED)
         return e;
-    if (own_count && p->thread_count != POLICY_NO_LIMIT)
-        e = lower(RLIMIT_NPROC, p->thread_count + 1); /* the main thread */
     static const int none[] = {RLIMIT_CORE, RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK,
                                RLIMIT_RTPRIO};
     for (size_t i = 0; e == 0 && i < sizeof none / sizeof none[0]; i++)
         e = lower(none[i], 0);
+    return e;
+}
+
+int
+self_limit_counts(const struct policy *p)
+{
+    enum { PENDING_SIGNALS = 64 };
+    int e = lower(RLIMIT_SIGPENDING, PENDING_SIGNALS);
+    if (e == 0 && p->thread_count != POLICY_NO_LIMIT)
+        e = lower(RLIMIT_NPROC, p->thread_count + 1); /* the main thread */
     return e;
 }
 

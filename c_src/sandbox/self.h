@@ -29,9 +29,13 @@ int self_can_change_user(const char *needed);
 pid_t self_outer_pid(int proc);
 /* Address space in bytes.  Needs /proc as well. */
 int self_mapped(uint64_t *bytes);
-/* mapped: what self_mapped said; own_count: are its threads counted apart from
- * those of others? */
-int self_limit(const struct policy *p, uint64_t mapped, int own_count);
+/* mapped: what self_mapped said. */
+int self_limit(const struct policy *p, uint64_t mapped);
+/* Of what the kernel counts for each user: only where this process is counted
+ * apart from others.  In a user namespace of its own and not before it, for
+ * its maker's limits hold for what all children of that one's namespace have
+ * together. */
+int self_limit_counts(const struct policy *p);
 /* Nothing that is executed gets one again; needs CAP_SETPCAP, so it comes
  * before the user is changed. */
 void self_drop_bounding(void);

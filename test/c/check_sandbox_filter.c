@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -25,7 +26,7 @@
 #include "support_check.h"
 
 enum { MOST_NR = 600 };
-enum class { CORE, FILE_, WRITE, NET, DENY, KILL, UNKNOWN };
+enum class { CORE, FILE_, WRITE, MARK, NET, DENY, KILL, UNKNOWN };
 
 #define OK SECCOMP_RET_ALLOW
 #define ERROR(e) (SECCOMP_RET_ERRNO | (uint32_t)(e))
@@ -54,6 +55,27 @@ set_up(void)
 #undef FILE
 }
 
+static int
+among(uint32_t v, const uint32_t *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == v)
+            return 1;
+    return 0;
+}
+#define AMONG(v, ...)                                                          \
+    among(v, (const uint32_t[]){__VA_ARGS__},                                  \
+          sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+
+/* Modes and times: of whose files, nothing but namespaces and users says. */
+static uint32_t
+decide_mark(const struct policy *p)
+{
+    if (!policy_may_write(p))
+        return ERROR(EROFS);
+    return p->unguarded ? ERROR(EPERM) : OK;
+}
+
 static uint32_t
 decide_class(const struct policy *p, int nr)
 {
@@ -64,6 +86,8 @@ decide_class(const struct policy *p, int nr)
         return policy_has_files(p) ? OK : ERROR(EPERM);
     case WRITE:
         return policy_may_write(p) ? OK : ERROR(EROFS);
+    case MARK:
+        return decide_mark(p);
     case NET:
         return p->port_count > 0 ? OK : ERROR(EPERM);
     case DENY:
@@ -91,7 +115,36 @@ decide_mode(const struct policy *p, uint32_t mode)
 {
     if (mode & (S_ISUID | S_ISGID))
         return ERROR(EPERM);
-    return policy_may_write(p) ? OK : ERROR(EROFS);
+    return decide_mark(p);
+}
+
+static uint32_t
+decide_fcntl(const struct policy *p, uint32_t what)
+{
+    int locks = p->read.count > 0 || policy_may_write(p);
+    if (AMONG(what, F_GETLK, F_SETLK, F_SETLKW) && locks)
+        return OK;
+    return AMONG(what, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL,
+                 F_SETFL, F_GET_SEALS)
+               ? OK
+               : decide_class(p, SYS_fcntl);
+}
+
+/* That of a thread, or a fixed one. */
+static uint32_t
+decide_clock(const struct policy *p, int nr, int32_t clock)
+{
+    return clock >= 0 || clock & 4 ? OK : decide_class(p, nr);
+}
+
+static uint32_t
+decide_futex(const struct policy *p, uint32_t op)
+{
+    return AMONG(op & ~(uint32_t)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME),
+                 FUTEX_WAIT, FUTEX_WAKE, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE,
+                 FUTEX_WAKE_OP, FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET)
+               ? OK
+               : decide_class(p, SYS_futex);
 }
 
 static uint32_t
@@ -126,18 +179,6 @@ decide_clone(const struct policy *p, uint32_t flags)
         return ERROR(EPERM);
     return (flags & ~may) == needed ? OK : decide_class(p, SYS_clone);
 }
-
-static int
-among(uint32_t v, const uint32_t *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (list[i] == v)
-            return 1;
-    return 0;
-}
-#define AMONG(v, ...)                                                          \
-    among(v, (const uint32_t[]){__VA_ARGS__},                                  \
-          sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 static uint32_t
 decide_socket(const struct policy *p, uint32_t family, uint32_t type,
@@ -200,10 +241,17 @@ decide(const struct policy *p, int nr, const uint64_t *arg)
             return arg[1] == 0 ? OK : ERROR(EPERM);
         return a[0] % 128 != SIGSYS ? OK : decide_class(p, nr);
     case SYS_fcntl:
-        return AMONG(a[1], F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL,
-                     F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_GET_SEALS)
-                   ? OK
-                   : decide_class(p, nr);
+        return decide_fcntl(p, a[1]);
+    case SYS_futex:
+        return decide_futex(p, a[1]);
+    case SYS_clock_gettime:
+    case SYS_clock_getres:
+    case SYS_clock_nanosleep:
+        return decide_clock(p, nr, (int32_t)a[0]);
+    case SYS_getpriority:
+        return a[0] == 0 && a[1] == 0 ? OK : decide_class(p, nr);
+    case SYS_getsockopt:
+        return a[2] % 128 != 77 ? OK : decide_class(p, nr);
     case SYS_ioctl:
         return AMONG(a[1], TCGETS, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX,
                      TIOCGWINSZ)
@@ -275,6 +323,16 @@ static const uint64_t interesting[] = {
     PR_SET_PDEATHSIG,
     F_DUPFD_CLOEXEC,
     1024 + 9, /* F_ADD_SEALS */
+    F_GETLK,
+    FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG,
+    FUTEX_CMP_REQUEUE_PI,
+    FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME,
+    31,
+    32,
+    77,              /* SO_PEERPIDFD */
+    (~77u << 3) | 2, /* what process 77 has worked */
+    (~77u << 3) | 6, /* the same of a thread */
+    (~0u << 3) | 3,  /* a clock that is a descriptor */
     0xffffffff,
     1ull << 32,
     ~0ull,
@@ -376,6 +434,7 @@ static const struct policy policies[] = {
     {.level = LEVEL_DEFAULT, .threads = 1, .exec_memory = 1},
     {.level = LEVEL_DEFAULT, .tmp_bytes = 1, .ports = &port, .port_count = 1},
     {.level = LEVEL_STRICT},
+    {.level = LEVEL_DEFAULT, .tmp_bytes = 1, .unguarded = 1},
     {.level = LEVEL_STRICT, .diagnose = 1},
     {.level = LEVEL_STRICT, .threads = 1, .exec_memory = 1},
     {.level = LEVEL_STRICT, .read = {.v = path, .count = 1}},
@@ -427,6 +486,26 @@ START_TEST(splits_only_what_it_knows)
         ck_err(filter_split(&wrong[i], &early, &late), E_FORMAT);
         ck_assert_ptr_null(early.code);
         ck_assert_ptr_null(late.code);
+    }
+}
+END_TEST
+
+START_TEST(asks_only_about_itself)
+{
+    struct sock_filter code[SELFKILL_COUNT];
+    static const int calls[] = {
+        SYS_sched_getaffinity,     SYS_sched_getparam, SYS_sched_getscheduler,
+        SYS_sched_rr_get_interval, SYS_getpgid,        SYS_getsid};
+    selfkill_make(code, 77);
+    for (int i = 0; i < 6; i++) {
+        struct seccomp_data d = {.nr = calls[i], .args = {77}};
+        ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), OK);
+        d.args[0] = 0;
+        ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), OK);
+        d.args[0] = 78;
+        ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), ERROR(ENOSYS));
+        d.args[0] = 1;
+        ck_assert_uint_eq(bpf_run(code, SELFKILL_COUNT, &d), ERROR(ENOSYS));
     }
 }
 END_TEST
@@ -559,9 +638,13 @@ END_TEST
 Suite *
 make_sandbox_filter_suite(void)
 {
-    const TTest *const tests[] = {
-        splits_only_what_it_knows, signals_only_itself, kills_in_earnest,
-        refuses_in_earnest,        names_system_calls,  NULL};
+    const TTest *const tests[] = {splits_only_what_it_knows,
+                                  asks_only_about_itself,
+                                  signals_only_itself,
+                                  kills_in_earnest,
+                                  refuses_in_earnest,
+                                  names_system_calls,
+                                  NULL};
     Suite *s = suite_of("sandbox_filter", tests, 60);
     TCase *c = tcase_create("table");
     tcase_set_timeout(c, 120);

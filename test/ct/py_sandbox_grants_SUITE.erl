@@ -9,7 +9,8 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
-    [out_of_a_folder, links_into_a_folder, read_only, set_user_id, large_files, proc_by_mistake,
+    [out_of_a_folder, links_into_a_folder, marks_of_others,
+     mark_of_a_device, read_only, set_user_id, large_files, proc_by_mistake,
      many_small_files, made_again, ports, other_architecture, numpy].
 
 init_per_suite(Config) ->
@@ -144,6 +145,29 @@ links_into_a_folder(Config) ->
          end),
     ?assertEqual({ok, <<"secret">>}, file:read_file(filename:join(proplists:get_value(dir, Config),
                                                                   "other/secret"))).
+
+%% Landlock sees no changes of modes and times.
+marks_of_others(Config) ->
+    Secret = filename:join(proplists:get_value(dir, Config), "other/secret"),
+    {ok, Before} = file:read_file_info(Secret),
+    [with(Config, #{allow => [given(Config, write)], without => Without},
+          fun(C) ->
+                  refused(C, ?NO_FILE ++ [<<"EROFS">>],
+                          ["os.chmod(OTHER + '/secret', 0o600)",
+                           "os.utime(OTHER + '/secret', (1, 1))", "os.chmod(OTHER, 0o700)"])
+          end)
+     || Without <- [[], [namespaces], [namespaces, own_uid], [namespaces, landlock_scope]]],
+    ?assertEqual({ok, Before}, file:read_file_info(Secret)).
+
+%% One that everybody uses.
+mark_of_a_device(Config) ->
+    with(Config, #{allow => [given(Config, write)], without => [own_uid]},
+         fun(C) ->
+                 refused(C, ?NO_FILE ++ [<<"EROFS">>],
+                         ["os.chmod('/dev/null', 0o666)", "os.utime('/dev/null')"]),
+                 ?assertEqual({ok, <<"done">>},
+                              py_context:eval(C, "tried(lambda: open('/dev/null', 'w').write('x'))"))
+         end).
 
 read_only(Config) ->
     [with(Config, #{allow => [given(Config, read)], without => Without},

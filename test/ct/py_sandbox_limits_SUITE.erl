@@ -12,7 +12,8 @@ all() ->
     [term_depth, term_words, callbacks, callbacks_of_each_request, callbacks_of_threads, services,
      callback_depth, inflight, inflight_is_given_back, inflight_and_renewal,
      inflight_of_a_failed_renewal, of_a_former_helper, fs_bytes, output,
-     cpu, cpu_of_nested, cpu_of_threads, large_integers, trusted].
+     cpu, cpu_of_nested, cpu_of_threads, threads_of_each, signals_of_each, large_integers,
+     trusted].
 
 init_per_suite(Config) ->
     ok = py_ct:start([{contexts, 1}, {log_output, false}]),
@@ -257,6 +258,35 @@ cpu_of_threads(_) ->
     py_ct:eventually(fun() -> not py_ct:alive(Helper) end),
     ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
     ok = py_context:stop(C).
+
+%% Those of one take none from the others of its policy.
+threads_of_each(_) ->
+    Code = "import threading\n"
+           "end = threading.Event()\n"
+           "started = 0\n"
+           "for _ in range(3):\n"
+           "    threading.Thread(target=end.wait).start(); started += 1\n",
+    All = [new(#{threads => 4}) || _ <- [1, 2, 3, 4]],
+    [?assertEqual(ok, py_context:exec(C, Code)) || C <- All],
+    [?assertEqual({ok, 3}, py_context:eval(C, "started")) || C <- All],
+    [ok = py_context:exec(C, "end.set()") || C <- All],
+    [ok = py_context:stop(C) || C <- All].
+
+%% Signals that wait are counted for the user, and so are timers: with too many of one
+%% helper no other could have its `cpu_ms'.
+signals_of_each(_) ->
+    Code = "import ctypes, os, signal\n"
+           "signal.pthread_sigmask(signal.SIG_BLOCK, range(34, 60))\n"
+           "kill = ctypes.CDLL(None).kill\n"
+           "for _ in range(200000): kill(os.getpid(), 50)\n",
+    C = new(#{cpu_ms => 60000}),
+    ok = py_context:exec(C, Code),
+    D = new(#{cpu_ms => 60001}),
+    ?assertEqual({error, timeout}, py_context:eval(D, "__import__('time').sleep(60)", #{}, 100)),
+    {ok, #{os_pid := Helper}} = py_context:info(D),
+    ?assertEqual({ok, 2}, py_context:eval(D, "1 + 1")),
+    ?assertMatch({ok, #{os_pid := Helper}}, py_context:info(D)),
+    [ok = py_context:stop(X) || X <- [C, D]].
 
 %% The same limits hold where nothing is locked up.
 trusted(_) ->
