@@ -14,6 +14,7 @@
 #include "err.h"
 #include "io.h"
 #include "landlock.h"
+#include "nested.h"
 #include "self.h"
 #include "split.h"
 
@@ -158,7 +159,9 @@ profile_make(struct profile *p, const struct ctl_map *policy,
     if (e != 0)
         return e;
     p->layers = LAYER_BASE | LAYER_RLIMITS;
-    e = make_landlock(p, host, why, n);
+    e = nested_leave_out(&p->policy);
+    if (e == 0)
+        e = make_landlock(p, host, why, n);
     if (e == 0) {
         make_cell(p, host, why_no_cell, sizeof why_no_cell);
         look_at_user(p, host);

@@ -9,7 +9,7 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
-    [out_of_a_folder, links_into_a_folder, marks_of_others,
+    [out_of_a_folder, links_into_a_folder, link_in_the_place_of_a_grant, marks_of_others,
      mark_of_a_device, read_only, set_user_id, large_files, proc_by_mistake,
      many_small_files, made_again, ports, other_architecture, numpy].
 
@@ -145,6 +145,31 @@ links_into_a_folder(Config) ->
          end),
     ?assertEqual({ok, <<"secret">>}, file:read_file(filename:join(proplists:get_value(dir, Config),
                                                                   "other/secret"))).
+
+%% What may be written can be made a link, where something else was granted within it.
+link_in_the_place_of_a_grant(Config) ->
+    Dir = proplists:get_value(dir, Config),
+    [Given, Inner, Other] = [filename:join(Dir, D) || D <- ["given", "given/in", "other"]],
+    ok = file:make_dir(Inner),
+    ok = file:change_mode(Inner, 8#777),
+    [begin
+         Policy = #{allow => [{write, [Given]}, {Kind, [Inner]}], without => Without},
+         with(Config, Policy,
+              fun(C) ->
+                      ok = py_context:exec(C, "os.rename(GIVEN + '/in', GIVEN + '/was')\n"
+                                              "os.symlink(OTHER, GIVEN + '/in')")
+              end),
+         ?assertEqual({ok, Other}, file:read_link(Inner)),
+         with(Config, Policy,
+              fun(C) ->
+                      refused(C, ?NO_FILE, ["open(GIVEN + '/in/secret')",
+                                            "open(OTHER + '/secret')",
+                                            "open(GIVEN + '/in/new', 'x')"]),
+                      ok = py_context:exec(C, "os.unlink(GIVEN + '/in')\n"
+                                              "os.rename(GIVEN + '/was', GIVEN + '/in')")
+              end)
+     end || Kind <- [read, write, import], Without <- one_left_out()],
+    ok.
 
 %% Landlock sees no changes of modes and times.
 marks_of_others(Config) ->
