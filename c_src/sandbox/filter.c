@@ -6,6 +6,8 @@
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -309,6 +311,34 @@ send_rules(struct maker *m, const char *name, unsigned arg)
     RULE(m, SCMP_ACT_ALLOW, name, BITS(arg, MSG_FASTOPEN, 0));
 }
 
+/* Those that clients of TCP set.  Others bring programs for the kernel to run
+ * (SO_ATTACH_FILTER), other protocols (TCP_ULP) or modules. */
+static void
+option_rules(struct maker *m)
+{
+    static const struct {
+        uint32_t level;
+        uint32_t options[12];
+    } may[] = {
+        {SOL_SOCKET,
+         {SO_REUSEADDR, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_OOBINLINE,
+          SO_LINGER, 20, 21, 66, 67 /* time-outs, in their two forms */}},
+        {IPPROTO_TCP,
+         {TCP_NODELAY, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT,
+          TCP_QUICKACK, TCP_USER_TIMEOUT}},
+        {IPPROTO_IP, {IP_TOS}},
+        {IPPROTO_IPV6, {IPV6_V6ONLY, IPV6_TCLASS}},
+    };
+    if (m->policy->port_count == 0) {
+        rule(m, DENY, "setsockopt", 0, NULL);
+        return;
+    }
+    for (size_t i = 0; i < sizeof may / sizeof may[0]; i++)
+        for (size_t k = 0; k < 12 && may[i].options[k] != 0; k++)
+            RULE(m, SCMP_ACT_ALLOW, "setsockopt", IS(1, may[i].level),
+                 IS(2, may[i].options[k]));
+}
+
 /* Datagrams could be sent to a path or a name; a stream is connected. */
 static void
 socket_rules(struct maker *m)
@@ -318,6 +348,7 @@ socket_rules(struct maker *m)
     const uint32_t flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
     send_rules(m, "sendto", 3);
     send_rules(m, "sendmsg", 2);
+    option_rules(m);
     RULE(m, SCMP_ACT_ALLOW, "socketpair", IS(0, AF_UNIX),
          BITS(1, LOW & ~flags, SOCK_STREAM));
     for (uint32_t type = SOCK_DGRAM; type <= SOCK_SEQPACKET; type++)

@@ -197,6 +197,19 @@ decide_socket(const struct policy *p, uint32_t family, uint32_t type,
 }
 
 static uint32_t
+decide_option(const struct policy *p, uint32_t level, uint32_t option)
+{
+    if (p->port_count == 0)
+        return ERROR(EPERM);
+    if ((level == SOL_SOCKET &&
+         AMONG(option, 2, 7, 8, 9, 10, 13, 20, 21, 66, 67)) ||
+        (level == 6 && AMONG(option, 1, 3, 4, 5, 6, 12, 18)) ||
+        (level == 0 && option == 1) || (level == 41 && AMONG(option, 26, 67)))
+        return OK;
+    return decide_class(p, SYS_setsockopt);
+}
+
+static uint32_t
 decide_pair(const struct policy *p, uint32_t family, uint32_t type)
 {
     uint32_t plain = type & ~(uint32_t)(SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -269,6 +282,8 @@ decide(const struct policy *p, int nr, const uint64_t *arg)
         return a[3] & MSG_FASTOPEN ? ERROR(EPERM) : OK;
     case SYS_sendmsg:
         return a[2] & MSG_FASTOPEN ? ERROR(EPERM) : OK;
+    case SYS_setsockopt:
+        return decide_option(p, a[1], a[2]);
     case SYS_socketpair:
         return decide_pair(p, a[0], a[1]);
     case SYS_socket:
@@ -327,8 +342,12 @@ static const uint64_t interesting[] = {
     FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG,
     FUTEX_CMP_REQUEUE_PI,
     FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME,
+    13,
+    26,
     31,
     32,
+    41,
+    67,
     77,              /* SO_PEERPIDFD */
     (~77u << 3) | 2, /* what process 77 has worked */
     (~77u << 3) | 6, /* the same of a thread */

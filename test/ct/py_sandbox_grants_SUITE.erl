@@ -277,6 +277,9 @@ ports(Config) ->
          fun(C) ->
                  ?assertEqual({ok, <<"done">>},
                               py_context:eval(C, ["tried(lambda: ", Connect(Port), ")"])),
+                 ?assertEqual({ok, <<"done">>},
+                              py_context:eval(C, "tried(lambda: socket.socket().setsockopt("
+                                                 "socket.IPPROTO_TCP, socket.TCP_NODELAY, 1))")),
                  Fast = "socket.socket().~s 0x20000000, ('127.0.0.1', ~b))",
                  refused(C, [<<"EACCES">>, <<"EPERM">>, <<"ENOSYS">>],
                          [Connect(Other), io_lib:format(Fast, ["sendto(b'x',", Other]),
@@ -284,7 +287,9 @@ ports(Config) ->
                           "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
                           "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
                           "socket.socket(socket.AF_UNIX)", "socket.socket().bind(('', 0))",
-                          "socket.socket().listen()"])
+                          "socket.socket().listen()",
+                          "socket.socket().setsockopt(socket.IPPROTO_TCP, 31, b'tls')",
+                          "socket.socket().setsockopt(socket.SOL_SOCKET, 26, bytes(16))"])
          end),
     [ok = gen_tcp:close(S) || S <- [First, Second]].
 
