@@ -73,7 +73,7 @@ boot_new(struct zygote *z, struct breed *b, const struct buf *frame, char *why,
     if (spawn_fork(z, b, &c, why, n) != 0)
         return NULL;
     int e = spawn_boot(c, frame);
-    if (e == 0)
+    if (e == 0 || e == E_EOF) /* it is dead already: how, is told as of any */
         return c;
     snprintf(why, n, "boot frame: %s", err_str(e));
     spawn_doom(c);
