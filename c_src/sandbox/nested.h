@@ -4,7 +4,8 @@
  * Whoever may write in a directory can put a link in the place of what lies
  * there, and the next one with this policy would be granted what the link leads
  * to.  Such a grant adds nothing to the one around it, so it is left out.
- * Used by: profile.   Knows: policy.   Does not know: how grants are put on.
+ * Used by: profile, zygote (fresh.c).   Knows: policy.
+ * Does not know: how grants are put on.
  * Errors: E_SYS, E_NOMEM.   Threads: pure. */
 #ifndef TERRARIUM_SANDBOX_NESTED_H
 #define TERRARIUM_SANDBOX_NESTED_H

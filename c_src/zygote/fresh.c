@@ -22,6 +22,7 @@
 #include "io.h"
 #include "lockup.h"
 #include "mem.h"
+#include "nested.h"
 #include "self.h"
 #include "shut.h"
 
@@ -140,7 +141,7 @@ take_policy(struct profile *p, const uint8_t *bytes, size_t n, char *why,
         return e;
     e = policy_read(&p->policy, &m, why, cap);
     ctl_close(&in);
-    return e;
+    return e != 0 ? e : nested_leave_out(&p->policy);
 }
 
 static int

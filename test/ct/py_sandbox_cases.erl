@@ -26,8 +26,8 @@ names() ->
 
 all() ->
     without_seccomp(of_files(files() ++ looks()) ++ state() ++ loops()) ++ children() ++
-        threads() ++ privileges() ++ signals() ++ kernel() ++ network() ++ connections() ++
-        of_files(shared_files()) ++ memory() ++ bombs() ++ answers().
+        threads() ++ privileges() ++ signals() ++ questions() ++ kernel() ++ network() ++
+        connections() ++ of_files(shared_files()) ++ memory() ++ bombs() ++ answers().
 
 without_seccomp(Cases) ->
     [{Name, Code, E#{no_seccomp => expected(default, [], E)}} || {Name, Code, E} <- Cases].
@@ -254,40 +254,6 @@ signals() ->
      {queue_signal_to_a_thread, "return raw(297, VM, VM, 0, 0)", #{locked => {value, -1}}},
      {signal_by_descriptor, "return raw(424, -1, 0, 0, 0)",
       #{trusted => {value, -9}, locked => {value, -1}}},
-     {ask_about_others, %% affinity, parameters, scheduler, time slice, group, session, priority
-      "room = ctypes.create_string_buffer(128)\n"
-      "at = ctypes.addressof(room)\n"
-      "return [raw(nr, VM, *a) < 0 for nr, *a in ((204, 128, at), (143, at), (145,), (148, at),\n"
-      "                                           (121,), (124,))] + [raw(140, 0, VM) < 0]",
-      #{trusted => {value, lists:duplicate(7, false)}, locked => {value, lists:duplicate(7, true)}}},
-     {ask_about_itself,
-      "here = threading.get_native_id()\n"
-      "room = ctypes.create_string_buffer(128)\n"
-      "at = ctypes.addressof(room)\n"
-      "return [raw(204, 0, 128, at) > 0, raw(204, os.getpid(), 128, at) > 0, os.getpgid(0) > 0,\n"
-      "        os.getpriority(0, 0) >= -20, time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID) >= 0,\n"
-      "        raw(228, (~here << 3) | 6, at)]",
-      #{trusted => {value, [true, true, true, true, true, 0]},
-        locked => {value, [true, true, true, true, true, 0]}}},
-     {work_of_others, %% processor time and the like, by the number of the process
-      "room = ctypes.create_string_buffer(128)\n"
-      "at = ctypes.addressof(room)\n"
-      "return [raw(nr, (~VM << 3) | 2, at) for nr in (228, 229)]",
-      #{trusted => {value, [0, 0]}, default => {value, [-38, -38]}, strict => {value, [-1, -1]}}},
-     {locks_of_others, "room = ctypes.create_string_buffer(16)\n"
-      "at = ctypes.addressof(room)\n"
-      "return raw(274, VM, at, at + 8)", #{locked => {value, -1}}},
-     {lend_priority, %% futex(2): FUTEX_LOCK_PI and what belongs to it
-      "word = ctypes.c_uint32(VM)\n"
-      "return [raw(202, ctypes.addressof(word), op | 128, 0, 0, 0, 0) for op in (6, 8, 11, 12, 13)]",
-      #{default => {value, lists:duplicate(5, -38)}, strict => {value, lists:duplicate(5, -1)}}},
-     {process_behind_a_socket, %% SO_PEERPIDFD
-      "a, b = socket.socketpair()\n"
-      "room = ctypes.create_string_buffer(b'\\4\\0\\0\\0', 8)\n"
-      "at = ctypes.addressof(room)\n"
-      "return [raw(55, a.fileno(), level, option, at + 4, at) for level, option in\n"
-      "        ((1, 77), (1 | 1 << 32, 77 | 1 << 32), (1, 3))]",
-      #{default => {value, [-38, -38, 0]}, strict => {value, [-1, -1, 0]}}},
      {many_signals,
       "signal.pthread_sigmask(signal.SIG_BLOCK, [50])\n"
       "info = ctypes.create_string_buffer(128)\n"
@@ -302,6 +268,46 @@ signals() ->
         no_namespaces => signals(capable(?CAP_SETUID))}},
      {open_process, "return raw(434, VM, 0) > 0",
       #{trusted => {value, true}, locked => {value, false}}}].
+
+%% About itself, or about whom a number names.
+questions() ->
+    [{ask_about_others, %% affinity, parameters, scheduler, time slice, group, session, priority
+      "room = ctypes.create_string_buffer(128)\n"
+      "at = ctypes.addressof(room)\n"
+      "return [raw(nr, VM, *a) < 0 for nr, *a in ((204, 128, at), (143, at), (145,), (148, at),\n"
+      "                                           (121,), (124,))] + [raw(140, 0, VM) < 0]",
+      #{trusted => {value, lists:duplicate(7, false)},
+        locked => {value, lists:duplicate(7, true)}}},
+     {ask_about_itself,
+      "here = threading.get_native_id()\n"
+      "room = ctypes.create_string_buffer(128)\n"
+      "at = ctypes.addressof(room)\n"
+      "return [raw(204, 0, 128, at) > 0, raw(204, os.getpid(), 128, at) > 0, os.getpgid(0) > 0,\n"
+      "        os.getpriority(0, 0) >= -20,\n"
+      "        time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID) >= 0,\n"
+      "        raw(228, (~here << 3) | 6, at)]",
+      #{trusted => {value, [true, true, true, true, true, 0]},
+        locked => {value, [true, true, true, true, true, 0]}}},
+     {work_of_others, %% processor time and the like, by the number of the process
+      "room = ctypes.create_string_buffer(128)\n"
+      "at = ctypes.addressof(room)\n"
+      "return [raw(nr, (~VM << 3) | 2, at) for nr in (228, 229)]",
+      #{trusted => {value, [0, 0]}, default => {value, [-38, -38]}, strict => {value, [-1, -1]}}},
+     {locks_of_others, "room = ctypes.create_string_buffer(16)\n"
+      "at = ctypes.addressof(room)\n"
+      "return raw(274, VM, at, at + 8)", #{locked => {value, -1}}},
+     {lend_priority, %% futex(2): FUTEX_LOCK_PI and what belongs to it
+      "word = ctypes.c_uint32(VM)\n"
+      "return [raw(202, ctypes.addressof(word), op | 128, 0, 0, 0, 0)\n"
+      "        for op in (6, 8, 11, 12, 13)]",
+      #{default => {value, lists:duplicate(5, -38)}, strict => {value, lists:duplicate(5, -1)}}},
+     {process_behind_a_socket, %% SO_PEERPIDFD
+      "a, b = socket.socketpair()\n"
+      "room = ctypes.create_string_buffer(b'\\4\\0\\0\\0', 8)\n"
+      "at = ctypes.addressof(room)\n"
+      "return [raw(55, a.fileno(), level, option, at + 4, at) for level, option in\n"
+      "        ((1, 77), (1 | 1 << 32, 77 | 1 << 32), (1, 3))]",
+      #{default => {value, [-38, -38, 0]}, strict => {value, [-1, -1, 0]}}}].
 
 %% Only an exploit makes these calls; by their numbers on x86-64, with arguments that
 %% do no harm.

@@ -190,8 +190,8 @@ mark_of_a_device(Config) ->
          fun(C) ->
                  refused(C, ?NO_FILE ++ [<<"EROFS">>],
                          ["os.chmod('/dev/null', 0o666)", "os.utime('/dev/null')"]),
-                 ?assertEqual({ok, <<"done">>},
-                              py_context:eval(C, "tried(lambda: open('/dev/null', 'w').write('x'))"))
+                 Write = "tried(lambda: open('/dev/null', 'w').write('x'))",
+                 ?assertEqual({ok, <<"done">>}, py_context:eval(C, Write))
          end).
 
 read_only(Config) ->

@@ -12,7 +12,8 @@ all() ->
     [term_depth, term_words, callbacks, callbacks_of_each_request, callbacks_of_threads, services,
      callback_depth, inflight, inflight_is_given_back, inflight_and_renewal,
      inflight_of_a_failed_renewal, of_a_former_helper, fs_bytes, output,
-     cpu, cpu_of_nested, cpu_of_threads, threads_of_each, signals_of_each, large_integers,
+     cpu, cpu_of_nested, cpu_of_threads, threads_of_each, signals_of_each, waits,
+     large_integers,
      trusted].
 
 init_per_suite(Config) ->
@@ -258,6 +259,22 @@ cpu_of_threads(_) ->
     py_ct:eventually(fun() -> not py_ct:alive(Helper) end),
     ?assertEqual({ok, 2}, py_context:eval(C, "1 + 1")),
     ok = py_context:stop(C).
+
+%% One that is ended before it has begun is remembered for some seconds.
+waits(_) ->
+    C = new(#{}),
+    Before = erlang:system_info(process_count),
+    ?assertEqual({ok, 3000},
+                 py_context:eval(C, "sum(__import__('erlang._waits', fromlist=['ask'])"
+                                    ".ask(('wait', 'cancel'), n) == 'ok' "
+                                    "for n in range(10 ** 9, 10 ** 9 + 3000))")),
+    ?assert(erlang:system_info(process_count) - Before < 2000),
+    [?assertMatch({error, {_, _}},
+                  py_context:eval(C, ["__import__('erlang._waits', fromlist=['ask'])"
+                                      ".ask(('wait', 'cancel'), ", Token, ")"]))
+     || Token <- ["1 << 64", "-1", "b'1'", "[1]"]],
+    ok = py_context:stop(C),
+    py_ct:eventually(fun() -> erlang:system_info(process_count) =< Before end).
 
 %% Those of one take none from the others of its policy.
 threads_of_each(_) ->

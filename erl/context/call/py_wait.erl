@@ -14,6 +14,9 @@
 
 %% A wait that was cancelled before it began is remembered so long.
 -define(REMEMBER_MS, 5000).
+%% And so many of each helper.  What is cancelled before it begins has been overtaken on
+%% the way: there are few of them.
+-define(REMEMBER, 1000).
 %% Who took the wait sends at once.
 -define(ON_ITS_WAY_MS, 5000).
 
@@ -87,12 +90,14 @@ tell(Pid, Ref) ->
     ok.
 
 early(Port, Token) ->
-    case py_registry:enter_wait(Port, Token, early) of
+    case py_registry:enter_early_wait(Port, Token, ?REMEMBER) of
         true ->
             _ = spawn(fun() -> forget(Port, Token) end),
             ok;
         false ->
-            cancel(Port, Token)
+            cancel(Port, Token);
+        full ->
+            ok % it lasts as long as it would have
     end.
 
 forget(Port, Token) ->
@@ -102,7 +107,7 @@ forget(Port, Token) ->
     after ?REMEMBER_MS -> ok
     end,
     _ = py_registry:take_wait(Port, Token),
-    ok.
+    py_registry:drop_early_wait(Port).
 
 %% @doc The helper is gone: nobody waits for it any more.
 -spec abandon(port()) -> ok.
@@ -114,7 +119,8 @@ abandon(Port) ->
                           end
                   end, py_registry:waits(Port)).
 
-%% @doc What Python calls.
+%% @doc What Python calls.  Its tokens are numbers; strangers may say anything.
 -spec services() -> [{py_registry:function_key(), fun(([term()]) -> term())}].
 services() ->
-    [{{<<"wait">>, <<"cancel">>}, fun([Token]) -> cancel(Token) end}].
+    [{{<<"wait">>, <<"cancel">>},
+      fun([Token]) when is_integer(Token), Token > 0, Token < 1 bsl 64 -> cancel(Token) end}].
