@@ -21,7 +21,6 @@
 -export([put_courier/2, courier/1, drop_courier/1]).
 -export([put_grants/2, drop_grants/1, grants/1, count_output/3]).
 -export([put_handles/2, handles/1]).
--export([enter_wait/3, enter_early_wait/3, drop_early_wait/1, take_wait/2, waits/1]).
 -export([put_reactor/2, reactor/1, drop_reactor/1]).
 
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
@@ -303,61 +302,6 @@ reactor(Context) ->
 -spec drop_reactor(pid()) -> ok.
 drop_reactor(Context) ->
     drop_row(?HELPERS, {reactor, Context}).
-
-%% @doc Write down a wait under the token that the helper gave it; `false' where
-%% something is written there already.
--spec enter_wait(port(), term(), term()) -> boolean().
-enter_wait(Port, Token, What) ->
-    ets:insert_new(?WAITS, {{Port, 1, Token}, What}).
-
-%% @doc The same of one that was cancelled before it began; `full' where so many are
-%% written down for this helper already.
--spec enter_early_wait(port(), term(), pos_integer()) -> boolean() | full.
-enter_early_wait(Port, Token, Most) ->
-    Count = {Port, 2, early},
-    case ets:update_counter(?WAITS, Count, 1, {Count, 0}) =< Most of
-        false ->
-            ok = drop_early_wait(Port),
-            full;
-        true ->
-            Entered = enter_wait(Port, Token, early),
-            _ = Entered orelse drop_early_wait(Port),
-            Entered
-    end.
-
-%% @doc One of them, taken or not, counts no more.
--spec drop_early_wait(port()) -> ok.
-drop_early_wait(Port) ->
-    Count = {Port, 2, early},
-    try
-        _ = ets:update_counter(?WAITS, Count, -1),
-        true = ets:delete_object(?WAITS, {Count, 0}),
-        ok
-    catch
-        error:badarg -> ok % the application has ended
-    end.
-
-%% @doc Take what is written there: only one can.
--spec take_wait(port(), term()) -> {ok, term()} | none.
-take_wait(Port, Token) ->
-    try ets:take(?WAITS, {Port, 1, Token}) of
-        [{_, What}] -> {ok, What};
-        [] -> none
-    catch
-        error:badarg -> none
-    end.
-
-%% @doc The tokens of all waits for this helper.
--spec waits(port()) -> [term()].
-waits(Port) ->
-    try waits_after({Port, 0, none}, Port) catch error:badarg -> [] end.
-
-%% The table is ordered, so that the others' are not looked at.
-waits_after(Key, Port) ->
-    case ets:next(?WAITS, Key) of
-        {Port, 1, Token} = Next -> [Token | waits_after(Next, Port)];
-        _ -> []
-    end.
 
 %% Fine if the application has gone.
 drop_row(Table, Key) ->

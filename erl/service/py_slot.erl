@@ -94,7 +94,7 @@ held(Semaphore, Ref) ->
 
 %% When this returns the next in the queue has it.
 release(Token) ->
-    case py_registry:take_wait(py_callback:port(), Token) of
+    case py_waits:take(py_callback:port(), Token) of
         {ok, {Holder, Ref}} ->
             Mon = erlang:monitor(process, Holder),
             _ = Holder ! {Ref, cancelled},

@@ -35,14 +35,14 @@ enter(Port, _, Token) when Port =:= undefined; Token =:= none ->
     none;
 enter(Port, Ref, Token) ->
     Monitor = erlang:monitor(port, Port, [{tag, Ref}]),
-    case py_registry:enter_wait(Port, Token, {self(), Ref}) of
+    case py_waits:enter(Port, Token, {self(), Ref}) of
         true -> ok;
         false -> cancelled_before(Port, Token, Ref)
     end,
     {Port, Token, Ref, Monitor}.
 
 cancelled_before(Port, Token, Ref) ->
-    _ = py_registry:take_wait(Port, Token),
+    _ = py_waits:take(Port, Token),
     _ = self() ! {Ref, cancelled},
     ok.
 
@@ -53,7 +53,7 @@ leave(none, _) ->
     ok;
 leave({Port, Token, Ref, Monitor}, Outcome) ->
     true = erlang:demonitor(Monitor, [flush]),
-    case py_registry:take_wait(Port, Token) of
+    case py_waits:take(Port, Token) of
         none when Outcome =/= cancelled -> taken(Ref);
         _ -> ok
     end.
@@ -79,7 +79,7 @@ cancel(Token) ->
 cancel(undefined, _) ->
     ok;
 cancel(Port, Token) ->
-    case py_registry:take_wait(Port, Token) of
+    case py_waits:take(Port, Token) of
         {ok, {Pid, Ref}} -> tell(Pid, Ref);
         {ok, early} -> ok;
         none -> early(Port, Token)
@@ -90,7 +90,7 @@ tell(Pid, Ref) ->
     ok.
 
 early(Port, Token) ->
-    case py_registry:enter_early_wait(Port, Token, ?REMEMBER) of
+    case py_waits:enter_early(Port, Token, ?REMEMBER) of
         true ->
             _ = spawn(fun() -> forget(Port, Token) end),
             ok;
@@ -106,18 +106,18 @@ forget(Port, Token) ->
         {'DOWN', Monitor, _, _, _} -> ok
     after ?REMEMBER_MS -> ok
     end,
-    _ = py_registry:take_wait(Port, Token),
-    py_registry:drop_early_wait(Port).
+    _ = py_waits:take(Port, Token),
+    py_waits:drop_early(Port).
 
 %% @doc The helper is gone: nobody waits for it any more.
 -spec abandon(port()) -> ok.
 abandon(Port) ->
     lists:foreach(fun(Token) ->
-                          case py_registry:take_wait(Port, Token) of
+                          case py_waits:take(Port, Token) of
                               {ok, {Pid, Ref}} -> tell(Pid, Ref);
                               _ -> ok
                           end
-                  end, py_registry:waits(Port)).
+                  end, py_waits:all(Port)).
 
 %% @doc What Python calls.  Its tokens are numbers; strangers may say anything.
 -spec services() -> [{py_registry:function_key(), fun(([term()]) -> term())}].
