@@ -12,6 +12,7 @@ all() ->
     [term_depth, term_words, callbacks, callbacks_of_each_request, callbacks_of_threads, services,
      callback_depth, inflight, inflight_is_given_back, inflight_and_renewal,
      inflight_of_a_failed_renewal, of_a_former_helper, fs_bytes, output,
+     output_without_text,
      cpu, cpu_of_nested, cpu_of_threads, threads_of_each, signals_of_each, waits,
      large_integers,
      trusted].
@@ -227,6 +228,32 @@ output(_) ->
     Nested = "for i in range(10): print('x' * 400); erlang.call('py_limits_again', 0)",
     ?assertEqual({error, {limit, output_bytes}}, py_context:exec(C, ["import erlang\n", Nested])),
     ok = py_context:stop(C).
+
+%% What is no UTF-8 is looked at once, however much of it there is; of a process that has
+%% printed too much, not at all.
+output_without_text(_) ->
+    C = new(#{output_bytes => 1 bsl 20}),
+    Print = "import sys\nsys.stdout.buffer.write(b'\\xff' * 1000000)\n",
+    {ok, #{stdout := Text}} = py_context:exec(C, Print, #{output => capture}),
+    ?assertEqual(3000000, byte_size(Text)),
+    ?assertEqual(ok, nobody_reads(fun() -> py_context:exec(C, Print) end)),
+    AtOnce = "from erlang import _waits\n_waits.ask(('io', 'put'), 1, b'\\x1b' * 10000000)",
+    ?assertEqual({error, {limit, output_bytes}}, nobody_reads(fun() -> py_context:exec(C, AtOnce)
+                                                              end)),
+    ok = py_context:stop(C).
+
+%% With a group leader that has seen worse.
+nobody_reads(Fun) ->
+    Leader = spawn_link(fun swallow/0),
+    {Pid, Mon} = spawn_monitor(fun() -> group_leader(Leader, self()), exit({did, Fun()}) end),
+    Result = receive {'DOWN', Mon, process, Pid, {did, R}} -> R end,
+    unlink(Leader),
+    exit(Leader, kill),
+    Result.
+
+swallow() ->
+    receive {io_request, From, Ref, _} -> From ! {io_reply, Ref, ok} end,
+    swallow().
 
 %% Five requests that take most of it each, and then one that takes more.
 cpu(_) ->

@@ -19,20 +19,22 @@
 %% What was printed, each cut at the limit.
 
 -record(capture, {max :: pos_integer(),
-                  stdout = {0, []} :: {non_neg_integer(), iolist()},
-                  stderr = {0, []} :: {non_neg_integer(), iolist()}}).
+                  stdout = {0, <<>>} :: {non_neg_integer(), binary()},
+                  stderr = {0, <<>>} :: {non_neg_integer(), binary()}}).
 
 %%% The service
 
 %% @doc Python printed these bytes to its descriptor 1 or 2.
 -spec service_put([term()]) -> true.
 service_put([Fd, Bytes]) when is_binary(Bytes), (Fd =:= 1 orelse Fd =:= 2) ->
-    ok = py_grants:enforce(py_callback:port(), byte_size(Bytes)),
-    case get(?CAPTURE) of
-        undefined -> show(shown(Bytes), py_request:left(py_callback:deadline()));
-        Capture -> put(?CAPTURE, keep(Fd, Bytes, Capture))
-    end,
+    Port = py_callback:port(),
+    ok = py_grants:enforce(Port, byte_size(Bytes)),
+    %% Who has printed too much is dead, and no more is done with it.
+    _ = Bytes =:= <<>> orelse py_grants:is_over(Port) orelse put_out(get(?CAPTURE), Fd, Bytes),
     true.
+
+put_out(undefined, _, Bytes) -> show(shown(Bytes), py_request:left(py_callback:deadline()));
+put_out(Capture, Fd, Bytes) -> put(?CAPTURE, keep(Fd, Bytes, Capture)).
 
 %% Strangers do not command the terminal that it may get to.
 shown(Bytes) ->
@@ -46,10 +48,13 @@ shown(Bytes) ->
 text(Bytes) ->
     case unicode:characters_to_binary(Bytes) of
         Text when is_binary(Text) -> Text;
-        {_, Good, Bad} -> <<Good/binary, 16#fffd/utf8, (text(after_bad(Bad)))/binary>>
+        _ -> replaced(Bytes, <<>>)
     end.
 
-after_bad(<<_, Rest/binary>>) -> Rest.
+%% Once through all of them: they may be as many as a stranger likes.
+replaced(<<C/utf8, Rest/binary>>, Text) -> replaced(Rest, <<Text/binary, C/utf8>>);
+replaced(<<_, Rest/binary>>, Text) -> replaced(Rest, <<Text/binary, 16#fffd/utf8>>);
+replaced(<<>>, Text) -> Text.
 
 %%% To the group leader
 
@@ -130,14 +135,14 @@ keep(2, Bytes, #capture{stderr = Kept, max = Max} = Capture) ->
 %% The size goes on being counted when nothing more is kept.
 more(Bytes, {Size, Kept}, Max) when Size < Max ->
     Taken = min(byte_size(Bytes), Max - Size),
-    {Size + byte_size(Bytes), [Kept, binary:copy(binary:part(Bytes, 0, Taken))]};
+    {Size + byte_size(Bytes), <<Kept/binary, (binary:part(Bytes, 0, Taken))/binary>>};
 more(Bytes, {Size, Kept}, _) ->
     {Size + byte_size(Bytes), Kept}.
 
 kept({Size, Kept}, Max) when Size =< Max ->
-    text(iolist_to_binary(Kept));
+    text(Kept);
 kept({Size, Kept}, Max) ->
-    Bytes = whole_characters(iolist_to_binary(Kept)),
+    Bytes = whole_characters(Kept),
     Mark = ["\n[", integer_to_list(Size - Max), " more bytes]\n"],
     iolist_to_binary([text(Bytes), Mark]).
 
