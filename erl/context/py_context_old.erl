@@ -27,6 +27,7 @@ take(Port, #data{old = Old} = Data) ->
 -spec message(port(), term(), #data{}) -> #data{}.
 message(Port, {output, Stream, Bytes}, #data{old = Old} = Data) ->
     #{Port := {Output, OsPid}} = Old,
+    ok = py_grants:enforce(Port, byte_size(Bytes)),
     Plain = py_backtrace:strip(Bytes),
     add(Port, py_context_output:add(Stream, Plain, Output, OsPid, Data), OsPid, Data);
 message(Port, output_paused, Data) ->

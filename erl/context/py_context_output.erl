@@ -10,8 +10,8 @@
 %% @doc The helper that serves has printed something.
 -spec came(py_output:stream(), binary(), #data{}) -> #data{}.
 came(Stream, Bytes, #data{output = Output, os_pid = OsPid} = Data) ->
-    {Plain, Asked} = py_backtrace:feed(Stream, Bytes, Data#data.backtrace),
-    ok = py_grants:enforce(Data#data.port, byte_size(Plain)),
+    {Plain, Unasked, Asked} = py_backtrace:feed(Stream, Bytes, Data#data.backtrace),
+    ok = py_grants:enforce(Data#data.port, byte_size(Plain) + Unasked),
     Data#data{output = add(Stream, Plain, Output, OsPid, Data), backtrace = Asked}.
 
 %% @doc Some helper has: log what became whole lines, keep the rest.

@@ -254,13 +254,16 @@ pieces(_) ->
     Whole = <<"a", 0, "b\n", (Piece(1, 0, <<"x\0y">>))/binary, "c\n",
               (Piece(1, 1, <<"z">>))/binary, "d", 0, "TB">>,
     [begin
-         {A, S1} = py_backtrace:feed(stderr, binary:part(Whole, 0, N), py_backtrace:new()),
+         {A, X, S1} = py_backtrace:feed(stderr, binary:part(Whole, 0, N), py_backtrace:new()),
          Rest = binary:part(Whole, N, byte_size(Whole) - N),
-         {B, S2} = py_backtrace:feed(stderr, Rest, S1),
-         {C, _} = py_backtrace:feed(stderr, <<"!">>, S2),
+         {B, Y, S2} = py_backtrace:feed(stderr, Rest, S1),
+         {C, 0, _} = py_backtrace:feed(stderr, <<"!">>, S2),
+         ?assertEqual(15 + 3 + 15 + 1, X + Y), % what nobody has asked for counts
          ?assertEqual(<<"a", 0, "b\nc\nd", 0, "TB!">>, iolist_to_binary([A, B, C]))
      end || N <- lists:seq(0, byte_size(Whole))],
-    ?assertEqual(<<"ab">>, py_backtrace:strip(<<"a", (Piece(7, 1, <<"t">>))/binary, "b">>)).
+    ?assertEqual(<<"ab">>, py_backtrace:strip(<<"a", (Piece(7, 1, <<"t">>))/binary, "b">>)),
+    Long = Piece(1, 0, binary:copy(<<"x">>, 4001)), % longer than any
+    ?assertEqual(Long, py_backtrace:strip(Long)).
 
 a_forked_child_says_nothing(_) ->
     C = py:context(1),

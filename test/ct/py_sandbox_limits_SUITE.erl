@@ -11,10 +11,9 @@ suite() -> [{timetrap, {minutes, 2}}].
 all() ->
     [term_depth, term_words, callbacks, callbacks_of_each_request, callbacks_of_threads, services,
      callback_depth, inflight, inflight_is_given_back, inflight_and_renewal,
-     inflight_of_a_failed_renewal, of_a_former_helper, fs_bytes, output,
-     output_without_text,
-     cpu, cpu_of_nested, cpu_of_threads, threads_of_each, signals_of_each, waits,
-     large_integers,
+     inflight_of_a_failed_renewal, of_a_former_helper, fs_bytes, output, output_without_text,
+     output_for_nobody, cpu, cpu_of_nested, cpu_of_threads, threads_of_each, signals_of_each,
+     waits, large_integers,
      trusted].
 
 init_per_suite(Config) ->
@@ -241,6 +240,20 @@ output_without_text(_) ->
     ?assertEqual({error, {limit, output_bytes}}, nobody_reads(fun() -> py_context:exec(C, AtOnce)
                                                               end)),
     ok = py_context:stop(C).
+
+%% Pieces of a backtrace, as its helper would write them were it asked: they are cut out of
+%% what it prints, but they are output all the same.
+output_for_nobody(_) ->
+    Piece = "import os\n"
+            "piece = b'\\0TBT' + (~b).to_bytes(8, 'little') + b'\\0' + (4000).to_bytes(2, 'little')"
+            " + b'a' * 4000\n"
+            "while True: os.write(2, piece)\n",
+    [begin
+         C = new(Level, #{output_bytes => 1 bsl 20}),
+         ?assertEqual({error, {limit, output_bytes}},
+                      py_context:exec(C, io_lib:format(Piece, [Token]))),
+         ok = py_context:stop(C)
+     end || Level <- [default, strict], Token <- [0, 1]].
 
 %% With a group leader that has seen worse.
 nobody_reads(Fun) ->

@@ -10,13 +10,16 @@
 
 -export_type([t/0]).
 
+-include("../../port/py_wire.hrl").
+
 -define(MARK, 0, "TBT").
 -define(HEAD, 15).
 -define(WAIT_MS, 3000).
 
--record(asked, {token = 0 :: non_neg_integer(),
+-record(asked, {token = none :: none | pos_integer(),
                 from = [] :: [gen_statem:from()],
                 text = [] :: iolist(),
+                pieces = 0 :: non_neg_integer(), % of the text
                 rest = <<>> :: binary()}).
 
 -opaque t() :: #asked{}.
@@ -32,7 +35,7 @@ ask(From, Port, #asked{from = []} = Asked) ->
     Token = erlang:unique_integer([positive]),
     case py_port:backtrace(Port, Token) of
         ok ->
-            {Asked#asked{token = Token, from = [From], text = []},
+            {Asked#asked{token = Token, from = [From], text = [], pieces = 0},
              [{{timeout, backtrace}, ?WAIT_MS, Token}]};
         {error, _} ->
             {Asked, [{reply, From, {error, unavailable}}]}
@@ -54,38 +57,42 @@ gone(Asked) ->
 
 answer(Result, #asked{from = From} = Asked) ->
     _ = [gen_statem:reply(F, Result) || F <- From],
-    Asked#asked{token = 0, from = [], text = []}.
+    Asked#asked{token = none, from = [], text = [], pieces = 0}.
 
-%% @doc Bytes of a stream: those that are no part of a backtrace.
--spec feed(py_output:stream(), binary(), t()) -> {binary(), t()}.
+%% @doc Bytes of a stream: those that are no part of a backtrace; and how many there
+%% were in pieces that nobody has asked for, or no more: they count as output.
+-spec feed(py_output:stream(), binary(), t()) -> {binary(), non_neg_integer(), t()}.
 feed(stdout, Bytes, Asked) ->
-    {Bytes, Asked};
+    {Bytes, 0, Asked};
 feed(stderr, Bytes, #asked{rest = <<>>} = Asked) ->
-    case binary:match(Bytes, <<0>>) of
-        nomatch -> {Bytes, Asked};
-        _ -> cut(Bytes, [], Asked)
-    end;
+    cut(Bytes, [], 0, Asked);
 feed(stderr, Bytes, #asked{rest = Rest} = Asked) ->
-    cut(<<Rest/binary, Bytes/binary>>, [], Asked#asked{rest = <<>>}).
+    cut(<<Rest/binary, Bytes/binary>>, [], 0, Asked#asked{rest = <<>>}).
 
-cut(Bytes, Before, Asked) ->
-    case binary:split(Bytes, <<0>>) of
-        [All] ->
-            {iolist_to_binary([Before, All]), Asked};
-        [Plain, After] ->
-            case piece(<<0, After/binary>>) of
+cut(Bytes, Before, Lost, Asked) ->
+    case binary:match(Bytes, <<0>>) of
+        nomatch ->
+            {iolist_to_binary([Before, Bytes]), Lost, Asked};
+        {At, 1} ->
+            <<Plain:At/binary, Start/binary>> = Bytes,
+            case piece(Start) of
                 {piece, Token, Last, Text, Rest} ->
-                    cut(Rest, [Before, Plain], piece(Token, Last, Text, Asked));
+                    {Unasked, Next} = piece(Token, Last, Text, Asked),
+                    cut(Rest, [Before, Plain], Lost + Unasked, Next);
                 more ->
-                    {iolist_to_binary([Before, Plain]),
-                     Asked#asked{rest = <<0, After/binary>>}};
+                    {iolist_to_binary([Before, Plain]), Lost,
+                     Asked#asked{rest = binary:copy(Start)}};
                 none ->
-                    cut(After, [Before, Plain, 0], Asked)
+                    <<0, After/binary>> = Start,
+                    cut(After, [Before, Plain, 0], Lost, Asked)
             end
     end.
 
-piece(<<?MARK, Token:64/little, Last, Size:16/little, Text:Size/binary, Rest/binary>>) ->
+piece(<<?MARK, Token:64/little, Last, Size:16/little, Text:Size/binary, Rest/binary>>)
+  when Size =< ?WIRE_BACKTRACE_PIECE ->
     {piece, Token, Last, Text, Rest};
+piece(<<?MARK, _:64, _, Size:16/little, _/binary>>) when Size > ?WIRE_BACKTRACE_PIECE ->
+    none;
 piece(<<?MARK, _/binary>>) ->
     more;
 piece(Start) when byte_size(Start) < 4 ->
@@ -97,17 +104,18 @@ piece(Start) when byte_size(Start) < 4 ->
 piece(_) ->
     none.
 
-piece(Token, Last, Part, #asked{token = Token, text = Text} = Asked) ->
-    More = [Text, Part],
+%% How many bytes were for nobody, and what there is now.
+piece(Token, Last, Part, #asked{token = Token, text = Text, pieces = N} = Asked) ->
+    More = [Text, binary:copy(Part)],
     case Last of
-        0 -> Asked#asked{text = More};
-        _ -> answer({ok, iolist_to_binary(More)}, Asked)
+        0 when N + 1 < ?WIRE_BACKTRACE_PIECES -> {0, Asked#asked{text = More, pieces = N + 1}};
+        _ -> {0, answer({ok, iolist_to_binary(More)}, Asked)}
     end;
-piece(_, _, _, Asked) ->
-    Asked.
+piece(_, _, Part, Asked) ->
+    {?HEAD + byte_size(Part), Asked}.
 
 %% @doc The tail of a standard error, without the backtraces in it.
 -spec strip(binary()) -> binary().
 strip(Tail) ->
-    {Plain, #asked{}} = feed(stderr, Tail, new()),
+    {Plain, _, _} = feed(stderr, Tail, new()),
     Plain.
