@@ -20,10 +20,23 @@ text(Text) ->
 -spec text(unicode:chardata() | binary(), pos_integer()) -> binary().
 text(Text, Max) ->
     Characters = characters(Text),
-    case string:slice(Characters, 0, Max) of
-        Characters -> text(Characters);
-        Beginning -> <<(text(Beginning))/binary, "...">>
+    case beginning(Characters, Max, 0) of
+        all -> text(Characters);
+        Size -> <<(text(binary:part(Characters, 0, Size)))/binary, "...">>
     end.
+
+%% The size of so many.  What is seen as one (string:slice/3) could be any number of them.
+beginning(Characters, Left, At) ->
+    case Characters of
+        <<_:At/binary>> -> all;
+        _ when Left =:= 0 -> At;
+        <<_:At/binary, C/utf8, _/binary>> -> beginning(Characters, Left - 1, At + width(C))
+    end.
+
+width(C) when C < 16#80 -> 1;
+width(C) when C < 16#800 -> 2;
+width(C) when C < 16#10000 -> 3;
+width(_) -> 4.
 
 characters(Text) ->
     case unicode:characters_to_binary(Text) of
@@ -37,7 +50,7 @@ is_plain(<<>>) -> true.
 
 shown(C) ->
     case is_command(C) of
-        true -> iolist_to_binary(io_lib:format("\\x{~.16B}", [C]));
+        true -> <<"\\x{", (integer_to_binary(C, 16))/binary, "}">>;
         false -> <<C/utf8>>
     end.
 

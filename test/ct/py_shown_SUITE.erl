@@ -31,7 +31,10 @@ texts(_) ->
               [127, 16#feff, 16#2066, 16#2069, 16#61c, 16#2028]},
              {<<"\x{fc}\\x{9B}"/utf8>>, <<252, 155>>}, {<<"a">>, ["a", 16#d800]}]],
     ?assertEqual(<<"abc">>, py_shown:text("abc", 3)),
-    ?assertEqual(<<"ab\\x{1B}...">>, py_shown:text("ab\ecd", 3)).
+    ?assertEqual(<<"ab\\x{1B}...">>, py_shown:text("ab\ecd", 3)),
+    %% Characters, and not what looks like one.
+    ?assertEqual(<<"a\x{301}\x{301}..."/utf8>>, py_shown:text([$a | lists:duplicate(9, 16#301)], 3)),
+    ?assertEqual(<<"\x{1f600}\x{4e2d}..."/utf8>>, py_shown:text([16#1f600, 16#4e2d, $x], 2)).
 
 %% To the group leader: as it is for the application's own code only.
 printed(_) ->
