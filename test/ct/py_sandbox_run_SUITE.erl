@@ -9,7 +9,8 @@
 suite() -> [{timetrap, {minutes, 2}}].
 
 all() ->
-    [values, printed, inputs, files, files_are_capped, limits, violations, deaths, tracebacks,
+    [values, printed, inputs, files, files_are_capped, files_that_nobody_wants,
+     limits, violations, deaths, tracebacks,
      reports, nothing_stays, wrong_options, hidden_environment,
      environment_of_others, numpy, from_spares, caller_dies,
      nothing_is_left].
@@ -69,6 +70,20 @@ files_are_capped(_) ->
     ?assertMatch({error, {"OverflowError", _}},
                  py_sandbox:run("open('out', 'wb').write(bytes(2000))",
                                 #{policy => tmp(), outputs => ["out"], outputs_max => 1000})).
+
+%% The code may have changed what takes them.
+files_that_nobody_wants(_) ->
+    with_tmp() orelse throw({skip, no_namespaces}),
+    Taking = fun(Files) ->
+                     ["import erlang._sandboxed\n"
+                      "erlang._sandboxed._collect = lambda *a: ", Files]
+             end,
+    Run = fun(Files) -> py_sandbox:run(Taking(Files), #{policy => tmp(), outputs => ["out"],
+                                                        outputs_max => 10}) end,
+    ?assertMatch({ok, #{files := #{<<"out">> := <<"true">>}}}, Run("{'out': b'true'}")),
+    [?assertEqual({error, {protocol, <<"files that nobody asked for">>}}, Run(Files))
+     || Files <- ["{'../../out': b'1'}", "{'out': b'1', 'other': b'2'}", "{'out': b'x' * 11}",
+                  "{'out': 1}", "{1: b'1'}"]].
 
 with_limits(Limits) ->
     #{policy => #{level => default, limits => Limits}}.

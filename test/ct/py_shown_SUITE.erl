@@ -33,7 +33,8 @@ texts(_) ->
     ?assertEqual(<<"abc">>, py_shown:text("abc", 3)),
     ?assertEqual(<<"ab\\x{1B}...">>, py_shown:text("ab\ecd", 3)),
     %% Characters, and not what looks like one.
-    ?assertEqual(<<"a\x{301}\x{301}..."/utf8>>, py_shown:text([$a | lists:duplicate(9, 16#301)], 3)),
+    ?assertEqual(<<"a\x{301}\x{301}..."/utf8>>,
+                 py_shown:text([$a | lists:duplicate(9, 16#301)], 3)),
     ?assertEqual(<<"\x{1f600}\x{4e2d}..."/utf8>>, py_shown:text([16#1f600, 16#4e2d, $x], 2)).
 
 %% To the group leader: as it is for the application's own code only.
