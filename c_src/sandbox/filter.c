@@ -303,12 +303,15 @@ file_rules(struct maker *m)
     mode_rules(m, "fchmodat", 2, change);
 }
 
-/* MSG_FASTOPEN connects without asking Landlock on kernels before 7.2. */
+/* MSG_FASTOPEN connects without asking Landlock on kernels before 7.2; and from
+ * MSG_OOB, which nobody needs, there was a way out of other sandboxes
+ * (CVE-2025-38236). */
 static void
-send_rules(struct maker *m, const char *name, unsigned arg)
+message_rules(struct maker *m, const char *name, unsigned arg)
 {
     RULE(m, DENY, name, BITS(arg, MSG_FASTOPEN, MSG_FASTOPEN));
-    RULE(m, SCMP_ACT_ALLOW, name, BITS(arg, MSG_FASTOPEN, 0));
+    RULE(m, DENY, name, BITS(arg, MSG_OOB, MSG_OOB));
+    RULE(m, SCMP_ACT_ALLOW, name, BITS(arg, MSG_FASTOPEN | MSG_OOB, 0));
 }
 
 /* Those that clients of TCP set.  Others bring programs for the kernel to run
@@ -346,8 +349,10 @@ socket_rules(struct maker *m)
     enum { TYPE = 0xf, TCP = 6 };
     static const int families[] = {AF_INET, AF_INET6};
     const uint32_t flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
-    send_rules(m, "sendto", 3);
-    send_rules(m, "sendmsg", 2);
+    message_rules(m, "sendto", 3);
+    message_rules(m, "sendmsg", 2);
+    message_rules(m, "recvfrom", 3);
+    message_rules(m, "recvmsg", 2);
     option_rules(m);
     RULE(m, SCMP_ACT_ALLOW, "socketpair", IS(0, AF_UNIX),
          BITS(1, LOW & ~flags, SOCK_STREAM));

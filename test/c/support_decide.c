@@ -263,9 +263,11 @@ decide(const struct policy *p, int nr, const uint64_t *arg)
             return ERROR(EPERM);
         return a[0] == 0 ? OK : decide_class(p, nr);
     case SYS_sendto:
-        return a[3] & MSG_FASTOPEN ? ERROR(EPERM) : OK;
+    case SYS_recvfrom:
+        return a[3] & (MSG_FASTOPEN | MSG_OOB) ? ERROR(EPERM) : OK;
     case SYS_sendmsg:
-        return a[2] & MSG_FASTOPEN ? ERROR(EPERM) : OK;
+    case SYS_recvmsg:
+        return a[2] & (MSG_FASTOPEN | MSG_OOB) ? ERROR(EPERM) : OK;
     case SYS_setsockopt:
         return decide_option(p, a[1], a[2]);
     case SYS_socketpair:

@@ -392,6 +392,11 @@ network() ->
       #{trusted => {value, <<"x">>}, locked => {value, <<"x">>}}},
      {fast_open, "a, b = socket.socketpair()\nreturn raw(44, a.fileno(), 0, 0, 0x20000000, 0, 0)",
       #{locked => {value, -1}}},
+     {out_of_band,
+      "a, b = socket.socketpair()\n"
+      "return [raw(44, a.fileno(), 0, 0, 1, 0, 0), raw(45, b.fileno(), 0, 0, 1, 0, 0),\n"
+      "        raw(46, a.fileno(), 0, 1), raw(47, b.fileno(), 0, 1)]",
+      #{locked => {value, [-1, -1, -1, -1]}}},
      {fast_open_by_message,
       "a, b = socket.socketpair()\n"
       "return [raw(nr, a.fileno(), 0, 0x20000000, 0x20000000) for nr in (46, 307)]",
