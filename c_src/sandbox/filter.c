@@ -286,6 +286,16 @@ open_rules(struct maker *m, const char *name, unsigned flags)
          BITS(flags + 1, both, 0));
 }
 
+/* A whiteout is a device, which Landlock does not see. */
+static void
+rename_rules(struct maker *m)
+{
+    const uint32_t whiteout = 1 << 2; /* RENAME_WHITEOUT */
+    uint32_t change = action_of(m->policy, CLASS_WRITE);
+    RULE(m, DENY, "renameat2", BITS(4, whiteout, whiteout));
+    RULE(m, change, "renameat2", BITS(4, whiteout, 0));
+}
+
 static void
 file_rules(struct maker *m)
 {
@@ -396,6 +406,7 @@ rules(struct maker *m)
     lock_rules(m);
     fcntl_rules(m);
     file_rules(m);
+    rename_rules(m);
     socket_rules(m);
     return m->error == 0 ? 0 : m->error == -ENOMEM ? E_NOMEM : E_SYS;
 }

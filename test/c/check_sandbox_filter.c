@@ -167,7 +167,7 @@ compare_all(const struct policy *p)
         compare(&t, p, nr, arg);
         for (int i = 0; i < INTERESTING; i++)
             for (int j = 0; j < INTERESTING; j++)
-                for (int at = 0; at < 3; at++) {
+                for (int at = 0; at < 4; at++) {
                     memset(arg, 0, sizeof arg);
                     arg[at] = interesting[i];
                     arg[at + 1] = interesting[j];

@@ -225,6 +225,10 @@ decide(const struct policy *p, int nr, const uint64_t *arg)
         return decide_mode(p, a[1]);
     case SYS_fchmodat:
         return decide_mode(p, a[2]);
+    case SYS_renameat2:
+        if (a[4] & 4) /* RENAME_WHITEOUT */
+            return ERROR(EPERM);
+        return policy_may_write(p) ? OK : ERROR(EROFS);
     case SYS_mmap:
         return decide_map(p, a[2], a[3]);
     case SYS_mprotect:

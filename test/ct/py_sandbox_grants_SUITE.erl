@@ -218,6 +218,11 @@ set_user_id(Config) ->
                           "os.open(GIVEN + '/s', os.O_CREAT | os.O_WRONLY, 0o4755)",
                           "os.chown(GIVEN + '/new', 0, 0)",
                           "os.mknod(GIVEN + '/node', 0o020600, os.makedev(1, 3))"]),
+                 %% renameat2(2) that leaves a device in the place of the file
+                 ?assertEqual({ok, -1},
+                              py_context:eval(C, "ctypes.CDLL(None).syscall(316, -100,"
+                                                 " (GIVEN + '/new').encode(), -100,"
+                                                 " (GIVEN + '/was').encode(), 4)")),
                  ?assertEqual({ok, <<"done">>},
                               py_context:eval(C, "tried(os.chmod, GIVEN + '/new', 0o644)"))
          end).
