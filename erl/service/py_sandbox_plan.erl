@@ -71,6 +71,7 @@ make({Written, Runtime, Spares}) ->
     end.
 
 with_boot({ok, Options}) -> {ok, Options#{boot => py_context_opts:boot(Options)}};
+with_boot({error, {invalid, ahead, Spares}}) -> {error, {invalid, spares, Spares}};
 with_boot({error, _} = Error) -> Error.
 
 given(Level) when is_atom(Level) ->
