@@ -140,8 +140,6 @@ in_context(Args, Plan) ->
                     ok = py_context:stop(Context),
                     erlang:raise(Class, Reason, Stack)
             end;
-        {error, {invalid, ahead, Spares}} ->
-            {error, {invalid, spares, Spares}}; % what it is called there
         {error, _} = Error ->
             Error
     end.
