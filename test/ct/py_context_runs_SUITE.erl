@@ -44,7 +44,7 @@ refused_plans(_) ->
     [?assertEqual({error, {invalid, Key, Value}}, py_sandbox_plan:find(Options))
      || _ <- [1, 2], {Key, Value, Options} <- [{level, 5, #{policy => #{level => 5}}},
                                                {runtime, 5, #{runtime => 5}},
-                                               {ahead, -1, #{spares => -1}}]].
+                                               {spares, -1, #{spares => -1}}]].
 
 %% What strangers may have a say in does not fill the memory: not by its length, nor by
 %% being something new each time.
