@@ -122,7 +122,8 @@ lost_output(Config) ->
     ?assertEqual({ok, []}, file:list_dir(Dir)),
     ok = file:del_dir(Dir).
 
-%% It ends by them as any program does, and its Python with it.
+%% It ends by them as any program does, and its Python with it.  Who started these tests
+%% in the background has them ignore SIGINT, and what they start.
 signals(Config) ->
     Dir = directory(Config, "signals"),
     [?assertEqual({Signal, 128 + Number}, {Signal, ended_by(Signal, Config, Dir)})
@@ -135,7 +136,9 @@ ended_by(Signal, Config, Dir) ->
                                           "open('~ts', 'w').write(str(os.getpid()))\n"
                                           "os.rename('~ts', '~ts.pid')\n"
                                           "while True: pass", [Sign, Sign, Sign])),
-    Port = open_run(code:priv_dir(terrarium), ["--policy", "trusted", Script]),
+    Program = filename:join(code:priv_dir(terrarium), "terrarium"),
+    Port = open_program("/usr/bin/env", ["--default-signal=INT", Program, "run",
+                                         "--policy", "trusted", Script]),
     {os_pid, Pid} = erlang:port_info(Port, os_pid),
     ok = py_ct:eventually(fun() -> filelib:is_file(Sign ++ ".pid") end),
     {ok, Helper} = file:read_file(Sign ++ ".pid"),
