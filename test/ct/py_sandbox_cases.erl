@@ -5,9 +5,9 @@
 %% function.  `locked' stands for both `default' and `strict'.  Where it does no harm
 %% the case says what the same code does when nothing is locked (`trusted'): so it is
 %% known to try something.  Where a layer is left out it is as at `default', unless the
-%% case says otherwise (`no_landlock', ...); but of `no_seccomp', which is tried with
-%% the cases in which other layers hold as well.  What is about files is not tried
-%% where nothing guards them.  Expected is
+%% case says otherwise (`no_landlock', ...), at `strict' only for what is `of_counts';
+%% but of `no_seccomp', which is tried with the cases in which other layers hold as
+%% well.  What is about files is not tried where nothing guards them.  Expected is
 %%   {value, V}, {most, N}, {least, N}   what the function returns
 %%   {raises, [Type]}                    it raises one of these, the context lives
 %%   violation                           the process is killed for it
@@ -38,16 +38,20 @@ of_files(Cases) ->
 %% At a level, with these layers left out.
 expected(trusted, _, Expected) ->
     maps:get(trusted, Expected, none);
-expected(strict, _, Expected) ->
-    maps:get(strict, Expected, maps:get(locked, Expected, none));
+expected(strict, Without, Expected) ->
+    Other = [E || is_map_key(of_counts, Expected), E <- without(Without, Expected)],
+    others(Other, maps:get(strict, Expected, maps:get(locked, Expected, none)));
 expected(default, Without, Expected) ->
     Open = [landlock, namespaces] -- Without =:= [],
     case lists:member(seccomp, Without) of
         true -> maps:get(no_seccomp, Expected, none);
         false when Open, is_map_key(of_files, Expected) -> none;
-        false -> others([E || Layer <- Without, {no, L, E} <- left_out(Expected), L =:= Layer],
+        false -> others(without(Without, Expected),
                         maps:get(default, Expected, maps:get(locked, Expected, none)))
     end.
+
+without(Without, Expected) ->
+    [E || Layer <- Without, {no, L, E} <- left_out(Expected), L =:= Layer].
 
 others([], Usual) -> Usual;
 others([One], _) -> One;
@@ -264,7 +268,7 @@ signals() ->
       "signal.pthread_sigmask(signal.SIG_UNBLOCK, [50])\n"
       "return n",
       #{trusted => {value, 1000}, locked => {most, 64}, no_seccomp => {most, 64},
-        no_own_uid => signals(not capable(?CAP_SETUID)),
+        of_counts => true, no_own_uid => signals(not capable(?CAP_SETUID)),
         no_namespaces => signals(capable(?CAP_SETUID))}},
      {open_process, "return raw(434, VM, 0) > 0",
       #{trusted => {value, true}, locked => {value, false}}}].
