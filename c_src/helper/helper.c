@@ -102,7 +102,9 @@ static int
 make_box(void)
 {
     int box = memfd_create("terrarium-blackbox", MFD_CLOEXEC);
-    return box >= 0 && ftruncate(box, WIRE_LIMIT_BLACKBOX_SIZE) == 0 ? box : -1;
+    if (box >= 0 && ftruncate(box, WIRE_LIMIT_BLACKBOX_SIZE) != 0)
+        io_close(&box);
+    return box;
 }
 
 /* The box is for faulthandler to have a descriptor, whose number the helpers'

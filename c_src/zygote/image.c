@@ -12,19 +12,10 @@
 
 #include "err.h"
 #include "io.h"
+#include "pages.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
-/* A sanitizer relies on zeros (image.h). */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { POSSIBLE = 0 };
-#else
-enum { POSSIBLE = 1 };
 #endif
 
 enum {
@@ -218,7 +209,7 @@ image_take(struct image *im)
     struct image now = {.count = 0};
     int laid = 0;
     im->count = im->hot_count = 0;
-    size_t size = POSSIBLE ? find_spans(&now) : 0;
+    size_t size = PAGES_REPLACEABLE ? find_spans(&now) : 0;
     size = (size + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
     int fd = size > 0 && size <= LARGEST ? open_file(size) : -1;
     if (fd < 0)

@@ -6,18 +6,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
+#include "pages.h"
+
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
-#endif
-
-/* A sanitizer minds that what lies between constants is read. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { POSSIBLE = 0 };
-#else
-enum { POSSIBLE = 1 };
 #endif
 
 enum {
@@ -104,7 +96,7 @@ void
 program_enlarge(void)
 {
     static int done;
-    if (POSSIBLE && !done)
+    if (PAGES_REPLACEABLE && !done)
         dl_iterate_phdr(enlarge_parts, NULL);
     done = 1;
 }
